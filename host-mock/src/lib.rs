@@ -1,0 +1,1 @@
+//! A deterministic Host for tests.

@@ -1,0 +1,4 @@
+//! ABI types, the Host traits, locks, wait queues, user memory, files and descriptors.
+#![no_std]
+
+extern crate alloc;

@@ -1,0 +1,2 @@
+//! The kernel image (placeholder until host-linux lands).
+fn main() {}

@@ -1,0 +1,4 @@
+//! Sockets.
+#![no_std]
+
+extern crate alloc;

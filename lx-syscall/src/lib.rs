@@ -1,0 +1,4 @@
+//! The system-call table, dispatch and handlers.
+#![no_std]
+
+extern crate alloc;

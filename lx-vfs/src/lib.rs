@@ -1,0 +1,4 @@
+//! Path walk, dentries, inodes, mounts, pipes, polling, ttys and file systems.
+#![no_std]
+
+extern crate alloc;

@@ -1,0 +1,1 @@
+//! Run Linux programs on lx.

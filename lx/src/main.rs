@@ -1,0 +1,2 @@
+//! The `lx` command.
+fn main() {}

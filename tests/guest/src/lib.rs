@@ -1,0 +1,1 @@
+//! lx-guest-tests.
