@@ -1,0 +1,498 @@
+//! The control protocol between the library and the init process of a machine.
+//!
+//! A machine is a kernel image that runs as a child process ("init"). The library holds one end
+//! of a `SOCK_SEQPACKET` socket pair, init finds the other one at [`CONTROL_FD`]. The library
+//! sends a [`Request`] in each packet, init sends an [`Event`]. When the library's end is closed,
+//! for whatever reason, init kills every guest and exits.
+//!
+//! A packet is a header of [`HEADER_LEN`] bytes and a payload. All integers are little endian:
+//!
+//! | offset | size | field                                        |
+//! |-------:|-----:|----------------------------------------------|
+//! |      0 |    2 | magic, the letters `lx`                      |
+//! |      2 |    2 | [`VERSION`]                                  |
+//! |      4 |    1 | kind of message                              |
+//! |      5 |    1 | flags: bit 0 says that the payload is a file |
+//! |      6 |    2 | zero                                         |
+//! |      8 |    4 | length of the payload                        |
+//!
+//! A message longer than [`MAX_INLINE`] travels as a file (a memfd) that holds the whole message,
+//! header included; the packet is then only the header, see [`large_packet`]. That file is the
+//! first descriptor of the packet, before those that belong to the request. A receiver calls
+//! [`open`] on the packet to learn where the message is, then [`decode`] on the message.
+//!
+//! The conversation: the library sends [`Request::Configure`] first, init answers
+//! [`Event::Ready`], or [`Event::MachineStopped`] with the reason why it cannot. Each
+//! [`Request::Spawn`] is answered by [`Event::Spawned`] or [`Event::SpawnFailed`]; a spawned
+//! command reports [`Event::Stopped`] any number of times and [`Event::Exited`] once.
+//!
+//! What init does before it reads the first packet: `setsid`, so that the terminal's signals
+//! reach `lx` alone, which forwards them; and it closes every descriptor above 2 that it was
+//! started with. Descriptor 1 is `/dev/null`; descriptor 2 takes reports of kernel bugs.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use wire::{Reader, Wire, wire_enum, wire_struct};
+
+/// Version of the protocol. Library and image are built together, so versions are never mixed
+/// on purpose; the number turns a mistake into a clear error.
+pub const VERSION: u16 = 1;
+/// The descriptor at which init finds its end of the control socket.
+pub const CONTROL_FD: i32 = 0;
+/// Bytes in front of every payload.
+pub const HEADER_LEN: usize = 12;
+/// Longest message, header included, that is sent inside a packet.
+pub const MAX_INLINE: usize = 64 * 1024;
+/// Longest message at all. Linux allows 6 MB of arguments and environment.
+pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+/// Most descriptors that come with one packet: a large message and three standard streams.
+pub const MAX_DESCRIPTORS: usize = 4;
+
+const MAGIC: u16 = u16::from_le_bytes(*b"lx");
+const FLAG_LARGE: u8 = 1;
+
+/// What the library asks of init.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Sets up the machine; the first message, sent once.
+    Configure(Configure),
+    /// Starts a command. Comes with three descriptors: its standard input, output and error.
+    Spawn(Spawn),
+    /// Sends a signal to guest processes. Ignored when they are gone.
+    Signal {
+        /// Who gets it.
+        target: SignalTarget,
+        /// Linux signal number.
+        signal: u32,
+    },
+    /// The terminal was resized: the console takes over the size and sends `SIGWINCH`.
+    WindowSize(WindowSize),
+    /// Asks for [`Event::Stats`].
+    Stats,
+    /// Kills every guest and exits, as the end of the control socket does.
+    Shutdown,
+}
+
+/// What init reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The machine is configured and takes commands.
+    Ready {
+        /// The [`VERSION`] that the image was built with.
+        version: u16,
+    },
+    /// A command has been started.
+    Spawned {
+        /// From the request.
+        id: u64,
+        /// Process id inside the guest.
+        pid: u32,
+    },
+    /// A command could not be started; nothing of it is left.
+    SpawnFailed(SpawnFailed),
+    /// A command was stopped by a signal.
+    Stopped {
+        /// From the request.
+        id: u64,
+        /// Linux signal number.
+        signal: u32,
+    },
+    /// A command has ended. The last event with this id.
+    Exited {
+        /// From the request.
+        id: u64,
+        /// The wait status in Linux's encoding, as `wait4` stores it.
+        status: i32,
+    },
+    /// Answer to [`Request::Stats`].
+    Stats(Stats),
+    /// The machine cannot go on: every command is lost. The last event.
+    MachineStopped {
+        /// One sentence for the user.
+        reason: String,
+    },
+}
+
+/// How the machine is set up. With `strace`, one descriptor comes along: where to write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configure {
+    /// What is mounted at `/`.
+    pub root: Root,
+    /// Further mounts, in this order.
+    pub mounts: Vec<BindMount>,
+    /// Host name of the guest.
+    pub hostname: Vec<u8>,
+    /// Count system calls for [`Event::Stats`].
+    pub stats: bool,
+    /// Print every system call to the descriptor that comes with the message.
+    pub strace: bool,
+    /// Effective user id of the host user. In a [`Root::Directory`], files of an unprivileged
+    /// host user belong to the guest's root, so that the guest's root can use them.
+    pub host_uid: u32,
+    /// Effective group id of the host user, mapped likewise.
+    pub host_gid: u32,
+}
+
+/// The root file system. Host paths are absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// The host's own root, read through; writes stay in memory.
+    HostOverlay,
+    /// A directory of the host.
+    Directory {
+        /// Absolute path on the host.
+        path: Vec<u8>,
+        /// Writes go to the directory; else they stay in memory.
+        writable: bool,
+    },
+}
+
+/// A file or directory of the host that the guest sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindMount {
+    /// Absolute path on the host.
+    pub host_path: Vec<u8>,
+    /// Absolute path in the guest; made in memory if it is missing.
+    pub guest_path: Vec<u8>,
+    /// Writes fail with `EROFS`.
+    pub read_only: bool,
+}
+
+/// A command to be started as leader of a new session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spawn {
+    /// Chosen by the library, never used twice.
+    pub id: u64,
+    /// The program's path; relative ones start at `cwd`.
+    pub program: Vec<u8>,
+    /// `program` has no slash and is looked up in the `PATH` of `env`.
+    pub search_path: bool,
+    /// Arguments, the zeroth included.
+    pub argv: Vec<Vec<u8>>,
+    /// Strings `NAME=value`.
+    pub env: Vec<Vec<u8>>,
+    /// Absolute working directory in the guest.
+    pub cwd: Vec<u8>,
+    /// Credentials.
+    pub user: User,
+    /// File mode creation mask.
+    pub umask: u32,
+    /// Signals that start out ignored: bit `n - 1` for signal `n`.
+    pub ignored_signals: u64,
+    /// If one of the standard streams is a terminal, make it the session's controlling terminal.
+    pub terminal: bool,
+}
+
+/// Real, effective and saved ids of a new command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+/// Who gets a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignalTarget {
+    /// The process of the command with this id.
+    Process(u64),
+    /// The process group of that command.
+    Group(u64),
+    /// The foreground process group of the terminal of that command's session; without a
+    /// terminal, the command's own process group.
+    Foreground(u64),
+}
+
+/// Size of the terminal, as in `struct winsize`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowSize {
+    /// Lines of text.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
+    /// Width in pixels, or 0.
+    pub x_pixels: u16,
+    /// Height in pixels, or 0.
+    pub y_pixels: u16,
+}
+
+/// Why a command could not be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpawnFailed {
+    /// From the request.
+    pub id: u64,
+    /// How far it came.
+    pub stage: Stage,
+    /// Linux error number.
+    pub errno: i32,
+    /// What the error number does not say, such as `is a directory`; may be empty.
+    pub message: String,
+}
+
+/// The step of a spawn that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Making the process: memory, host processes, descriptors.
+    Process,
+    /// Entering the working directory.
+    Directory,
+    /// Finding the program.
+    Lookup,
+    /// Executing the program that was found, its interpreter included.
+    Execute,
+}
+
+/// Counters since the machine was configured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// System calls that were made at least once, by number.
+    pub calls: Vec<CallStats>,
+    /// Unsupported features that guests asked for, and unknown call numbers.
+    pub unsupported: Vec<Counter>,
+    /// Anything else worth a number: host processes, patched sites, …
+    pub counters: Vec<Counter>,
+}
+
+/// Counters of one system call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CallStats {
+    /// Linux x86-64 number.
+    pub number: u32,
+    /// Name, without `sys_`; empty for a number that Linux does not know.
+    pub name: String,
+    /// How often guests made it.
+    pub count: u64,
+    /// How often it ended with an error.
+    pub errors: u64,
+    /// How often it arrived by a trap and not by a patched site.
+    pub trapped: u64,
+    /// Host calls made on its behalf.
+    pub host_calls: u64,
+}
+
+/// A name and a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// What was counted.
+    pub name: String,
+    /// How often.
+    pub value: u64,
+}
+
+wire_enum!(Request {
+    1 => Configure(configure),
+    2 => Spawn(spawn),
+    3 => Signal { target, signal },
+    4 => WindowSize(size),
+    5 => Stats,
+    6 => Shutdown,
+});
+wire_enum!(Event {
+    65 => Ready { version },
+    66 => Spawned { id, pid },
+    67 => SpawnFailed(failure),
+    68 => Stopped { id, signal },
+    69 => Exited { id, status },
+    70 => Stats(stats),
+    71 => MachineStopped { reason },
+});
+wire_enum!(Root { 0 => HostOverlay, 1 => Directory { path, writable } });
+wire_enum!(SignalTarget { 0 => Process(id), 1 => Group(id), 2 => Foreground(id) });
+wire_enum!(Stage { 0 => Process, 1 => Directory, 2 => Lookup, 3 => Execute });
+wire_struct!(Configure { root, mounts, hostname, stats, strace, host_uid, host_gid });
+wire_struct!(BindMount { host_path, guest_path, read_only });
+wire_struct!(Spawn {
+    id,
+    program,
+    search_path,
+    argv,
+    env,
+    cwd,
+    user,
+    umask,
+    ignored_signals,
+    terminal
+});
+wire_struct!(User { uid, gid, groups });
+wire_struct!(WindowSize { rows, columns, x_pixels, y_pixels });
+wire_struct!(SpawnFailed { id, stage, errno, message });
+wire_struct!(Stats { calls, unsupported, counters });
+wire_struct!(CallStats { number, name, count, errors, trapped, host_calls });
+wire_struct!(Counter { name, value });
+
+impl Request {
+    /// How many descriptors come with this request, after the one of a large message.
+    pub fn descriptor_count(&self) -> usize {
+        match self {
+            Self::Configure(configure) => usize::from(configure.strace),
+            Self::Spawn(_) => 3,
+            _ => 0,
+        }
+    }
+}
+
+/// A message that can be sent: [`Request`] or [`Event`].
+pub trait Message: sealed::Sealed {}
+impl Message for Request {}
+impl Message for Event {}
+
+mod sealed {
+    /// Keeps the wire format private to this module.
+    #[allow(unreachable_pub, reason = "the supertrait of a public sealed trait")]
+    pub trait Sealed: super::Wire {}
+    impl Sealed for super::Request {}
+    impl Sealed for super::Event {}
+}
+
+/// Where the message of a packet is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope<'a> {
+    /// Here: to be decoded as it is.
+    Inline(&'a [u8]),
+    /// In the file that is the packet's first descriptor, from offset 0.
+    Large {
+        /// Length of the message, at most [`MAX_MESSAGE`].
+        len: usize,
+    },
+}
+
+/// Why bytes are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// The bytes end too early, or a length points past their end.
+    Truncated,
+    /// Bytes are left over.
+    TrailingBytes,
+    /// The header does not begin with the letters `lx`, or reserved fields are set.
+    BadHeader,
+    /// The other side speaks this version.
+    Version(u16),
+    /// Unknown kind of message or value of an enumeration.
+    UnknownTag(u8),
+    /// A boolean is neither 0 nor 1, or a text is not UTF-8.
+    BadValue,
+    /// The message is longer than [`MAX_MESSAGE`].
+    TooLong,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("control message is truncated"),
+            Self::TrailingBytes => f.write_str("control message has bytes left over"),
+            Self::BadHeader => f.write_str("control message has a bad header"),
+            Self::Version(version) => {
+                write!(f, "control protocol version {version}, expected {VERSION}")
+            }
+            Self::UnknownTag(tag) => write!(f, "control message has the unknown tag {tag}"),
+            Self::BadValue => f.write_str("control message has an invalid value"),
+            Self::TooLong => f.write_str("control message is too long"),
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+/// Replaces the contents of `out` by the encoded message.
+///
+/// If that is longer than [`MAX_INLINE`], it has to go into a file, and [`large_packet`] into the
+/// packet; longer than [`MAX_MESSAGE`], it cannot be sent.
+pub fn encode<M: Message>(message: &M, out: &mut Vec<u8>) {
+    let mut payload = Vec::new();
+    message.put(&mut payload);
+    // An enumeration starts with its tag, which stands in the header here.
+    let (tag, body) = payload.split_first().map_or((0, &[][..]), |(tag, body)| (*tag, body));
+    out.clear();
+    out.extend_from_slice(&header(tag, 0, body.len()));
+    out.extend_from_slice(body);
+}
+
+/// The packet that announces a message of `len` bytes, header included, in a file.
+pub fn large_packet(len: usize) -> [u8; HEADER_LEN] {
+    header(0, FLAG_LARGE, len)
+}
+
+/// Tells where the message of a received packet is.
+///
+/// # Errors
+///
+/// The header is malformed, of another version, or announces more than [`MAX_MESSAGE`] bytes.
+pub fn open(packet: &[u8]) -> Result<Envelope<'_>, DecodeError> {
+    let (header, payload) = Header::split(packet)?;
+    match header.flags {
+        0 => Ok(Envelope::Inline(packet)),
+        FLAG_LARGE if header.tag != 0 => Err(DecodeError::BadHeader),
+        FLAG_LARGE if !payload.is_empty() => Err(DecodeError::TrailingBytes),
+        FLAG_LARGE => Ok(Envelope::Large { len: header.len }),
+        _ => Err(DecodeError::BadHeader),
+    }
+}
+
+/// Decodes one message, header included.
+///
+/// # Errors
+///
+/// The bytes are anything but exactly one message of this type and version.
+pub fn decode<M: Message>(message: &[u8]) -> Result<M, DecodeError> {
+    let (header, payload) = Header::split(message)?;
+    if header.flags != 0 {
+        return Err(DecodeError::BadHeader);
+    }
+    if payload.len() < header.len {
+        return Err(DecodeError::Truncated);
+    }
+    if payload.len() > header.len {
+        return Err(DecodeError::TrailingBytes);
+    }
+    let mut reader = Reader::with_tag(header.tag, payload);
+    let decoded = M::take(&mut reader)?;
+    if reader.is_empty() { Ok(decoded) } else { Err(DecodeError::TrailingBytes) }
+}
+
+struct Header {
+    tag: u8,
+    flags: u8,
+    len: usize,
+}
+
+impl Header {
+    fn split(bytes: &[u8]) -> Result<(Self, &[u8]), DecodeError> {
+        if bytes.len() > MAX_MESSAGE {
+            return Err(DecodeError::TooLong);
+        }
+        let mut reader = Reader::new(bytes);
+        if u16::take(&mut reader)? != MAGIC {
+            return Err(DecodeError::BadHeader);
+        }
+        let version = u16::take(&mut reader)?;
+        if version != VERSION {
+            return Err(DecodeError::Version(version));
+        }
+        let (tag, flags) = (u8::take(&mut reader)?, u8::take(&mut reader)?);
+        if u16::take(&mut reader)? != 0 {
+            return Err(DecodeError::BadHeader);
+        }
+        let len = usize::try_from(u32::take(&mut reader)?).unwrap_or(usize::MAX);
+        if len > MAX_MESSAGE {
+            return Err(DecodeError::TooLong);
+        }
+        Ok((Self { tag, flags, len }, reader.rest()))
+    }
+}
+
+fn header(tag: u8, flags: u8, len: usize) -> [u8; HEADER_LEN] {
+    let [m0, m1] = MAGIC.to_le_bytes();
+    let [v0, v1] = VERSION.to_le_bytes();
+    // A length that does not fit is refused by every receiver, as it is above MAX_MESSAGE.
+    let [l0, l1, l2, l3] = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
+    [m0, m1, v0, v1, tag, flags, 0, 0, l0, l1, l2, l3]
+}
