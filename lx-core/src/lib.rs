@@ -3,4 +3,5 @@
 
 extern crate alloc;
 
+pub mod abi;
 pub mod control;
