@@ -1,0 +1,86 @@
+//! Who asks: what the object crates need to know of the task on whose behalf they work.
+
+use alloc::sync::Arc;
+
+use crate::cred::Credentials;
+use crate::error::{Result, SysError};
+use crate::host::{Host, Nanos};
+use crate::rlimit::Rlimits;
+use crate::sync::{WaitEnd, WaitQueue, Waiter, WakeKey};
+use crate::user_memory::UserMemory;
+
+/// The calling task as lx-vfs and lx-net see it.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    /// The host.
+    pub host: &'static dyn Host,
+    /// Its identity, fetched only when asked for: see [`cred`](Self::cred).
+    pub identity: &'a dyn Identity,
+    /// Its ability to sleep.
+    pub waiter: &'a Arc<Waiter>,
+    /// Its resource limits.
+    pub rlimits: &'a Rlimits,
+    /// Thread id, thread group id: what `fcntl(F_SETOWN)`, locks and `SO_PEERCRED` record.
+    pub tid: i32,
+    /// Thread group id.
+    pub tgid: i32,
+}
+
+/// Something with credentials. A task fetches them when they are first needed, because most calls
+/// on open files never look at them.
+pub trait Identity {
+    /// The credentials.
+    fn credentials(&self) -> &Credentials;
+}
+
+impl Identity for Credentials {
+    fn credentials(&self) -> &Credentials {
+        self
+    }
+}
+
+impl Caller<'_> {
+    /// Its credentials.
+    pub fn cred(&self) -> &Credentials {
+        self.identity.credentials()
+    }
+
+    /// Guest memory of the calling process.
+    pub fn memory(&self) -> UserMemory {
+        UserMemory::new(self.host)
+    }
+
+    /// Wall-clock time for time stamps, nanoseconds since 1970.
+    pub fn now(&self) -> i64 {
+        self.host.realtime().cast_signed()
+    }
+
+    /// Sleeps on `queue` until `ready` gives a value.
+    ///
+    /// # Errors
+    /// `Restart` when a signal arrived.
+    pub fn wait<T>(
+        &self,
+        queue: &WaitQueue,
+        key: WakeKey,
+        ready: impl FnMut() -> Option<T>,
+    ) -> Result<T> {
+        queue
+            .wait(self.waiter, key, None, || self.host.monotonic(), ready)
+            .map_err(SysError::from_wait)
+    }
+
+    /// As [`wait`](Self::wait), with a deadline on the monotonic clock.
+    ///
+    /// # Errors
+    /// How the wait ended.
+    pub fn wait_until<T>(
+        &self,
+        queue: &WaitQueue,
+        key: WakeKey,
+        deadline: Option<Nanos>,
+        ready: impl FnMut() -> Option<T>,
+    ) -> core::result::Result<T, WaitEnd> {
+        queue.wait(self.waiter, key, deadline, || self.host.monotonic(), ready)
+    }
+}

@@ -1,0 +1,48 @@
+//! What the kernel needs from the operating system below it.
+//!
+//! [`Host`] is the sum of small traits, one file each. They say what the kernel *needs*, not what
+//! an operating system *has*; `docs/port-a-host.md` is the porter's checklist. Calls upwards, from
+//! the engine and the host's supervisor into the kernel, are the traits [`TrapHandler`] and
+//! [`Supervisor`].
+//!
+//! No method may be called while a kernel lock is held, except [`SyncHost`](crate::sync::SyncHost)'s.
+
+mod clock;
+mod console;
+mod entropy;
+mod error;
+mod memory;
+mod pages;
+mod process;
+mod storage;
+mod thread;
+mod trap;
+
+pub use clock::{HostClock, Nanos};
+pub use console::{HostConsole, HostEvents, ReadyToken};
+pub use entropy::HostEntropy;
+pub use error::{HostError, HostResult};
+pub use memory::{Backing, Fault, HostMemory, Prot};
+pub use pages::{BLOCK_SIZE, HostPages, PageBlock};
+pub use process::{HostProcess, Supervisor};
+pub use storage::{
+    Buf, BufMut, HostDirEntry, HostFd, HostFileType, HostOpen, HostSetAttr, HostStat, HostStatFs,
+    HostStorage, HostTime,
+};
+pub use thread::{HostThread, HostThreadId};
+pub use trap::{FaultInfo, FaultKind, Resume, TrapHandler};
+
+/// Everything that a host provides.
+pub trait Host:
+    HostMemory
+    + HostPages
+    + HostThread
+    + HostProcess
+    + HostClock
+    + HostStorage
+    + HostConsole
+    + HostEntropy
+    + Send
+    + Sync
+{
+}

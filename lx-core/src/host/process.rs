@@ -1,0 +1,42 @@
+//! Host processes: twins for `fork`, a pool for `exec` out of `vfork`, the supervisor's callbacks.
+
+use alloc::sync::Arc;
+
+use super::{HostResult, HostThreadId, Nanos, ReadyToken, TrapHandler};
+use crate::abi::GuestRegs;
+use crate::poll::PollEvents;
+
+/// Processes.
+pub trait HostProcess {
+    /// Makes a twin of the calling host process: guest memory copied on write, only the calling
+    /// thread. The twin enters the guest with `regs`, the caller's FS base and extended state.
+    fn fork(&self, handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()>;
+    /// Runs a child that shares the caller's memory on the caller's own host thread, with a
+    /// thread block of its own, until [`end_borrow`](HostProcess::end_borrow) or
+    /// [`Resume::Exit`](super::Resume::Exit) of the child; only then returns. `vfork(2)`.
+    fn run_borrowed(&self, handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()>;
+    /// Whether the calling task runs on a borrowed thread.
+    fn is_borrowed(&self) -> bool;
+    /// Starts `handler` in an empty host process (from the pool): its
+    /// [`TrapHandler::start`] is called there.
+    fn spawn_process(&self, handler: Arc<dyn TrapHandler>) -> HostResult<()>;
+    /// Stops the whole machine after a kernel bug; `report` goes to the host's error output.
+    fn stop_machine(&self, report: &str) -> !;
+}
+
+/// What the host's supervisor calls in the kernel, on a thread that runs no guest.
+pub trait Supervisor: Send + Sync {
+    /// The machine has booted: the host's services work.
+    fn boot(&self);
+    /// The monotonic clock reached the deadline of
+    /// [`HostClock::set_timer`](super::HostClock::set_timer).
+    fn timer_expired(&self, now: Nanos);
+    /// What was armed with `token` became ready.
+    fn host_ready(&self, token: ReadyToken, events: PollEvents);
+    /// The host process of these blocks died without telling the kernel.
+    fn host_thread_died(&self, thread: HostThreadId, signal: u8);
+    /// A packet from the embedding program; `fds` came along with it.
+    fn control_message(&self, packet: &[u8], fds: &mut alloc::vec::Vec<super::HostFd>);
+    /// A packet to be sent to the embedding program, if any; called until `false`.
+    fn next_event(&self, packet: &mut alloc::vec::Vec<u8>) -> bool;
+}

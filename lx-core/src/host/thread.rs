@@ -1,0 +1,55 @@
+//! Host threads that run guest tasks.
+
+use alloc::sync::Arc;
+use core::sync::atomic::AtomicU32;
+
+use super::{HostResult, Nanos, TrapHandler};
+use crate::abi::GuestRegs;
+
+/// Names a thread block of the host. Blocks are recycled, never freed: a stale id interrupts
+/// another task, which finds nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct HostThreadId(pub u64);
+
+/// Threads, sleeping and waking.
+pub trait HostThread {
+    /// Starts a thread in the calling process that enters the guest with `regs` and `fs_base`.
+    /// The host announces the block by [`TrapHandler::attached`] before the guest runs.
+    fn spawn_thread(
+        &self,
+        handler: Arc<dyn TrapHandler>,
+        regs: &GuestRegs,
+        fs_base: u64,
+    ) -> HostResult<()>;
+    /// Sleeps while `*word == expected`, until woken or until the monotonic clock reaches
+    /// `deadline`. May return early for no reason.
+    fn park(&self, word: &AtomicU32, expected: u32, deadline: Option<Nanos>);
+    /// Wakes up to `count` threads that are parked on `word`, in any process.
+    fn wake(&self, word: &AtomicU32, count: u32);
+    /// Makes the thread enter the kernel soon if it runs guest code, so that
+    /// [`TrapHandler::interrupt`] is called; if it is in the kernel, that happens on its way out.
+    /// Does not end a [`park`](HostThread::park).
+    fn interrupt(&self, thread: HostThreadId);
+    /// The block of the calling thread.
+    fn current(&self) -> HostThreadId;
+    /// Gives the processor away once.
+    fn yield_now(&self);
+    /// The guest's thread pointer (FS base) of the calling thread.
+    fn fs_base(&self) -> u64;
+    /// Sets it.
+    fn set_fs_base(&self, base: u64);
+    /// The extended register state (`XSAVE` layout) that the calling guest thread has now, written
+    /// to `area`; the number of bytes. Zero on hosts without real registers.
+    fn save_xstate(&self, area: &mut [u8]) -> usize;
+    /// Loads the extended state that the guest shall have after `Resume::FullWithXstate`.
+    /// `EINVAL` for a malformed area.
+    fn load_xstate(&self, area: &[u8]) -> HostResult<()>;
+    /// Length of the area that [`save_xstate`](HostThread::save_xstate) writes.
+    fn xstate_size(&self) -> usize;
+    /// The feature mask (XCR0) of that area.
+    fn xstate_features(&self) -> u64;
+    /// Number of processors.
+    fn cpu_count(&self) -> u32;
+    /// The processor that the caller runs on.
+    fn current_cpu(&self) -> u32;
+}

@@ -1,0 +1,15 @@
+//! Locks with owner and lock order, and wait queues.
+//!
+//! A lock is one 32-bit word: the owner's lock id, and a bit that says that somebody sleeps. It
+//! spins about a hundred times and then parks ([`SyncHost`]). Debug builds check the order of
+//! [`level`] at run time.
+
+pub mod level;
+mod mutex;
+mod platform;
+mod wait_queue;
+
+pub use mutex::{Mutex, MutexGuard};
+pub use platform::{SyncHost, set_sync_host};
+pub(crate) use platform::sync_host;
+pub use wait_queue::{WaitEnd, WaitQueue, Waiter, Wake, WakeKey};

@@ -1,0 +1,171 @@
+//! The kernel's mutual exclusion lock.
+
+use core::cell::UnsafeCell;
+use core::fmt;
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use super::level::Level;
+use super::sync_host;
+
+/// Set in the lock word while a thread may be parked on it.
+const PARKED: u32 = 1 << 31;
+/// Rounds of spinning before parking: about as long as a short critical section.
+const SPINS: u32 = 100;
+
+/// A lock around a value. `LEVEL` is its place in the lock order ([`level`](super::level)).
+///
+/// The word holds the owner's id, so that a supervisor can tell which locks a dead thread held.
+pub struct Mutex<T: ?Sized, const LEVEL: Level> {
+    word: AtomicU32,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the lock hands out one reference at a time, so sharing it moves `T` between threads,
+// which `T: Send` allows.
+unsafe impl<T: ?Sized + Send, const LEVEL: Level> Sync for Mutex<T, LEVEL> {}
+// SAFETY: owning the lock is owning the value.
+unsafe impl<T: ?Sized + Send, const LEVEL: Level> Send for Mutex<T, LEVEL> {}
+
+impl<T, const LEVEL: Level> Mutex<T, LEVEL> {
+    /// A lock that is free.
+    pub const fn new(value: T) -> Self {
+        Self { word: AtomicU32::new(0), value: UnsafeCell::new(value) }
+    }
+
+    /// The value, when nobody else can hold the lock any more.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T: ?Sized, const LEVEL: Level> Mutex<T, LEVEL> {
+    /// Takes the lock.
+    pub fn lock(&self) -> MutexGuard<'_, T, LEVEL> {
+        check_order::<LEVEL>();
+        let id = sync_host().owner_id();
+        if self.word.compare_exchange(0, id, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            self.lock_slow(id);
+        }
+        MutexGuard { lock: self }
+    }
+
+    /// Takes the lock if it is free.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T, LEVEL>> {
+        let id = sync_host().owner_id();
+        self.word.compare_exchange(0, id, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        note_held::<LEVEL>();
+        Some(MutexGuard { lock: self })
+    }
+
+    /// The value, through the exclusive reference.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
+    /// Owner id of the present holder, 0 if free.
+    pub fn owner(&self) -> u32 {
+        self.word.load(Ordering::Relaxed) & !PARKED
+    }
+
+    #[cold]
+    fn lock_slow(&self, id: u32) {
+        for _ in 0..SPINS {
+            if self.word.load(Ordering::Relaxed) == 0
+                && self.word.compare_exchange(0, id, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            {
+                return;
+            }
+            core::hint::spin_loop();
+        }
+        loop {
+            let word = self.word.load(Ordering::Relaxed);
+            if word == 0 {
+                // Others may still sleep: keep the bit, at the price of one needless wake.
+                if self
+                    .word
+                    .compare_exchange(0, id | PARKED, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
+                {
+                    return;
+                }
+                continue;
+            }
+            if word & PARKED == 0
+                && self
+                    .word
+                    .compare_exchange(word, word | PARKED, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_err()
+            {
+                continue;
+            }
+            sync_host().park(&self.word, word | PARKED, None);
+        }
+    }
+}
+
+impl<T: Default, const LEVEL: Level> Default for Mutex<T, LEVEL> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T: ?Sized + fmt::Debug, const LEVEL: Level> fmt::Debug for Mutex<T, LEVEL> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mutex(owner {})", self.owner())
+    }
+}
+
+/// Access to a locked value; releases the lock when dropped.
+#[must_use]
+pub struct MutexGuard<'a, T: ?Sized, const LEVEL: Level> {
+    lock: &'a Mutex<T, LEVEL>,
+}
+
+impl<T: ?Sized, const LEVEL: Level> Deref for MutexGuard<'_, T, LEVEL> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the guard's thread holds the lock.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized, const LEVEL: Level> DerefMut for MutexGuard<'_, T, LEVEL> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard's thread holds the lock, and `&mut self` makes the access unique.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T: ?Sized, const LEVEL: Level> Drop for MutexGuard<'_, T, LEVEL> {
+    fn drop(&mut self) {
+        note_released::<LEVEL>();
+        if self.lock.word.swap(0, Ordering::Release) & PARKED != 0 {
+            sync_host().wake(&self.lock.word, 1);
+        }
+    }
+}
+
+/// Debug builds: stops if the calling thread holds a lock of this level or a higher one.
+fn check_order<const LEVEL: Level>() {
+    if cfg!(debug_assertions) {
+        let host = sync_host();
+        let held = host.held_levels().load(Ordering::Relaxed);
+        if held >> LEVEL != 0 {
+            host.lock_order_broken(held, LEVEL);
+        }
+        note_held::<LEVEL>();
+    }
+}
+
+fn note_held<const LEVEL: Level>() {
+    if cfg!(debug_assertions) {
+        sync_host().held_levels().fetch_or(1 << LEVEL, Ordering::Relaxed);
+    }
+}
+
+fn note_released<const LEVEL: Level>() {
+    if cfg!(debug_assertions) {
+        sync_host().held_levels().fetch_and(!(1 << LEVEL), Ordering::Relaxed);
+    }
+}

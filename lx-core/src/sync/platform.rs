@@ -1,0 +1,60 @@
+//! The few host services that locks and wait queues need, reachable without an argument because
+//! a lock is taken and released (`Drop`) where no host is at hand.
+
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use crate::host::{HostThreadId, Nanos};
+
+/// Services for locks and wait queues.
+pub trait SyncHost: Sync {
+    /// A non-zero id below 2^30 of the calling thread, recorded in the locks that it owns.
+    fn owner_id(&self) -> u32;
+    /// Sleeps while `*word == expected`; see [`HostThread::park`](crate::host::HostThread::park).
+    fn park(&self, word: &AtomicU32, expected: u32, deadline: Option<Nanos>);
+    /// Wakes threads parked on `word`.
+    fn wake(&self, word: &AtomicU32, count: u32);
+    /// Interrupts guest code; see [`HostThread::interrupt`](crate::host::HostThread::interrupt).
+    fn interrupt(&self, thread: HostThreadId);
+    /// Bit set of the lock levels that the calling thread holds (debug builds only).
+    fn held_levels(&self) -> &AtomicU64;
+    /// Reports a broken lock order and stops.
+    fn lock_order_broken(&self, held: u64, wanted: u8) -> !;
+}
+
+static SYNC_HOST: AtomicPtr<&'static dyn SyncHost> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Installs the services, once, before the first contended lock.
+pub fn set_sync_host(host: &'static &'static dyn SyncHost) {
+    SYNC_HOST.store(core::ptr::from_ref(host).cast_mut(), Ordering::Release);
+}
+
+struct Unset;
+
+impl SyncHost for Unset {
+    fn owner_id(&self) -> u32 {
+        1
+    }
+    fn park(&self, _word: &AtomicU32, _expected: u32, _deadline: Option<Nanos>) {
+        core::hint::spin_loop();
+    }
+    fn wake(&self, _word: &AtomicU32, _count: u32) {}
+    fn interrupt(&self, _thread: HostThreadId) {}
+    fn held_levels(&self) -> &AtomicU64 {
+        static NONE: AtomicU64 = AtomicU64::new(0);
+        &NONE
+    }
+    #[expect(clippy::panic, reason = "a programming error, found in debug builds only")]
+    fn lock_order_broken(&self, held: u64, wanted: u8) -> ! {
+        panic!("lock order: level {wanted} wanted while holding {held:#x}")
+    }
+}
+
+/// The installed services; before that, ones that spin (tests of pure data structures).
+pub(crate) fn sync_host() -> &'static dyn SyncHost {
+    let host = SYNC_HOST.load(Ordering::Acquire);
+    if host.is_null() {
+        return &Unset;
+    }
+    // SAFETY: `set_sync_host` stored a pointer made from a `&'static &'static dyn SyncHost`.
+    unsafe { *host }
+}
