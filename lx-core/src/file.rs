@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-use crate::abi::{Errno, OpenFlags, Stat};
+use crate::abi::Errno;
+use crate::abi::fcntl::OpenFlags;
+use crate::abi::stat::Stat;
 use crate::caller::Caller;
 use crate::error::Result;
 use crate::host::{HostFd, PageBlock};
@@ -234,7 +236,7 @@ pub trait FileOps: Any + Send + Sync {
     /// # Errors
     /// `EINVAL` if the file cannot take them (`O_DIRECT`).
     fn check_flags(&self, flags: OpenFlags) -> Result<()> {
-        if flags.contains(OpenFlags::DIRECT) { Err(Errno::EINVAL.into()) } else { Ok(()) }
+        if flags.contains(OpenFlags::O_DIRECT) { Err(Errno::EINVAL.into()) } else { Ok(()) }
     }
 
     /// Bytes that can be read at once without blocking, `FIONREAD`.
@@ -266,11 +268,11 @@ impl OpenFile {
         location: Option<Arc<dyn Any + Send + Sync>>,
     ) -> Arc<Self> {
         let kept = flags
-            - (OpenFlags::CREAT
-                | OpenFlags::EXCL
-                | OpenFlags::NOCTTY
-                | OpenFlags::TRUNC
-                | OpenFlags::CLOEXEC);
+            - (OpenFlags::O_CREAT
+                | OpenFlags::O_EXCL
+                | OpenFlags::O_NOCTTY
+                | OpenFlags::O_TRUNC
+                | OpenFlags::O_CLOEXEC);
         Arc::new(Self {
             ops,
             flags: AtomicU32::new(kept.bits()),
@@ -315,17 +317,17 @@ impl OpenFile {
 
     /// Whether calls shall fail with `EAGAIN` instead of waiting.
     pub fn is_nonblocking(&self) -> bool {
-        self.flags().contains(OpenFlags::NONBLOCK)
+        self.flags().contains(OpenFlags::O_NONBLOCK)
     }
 
     /// Whether reading is allowed.
     pub fn is_readable(&self) -> bool {
-        self.flags().is_readable()
+        self.flags().access_mode().readable()
     }
 
     /// Whether writing is allowed.
     pub fn is_writable(&self) -> bool {
-        self.flags().is_writable()
+        self.flags().access_mode().writable()
     }
 
     /// `F_GETOWN`.
@@ -366,7 +368,7 @@ impl OpenFile {
         if !self.ops.is_seekable() {
             return self.ops.write(caller, self, src);
         }
-        let append = self.flags().contains(OpenFlags::APPEND);
+        let append = self.flags().contains(OpenFlags::O_APPEND);
         let mut position = self.position.lock();
         let (count, end) = self.ops.write_at(caller, self, *position, append, src)?;
         *position = end;
@@ -392,7 +394,7 @@ impl OpenFile {
         if !self.is_writable() {
             return Err(Errno::EBADF.into());
         }
-        let append = self.flags().contains(OpenFlags::APPEND);
+        let append = self.flags().contains(OpenFlags::O_APPEND);
         Ok(self.ops.write_at(caller, self, offset, append, src)?.0)
     }
 

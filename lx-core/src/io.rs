@@ -6,16 +6,11 @@
 
 use alloc::vec::Vec;
 
-use crate::abi::{Errno, Iovec, UserPtr};
+use crate::abi::uio::{Iovec, MAX_RW_COUNT, UIO_MAXIOV};
+use crate::abi::{Errno, UserPtr};
 use crate::error::{Result, SysError};
 use crate::host::{BLOCK_SIZE, Buf, BufMut, Fault, Host, PageBlock};
 use crate::user_memory::{UserMemory, check_range};
-
-/// Most bytes that one call transfers, `MAX_RW_COUNT`.
-pub const MAX_TRANSFER: usize = 0x7fff_f000;
-
-/// Most segments of an `iovec` list.
-pub const IOV_MAX: usize = 1024;
 
 /// A cursor over guest ranges.
 struct Segments {
@@ -30,21 +25,21 @@ struct Segments {
 impl Segments {
     fn one(memory: UserMemory, addr: u64, len: usize) -> Result<Self> {
         check_range(addr, len as u64)?;
-        let len = len.min(MAX_TRANSFER);
+        let len = len.min(MAX_RW_COUNT);
         Ok(Self { memory, addr, len, rest: Vec::new(), remaining: len })
     }
 
     fn list(memory: UserMemory, iov: UserPtr<Iovec>, count: usize) -> Result<Self> {
-        if count > IOV_MAX {
+        if count > UIO_MAXIOV {
             return Err(Errno::EINVAL.into());
         }
         let mut rest = memory.read_array(iov, count)?;
         let mut total = 0_usize;
         for segment in &mut rest {
-            let len = isize::try_from(segment.len).map_err(|_| Errno::EINVAL)?.cast_unsigned();
-            check_range(segment.base, segment.len)?;
-            let len = len.min(MAX_TRANSFER - total);
-            segment.len = len as u64;
+            let len = isize::try_from(segment.iov_len).map_err(|_| Errno::EINVAL)?.cast_unsigned();
+            check_range(segment.iov_base.addr(), segment.iov_len)?;
+            let len = len.min(MAX_RW_COUNT - total);
+            segment.iov_len = len as u64;
             total += len;
         }
         rest.reverse();
@@ -57,8 +52,8 @@ impl Segments {
     fn settle(&mut self) {
         while self.len == 0 {
             let Some(next) = self.rest.pop() else { return };
-            self.addr = next.base;
-            self.len = next.len as usize;
+            self.addr = next.iov_base.addr();
+            self.len = next.iov_len as usize;
         }
     }
 
@@ -203,7 +198,10 @@ impl<'a> IoDst<'a> {
     ///
     /// # Errors
     /// The callback's, if nothing was stored before.
-    pub fn fill(&mut self, mut read: impl FnMut(BufMut<'_>, usize) -> Result<usize>) -> Result<usize> {
+    pub fn fill(
+        &mut self,
+        mut read: impl FnMut(BufMut<'_>, usize) -> Result<usize>,
+    ) -> Result<usize> {
         let start = self.done;
         while self.remaining() > 0 {
             let (part, result) = match &mut self.to {
@@ -332,7 +330,10 @@ impl<'a> IoSrc<'a> {
     ///
     /// # Errors
     /// The callback's, if nothing was taken before.
-    pub fn drain(&mut self, mut write: impl FnMut(Buf<'_>, usize) -> Result<usize>) -> Result<usize> {
+    pub fn drain(
+        &mut self,
+        mut write: impl FnMut(Buf<'_>, usize) -> Result<usize>,
+    ) -> Result<usize> {
         let start = self.done;
         while self.remaining() > 0 {
             let (part, buffer) = match &self.from {

@@ -4,43 +4,7 @@ use alloc::sync::Arc;
 
 use crate::sync::{WaitQueue, Wake};
 
-bitflags::bitflags! {
-    /// What a file is ready for, `poll(2)`; the bits are Linux's and serve as wake keys.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-    pub struct PollEvents: u32 {
-        /// Data to read.
-        const IN = 0x001;
-        /// Urgent data.
-        const PRI = 0x002;
-        /// Room to write.
-        const OUT = 0x004;
-        /// Error.
-        const ERR = 0x008;
-        /// Hang-up.
-        const HUP = 0x010;
-        /// Descriptor not open.
-        const NVAL = 0x020;
-        /// As `IN`.
-        const RDNORM = 0x040;
-        /// Priority band data.
-        const RDBAND = 0x080;
-        /// As `OUT`.
-        const WRNORM = 0x100;
-        /// Priority band room.
-        const WRBAND = 0x200;
-        /// Peer closed its writing half.
-        const RDHUP = 0x2000;
-    }
-}
-
-impl PollEvents {
-    /// Events that are reported whether asked for or not.
-    pub const ALWAYS: Self = Self::ERR.union(Self::HUP).union(Self::NVAL);
-    /// Ready for reading.
-    pub const READABLE: Self = Self::IN.union(Self::RDNORM);
-    /// Ready for writing.
-    pub const WRITABLE: Self = Self::OUT.union(Self::WRNORM);
-}
+pub use crate::abi::poll::PollEvents;
 
 /// Collects the wait queues of the objects that a poller looks at.
 ///

@@ -1,6 +1,7 @@
 //! Conversions between Linux's time structures and nanoseconds.
 
-use crate::abi::{Errno, Timespec, Timeval};
+use crate::abi::Errno;
+use crate::abi::time::{Timespec, Timeval};
 use crate::error::Result;
 use crate::host::Nanos;
 

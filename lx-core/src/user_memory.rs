@@ -8,9 +8,12 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
-use crate::abi::{Errno, PATH_MAX, USER_END, UserCStr, UserPtr};
+use crate::abi::{Errno, USER_END, UserCStr, UserPtr};
 use crate::error::Result;
 use crate::host::{Fault, Host};
+
+/// Longest path with its NUL, `PATH_MAX`.
+pub const PATH_MAX: usize = 4096;
 
 /// A path as read from guest memory, without its NUL.
 pub type PathBuffer = ArrayVec<u8, PATH_MAX>;

@@ -84,7 +84,14 @@ pub trait HostMemory {
     /// Compares and exchanges an aligned 32-bit word; the value found before.
     fn compare_exchange_u32(&self, addr: u64, current: u32, new: u32) -> Result<u32, Fault>;
     /// Copies from a page block (at `offset` in it) to guest memory; bytes copied before a fault.
-    fn copy_pages_out(&self, dst: u64, block: &super::PageBlock, offset: usize, len: usize) -> usize;
+    fn copy_pages_out(
+        &self,
+        dst: u64,
+        block: &super::PageBlock,
+        offset: usize,
+        len: usize,
+    ) -> usize;
     /// Copies from guest memory to a page block; bytes copied before a fault.
-    fn copy_pages_in(&self, block: &super::PageBlock, offset: usize, src: u64, len: usize) -> usize;
+    fn copy_pages_in(&self, block: &super::PageBlock, offset: usize, src: u64, len: usize)
+    -> usize;
 }

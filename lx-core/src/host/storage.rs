@@ -205,8 +205,13 @@ pub trait HostStorage: Send + Sync {
     /// Makes a symbolic link.
     fn make_symlink(&self, dir: &HostFd, name: &[u8], target: &[u8]) -> HostResult<()>;
     /// Makes a hard link to `from_dir/from`.
-    fn make_link(&self, from_dir: &HostFd, from: &[u8], dir: &HostFd, name: &[u8])
-    -> HostResult<()>;
+    fn make_link(
+        &self,
+        from_dir: &HostFd,
+        from: &[u8],
+        dir: &HostFd,
+        name: &[u8],
+    ) -> HostResult<()>;
     /// Removes a name; `directory` chooses `rmdir(2)`.
     fn remove(&self, dir: &HostFd, name: &[u8], directory: bool) -> HostResult<()>;
     /// Renames with the flags of `renameat2(2)`.

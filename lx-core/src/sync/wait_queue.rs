@@ -108,11 +108,7 @@ impl Waiter {
 
     /// Sleeps until woken, interrupted or timed out. Consumes one wake.
     fn park(&self, deadline: Option<Nanos>) {
-        if self
-            .word
-            .compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire)
-            .is_ok()
-        {
+        if self.word.compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire).is_ok() {
             sync_host().park(&self.word, PARKED, deadline);
         }
         self.word.store(EMPTY, Ordering::Release);
