@@ -6,14 +6,8 @@
 
 /// Offsets into the block that the GS base points at.
 #[allow(non_upper_case_globals, reason = "named as the segment register in assembly: `gs.u_rsp`")]
-pub const gs: GsLayout = GsLayout {
-    u_rsp: 0x00,
-    k_rsp: 0x08,
-    entry: 0x10,
-    pending: 0x18,
-    host_tid: 0x1c,
-    u_rip: 0x20,
-};
+pub const gs: GsLayout =
+    GsLayout { u_rsp: 0x00, k_rsp: 0x08, entry: 0x10, pending: 0x18, host_tid: 0x1c, u_rip: 0x20 };
 
 /// The fields of the per-thread block that generated code uses, as byte offsets from the GS base.
 ///

@@ -3,4 +3,9 @@
 
 extern crate alloc;
 
+mod decode;
 pub mod layout;
+pub mod rewrite;
+pub mod scan;
+pub mod stub;
+mod targets;

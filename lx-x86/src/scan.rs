@@ -1,0 +1,170 @@
+//! Finds the `syscall` instructions in a piece of code.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use arrayvec::ArrayVec;
+use iced_x86::{FlowControl, Instruction, OpKind};
+
+use crate::decode::{self, MAX_BEFORE};
+
+/// The bytes of `syscall`.
+pub const SYSCALL: [u8; 2] = [0x0f, 0x05];
+
+/// `mov $15, %rax` as libc's `__restore_rt` has it, right before its `syscall`.
+const RESTORER_MOV: [u8; 7] = [0x48, 0xc7, 0xc0, 15, 0, 0, 0];
+
+/// Code together with its address.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeImage<'a> {
+    /// The bytes, from the first to the last mapped one.
+    pub bytes: &'a [u8],
+    /// Address of `bytes[0]`. Only differences of addresses matter: link-time addresses do.
+    pub base: u64,
+}
+
+impl CodeImage<'_> {
+    /// The address at `offset`.
+    pub fn address(&self, offset: usize) -> u64 {
+        self.base.wrapping_add(offset as u64)
+    }
+
+    /// The offset of `address`, if it is inside.
+    pub fn offset(&self, address: u64) -> Option<usize> {
+        let offset = usize::try_from(address.checked_sub(self.base)?).ok()?;
+        (offset < self.bytes.len()).then_some(offset)
+    }
+}
+
+/// One `syscall` instruction.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Offset of the instruction in the code.
+    pub offset: usize,
+    /// Lengths of the instructions that run before it, nearest first, as far as they are known.
+    pub(crate) before: ArrayVec<u8, MAX_BEFORE>,
+    /// It belongs to libc's `__restore_rt`, whose bytes debuggers and unwinders compare.
+    pub restorer: bool,
+}
+
+/// Finds all `syscall` instructions in `code`, in ascending order.
+///
+/// A `0f 05` that is part of another instruction, or that lies in data, is left out. Whatever is
+/// missed here is caught by the host's trap, so doubtful places are left out, too.
+pub fn find_sites(code: &CodeImage<'_>) -> Vec<Site> {
+    let bytes = code.bytes;
+    memchr::memmem::find_iter(bytes, &SYSCALL).filter_map(|offset| confirm(bytes, offset)).collect()
+}
+
+fn confirm(bytes: &[u8], offset: usize) -> Option<Site> {
+    if follows(bytes, offset, &RESTORER_MOV) {
+        return Some(Site { offset, before: ArrayVec::new(), restorer: true });
+    }
+    if let Some(before) = loads_number(bytes, offset) {
+        return Some(Site { offset, before, restorer: false });
+    }
+    let vote = decode::vote(bytes, offset);
+    let looks_like_code = plausible_before(bytes, offset, &vote.before)
+        && plausible_after(bytes, offset.saturating_add(SYSCALL.len()));
+    (vote.is_boundary() && looks_like_code).then_some(Site {
+        offset,
+        before: vote.before,
+        restorer: false,
+    })
+}
+
+/// The common case, told by its bytes alone: `mov eax, imm32` with a small number before `syscall`.
+fn loads_number(bytes: &[u8], offset: usize) -> Option<ArrayVec<u8, MAX_BEFORE>> {
+    let start = offset.checked_sub(6)?;
+    let &[prefix, 0xb8, _, high, 0, 0] = bytes.get(start..offset)? else { return None };
+    // With one of these in front it may be another instruction (`mov r8d, imm32`): let the vote tell.
+    let maybe_prefix = matches!(prefix, 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3);
+    // Linux numbers its calls from 0 to about 470.
+    (high < 4 && !maybe_prefix).then(|| ArrayVec::from_iter([5]))
+}
+
+/// Whether `pattern` ends right before `offset`.
+fn follows(bytes: &[u8], offset: usize, pattern: &[u8]) -> bool {
+    bytes.get(..offset).is_some_and(|head| head.ends_with(pattern))
+}
+
+fn plausible_before(bytes: &[u8], offset: usize, before: &[u8]) -> bool {
+    let mut at = offset;
+    before.iter().all(|&length| {
+        at = at.saturating_sub(usize::from(length));
+        plausible_at(bytes, at).is_some()
+    })
+}
+
+/// Looks at what runs after the site. Data rarely decodes for long.
+fn plausible_after(bytes: &[u8], offset: usize) -> bool {
+    let mut at = offset;
+    for _ in 0..8 {
+        if at >= bytes.len() {
+            return true;
+        }
+        let Some(instruction) = plausible_at(bytes, at) else { return false };
+        if !matches!(
+            instruction.flow_control(),
+            FlowControl::Next | FlowControl::ConditionalBranch | FlowControl::Call
+        ) {
+            return true;
+        }
+        at = at.saturating_add(instruction.len());
+    }
+    true
+}
+
+fn plausible_at(bytes: &[u8], offset: usize) -> Option<Instruction> {
+    let instruction = decode::decode_at(bytes, 0, offset)?;
+    let is_branch = instruction.op0_kind() == OpKind::NearBranch64;
+    let stays_inside = !is_branch || instruction.near_branch_target() <= bytes.len() as u64;
+    (stays_inside && decode::is_plausible(&instruction)).then_some(instruction)
+}
+
+/// The bytes of the code around a site that a patch could overwrite.
+pub(crate) fn reach(offset: usize) -> Range<usize> {
+    offset.saturating_sub(24)..offset.saturating_add(24)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offsets(bytes: &[u8]) -> Vec<usize> {
+        find_sites(&CodeImage { bytes, base: 0x1000 }).iter().map(|site| site.offset).collect()
+    }
+
+    #[test]
+    fn number_load_is_recognised_by_its_bytes() {
+        // ret; mov eax, 39; syscall; ret
+        assert_eq!(offsets(&[0xc3, 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]), [6]);
+    }
+
+    #[test]
+    fn false_site_inside_an_immediate_is_left_out() {
+        let mut code = [0x48, 0x8b, 0x44, 0x24, 0x08, 0x85, 0xc0].repeat(20);
+        // mov ecx, 0x50f1122; jmp rel32 with 0f 05 inside; ret
+        code.extend([0xb9, 0x22, 0x11, 0x0f, 0x05, 0xe9, 0x0f, 0x05, 0, 0, 0xc3]);
+        assert_eq!(offsets(&code), [0usize; 0]);
+    }
+
+    #[test]
+    fn prefixed_number_load_goes_to_the_vote() {
+        // nops; mov r8d, 39; syscall; ret
+        let mut code = [0x90].repeat(100);
+        code.extend([0x41, 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
+        let sites = find_sites(&CodeImage { bytes: &code, base: 0 });
+        assert_eq!(sites.len(), 1);
+        assert_eq!(sites[0].before[0], 6);
+    }
+
+    #[test]
+    fn restorer_is_marked() {
+        let sites = find_sites(&CodeImage {
+            bytes: &[0x90, 0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05, 0x90],
+            base: 0,
+        });
+        assert!(sites.len() == 1 && sites[0].restorer);
+    }
+}
