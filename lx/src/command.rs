@@ -1,0 +1,379 @@
+//! Commands that are to be started.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lx_core::control::{Spawn, User};
+
+use crate::machine::Shared;
+use crate::users::Users;
+use crate::{Child, ExitStatus, Output, SpawnError};
+
+/// What docker and Debian's login give to root.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A command to be started in a [`Machine`](crate::Machine), in the manner of
+/// [`std::process::Command`]. What it starts with by default is told [here](crate#defaults).
+#[derive(Debug)]
+pub struct Command {
+    shared: Arc<Shared>,
+    program: OsString,
+    args: Vec<OsString>,
+    arg0: Option<OsString>,
+    env_clear: bool,
+    /// Variables that were set, or removed.
+    env: BTreeMap<OsString, Option<OsString>>,
+    directory: Option<PathBuf>,
+    user: Option<OsString>,
+    ignored_signals: u64,
+    stdin: Option<Stdio>,
+    stdout: Option<Stdio>,
+    stderr: Option<Stdio>,
+}
+
+impl Command {
+    pub(crate) fn new(shared: Arc<Shared>, program: &OsStr) -> Self {
+        Self {
+            shared,
+            program: program.to_owned(),
+            args: Vec::new(),
+            arg0: None,
+            env_clear: false,
+            env: BTreeMap::new(),
+            directory: None,
+            user: None,
+            ignored_signals: 0,
+            stdin: None,
+            stdout: None,
+            stderr: None,
+        }
+    }
+
+    /// Adds an argument.
+    pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets the zeroth argument, which is the program as it was given by default.
+    pub fn arg0(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.arg0 = Some(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(&mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
+        self.env.insert(key.as_ref().to_owned(), Some(value.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets environment variables.
+    pub fn envs(
+        &mut self,
+        vars: impl IntoIterator<Item = (impl AsRef<OsStr>, impl AsRef<OsStr>)>,
+    ) -> &mut Self {
+        for (key, value) in vars {
+            self.env(key, value);
+        }
+        self
+    }
+
+    /// Removes an environment variable.
+    pub fn env_remove(&mut self, key: impl AsRef<OsStr>) -> &mut Self {
+        self.env.insert(key.as_ref().to_owned(), None);
+        self
+    }
+
+    /// Starts with an empty environment, without the defaults and what the machine sets.
+    pub fn env_clear(&mut self) -> &mut Self {
+        self.env_clear = true;
+        self.env.clear();
+        self
+    }
+
+    /// Sets the working directory in the guest. A relative path starts at the default one.
+    pub fn current_dir(&mut self, directory: impl AsRef<Path>) -> &mut Self {
+        self.directory = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// Runs as `USER` or `USER:GROUP`, each a number or a name in the guest's `/etc/passwd` or
+    /// `/etc/group`.
+    pub fn user(&mut self, user: impl AsRef<OsStr>) -> &mut Self {
+        self.user = Some(user.as_ref().to_owned());
+        self
+    }
+
+    /// Starts with this signal ignored, as `nohup` does with `SIGHUP`.
+    pub fn ignore_signal(&mut self, signal: u32) -> &mut Self {
+        if let 1..=64 = signal {
+            self.ignored_signals |= 1 << (signal - 1);
+        }
+        self
+    }
+
+    /// Sets standard input; by default it is inherited, and null for [`output`](Self::output).
+    pub fn stdin(&mut self, stdin: impl Into<Stdio>) -> &mut Self {
+        self.stdin = Some(stdin.into());
+        self
+    }
+
+    /// Sets standard output; by default it is inherited, and piped for [`output`](Self::output).
+    pub fn stdout(&mut self, stdout: impl Into<Stdio>) -> &mut Self {
+        self.stdout = Some(stdout.into());
+        self
+    }
+
+    /// Sets standard error; by default it is inherited, and piped for [`output`](Self::output).
+    pub fn stderr(&mut self, stderr: impl Into<Stdio>) -> &mut Self {
+        self.stderr = Some(stderr.into());
+        self
+    }
+
+    /// Starts the command.
+    ///
+    /// # Errors
+    ///
+    /// If the program cannot be run, the error holds a [`SpawnError`]. Else the user is unknown,
+    /// an argument has a zero byte, or the machine has stopped.
+    pub fn spawn(&mut self) -> io::Result<Child> {
+        self.spawn_with(&Kind::Inherit, &Kind::Inherit)
+    }
+
+    /// Starts the command and waits until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// As for [`spawn`](Self::spawn), and the machine stopped before the command ended.
+    pub fn status(&mut self) -> io::Result<ExitStatus> {
+        self.spawn()?.wait()
+    }
+
+    /// Runs the command to its end and collects what it writes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`status`](Self::status), and reading failed.
+    pub fn output(&mut self) -> io::Result<Output> {
+        self.spawn_with(&Kind::Null, &Kind::Piped)?.wait_with_output()
+    }
+
+    fn spawn_with(&mut self, input: &Kind, output: &Kind) -> io::Result<Child> {
+        let request = self.request()?;
+        let (stdin, write_stdin) = kind(&self.stdin, input).input(rustix::stdio::stdin())?;
+        let (stdout, read_stdout) = kind(&self.stdout, output).output(rustix::stdio::stdout())?;
+        let (stderr, read_stderr) = kind(&self.stderr, output).output(rustix::stdio::stderr())?;
+
+        let directory = OsString::from_vec(request.cwd.clone());
+        let stdio = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+        let connection = &self.shared.connection;
+        let (id, pid) = connection
+            .spawn(request, &stdio)?
+            .map_err(|failed| SpawnError::new(self.program.clone(), directory, failed))?;
+        let mut child = Child::new(Arc::clone(connection), id, pid);
+        (child.stdin, child.stdout, child.stderr) = (write_stdin, read_stdout, read_stderr);
+        Ok(child)
+    }
+
+    fn request(&self) -> io::Result<Spawn> {
+        let users = self.shared.users();
+        let user = match &self.user {
+            Some(spec) => users.resolve(spec)?,
+            None if self.shared.rootfs.is_some() => users.resolve(OsStr::new("0"))?,
+            None => caller(),
+        };
+        let arg0 = self.arg0.as_ref().unwrap_or(&self.program);
+        let env = self.environment(&users, user.uid);
+        Ok(Spawn {
+            id: 0,
+            program: c_bytes(&self.program)?,
+            search_path: !self.program.as_bytes().contains(&b'/'),
+            argv: std::iter::once(arg0)
+                .chain(&self.args)
+                .map(|a| c_bytes(a))
+                .collect::<io::Result<_>>()?,
+            env: env.iter().map(|(key, value)| variable(key, value)).collect::<io::Result<_>>()?,
+            cwd: c_bytes(self.working_directory()?.as_os_str())?,
+            user,
+            umask: umask(),
+            ignored_signals: self.ignored_signals,
+            terminal: true,
+        })
+    }
+
+    fn working_directory(&self) -> io::Result<PathBuf> {
+        if let Some(directory) = self.directory.as_ref().filter(|path| path.is_absolute()) {
+            return Ok(directory.clone());
+        }
+        let default = match self.shared.rootfs {
+            None => std::env::current_dir()?,
+            Some(_) => PathBuf::from("/"),
+        };
+        Ok(match &self.directory {
+            Some(directory) => default.join(directory),
+            None => default,
+        })
+    }
+
+    fn environment(&self, users: &Users, uid: u32) -> BTreeMap<OsString, OsString> {
+        let mut env = BTreeMap::new();
+        if !self.env_clear {
+            if self.shared.rootfs.is_none() {
+                env.extend(std::env::vars_os());
+            } else {
+                env.insert("PATH".into(), DEFAULT_PATH.into());
+                env.insert("HOME".into(), users.home(uid).to_owned());
+                env.insert("HOSTNAME".into(), self.shared.hostname.clone());
+                env.extend(std::env::var_os("TERM").map(|term| ("TERM".into(), term)));
+            }
+            env.extend(self.shared.env.iter().cloned());
+        }
+        for (key, value) in &self.env {
+            match value {
+                Some(value) => env.insert(key.clone(), value.clone()),
+                None => env.remove(key),
+            };
+        }
+        env
+    }
+}
+
+/// The calling process's own ids.
+fn caller() -> User {
+    let groups = rustix::process::getgroups().unwrap_or_default();
+    User {
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        groups: groups.into_iter().map(|group| group.as_raw()).collect(),
+    }
+}
+
+/// The calling process's file mode creation mask, which can only be read without changing it
+/// from procfs.
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    umask.and_then(|umask| u32::from_str_radix(umask.trim(), 8).ok()).unwrap_or(0o022)
+}
+
+fn c_bytes(text: &OsStr) -> io::Result<Vec<u8>> {
+    if text.as_bytes().contains(&0) {
+        let sentence = format!("'{}' has a zero byte in it", text.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, sentence));
+    }
+    Ok(text.as_bytes().to_vec())
+}
+
+fn variable(key: &OsStr, value: &OsStr) -> io::Result<Vec<u8>> {
+    let mut variable = c_bytes(key)?;
+    variable.push(b'=');
+    variable.extend(c_bytes(value)?);
+    Ok(variable)
+}
+
+/// Where a standard stream of a command leads. Files and pipes convert into it; they stay open
+/// as long as the [`Command`] that they were given to.
+#[derive(Debug)]
+pub struct Stdio(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Inherit,
+    Null,
+    Piped,
+    Descriptor(OwnedFd),
+}
+
+impl Stdio {
+    /// The same stream of the calling process.
+    pub fn inherit() -> Self {
+        Self(Kind::Inherit)
+    }
+
+    /// `/dev/null`.
+    pub fn null() -> Self {
+        Self(Kind::Null)
+    }
+
+    /// A new pipe, whose other end is in the [`Child`].
+    pub fn piped() -> Self {
+        Self(Kind::Piped)
+    }
+}
+
+macro_rules! stdio_from {
+    ($($from:ty),*) => {$(
+        impl From<$from> for Stdio {
+            fn from(from: $from) -> Self {
+                Self(Kind::Descriptor(from.into()))
+            }
+        }
+    )*};
+}
+stdio_from!(File, OwnedFd, PipeReader, PipeWriter);
+
+fn kind<'a>(stdio: &'a Option<Stdio>, default: &'a Kind) -> &'a Kind {
+    stdio.as_ref().map_or(default, |stdio| &stdio.0)
+}
+
+/// A descriptor to be sent to the guest.
+enum Stream<'a> {
+    Borrowed(BorrowedFd<'a>),
+    Owned(OwnedFd),
+}
+
+impl AsFd for Stream<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Borrowed(fd) => *fd,
+            Self::Owned(fd) => fd.as_fd(),
+        }
+    }
+}
+
+impl Kind {
+    fn input<'a>(
+        &'a self,
+        inherited: BorrowedFd<'a>,
+    ) -> io::Result<(Stream<'a>, Option<PipeWriter>)> {
+        if let Self::Piped = self {
+            let (reader, writer) = io::pipe()?;
+            return Ok((Stream::Owned(reader.into()), Some(writer)));
+        }
+        Ok((self.existing(inherited)?, None))
+    }
+
+    fn output<'a>(
+        &'a self,
+        inherited: BorrowedFd<'a>,
+    ) -> io::Result<(Stream<'a>, Option<PipeReader>)> {
+        if let Self::Piped = self {
+            let (reader, writer) = io::pipe()?;
+            return Ok((Stream::Owned(writer.into()), Some(reader)));
+        }
+        Ok((self.existing(inherited)?, None))
+    }
+
+    fn existing<'a>(&'a self, inherited: BorrowedFd<'a>) -> io::Result<Stream<'a>> {
+        Ok(match self {
+            Self::Inherit => Stream::Borrowed(inherited),
+            Self::Null | Self::Piped => {
+                let null = File::options().read(true).write(true).open("/dev/null")?;
+                Stream::Owned(null.into())
+            }
+            Self::Descriptor(fd) => Stream::Borrowed(fd.as_fd()),
+        })
+    }
+}
