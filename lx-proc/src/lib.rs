@@ -1,4 +1,22 @@
-//! Tasks, thread groups, signals, futexes, exec, address spaces and timers.
+//! Tasks and thread groups: creation, exit, waiting; signals, futexes, timers; exec and address
+//! spaces; procfs.
+//!
+//! [`Kernel`] is the root object, [`Task`] a thread, [`ThreadGroup`] a process, and
+//! [`CurrentTask`] a task on its own thread in the middle of a system call: what every handler
+//! gets.
 #![no_std]
 
 extern crate alloc;
+
+pub mod current;
+pub mod exec;
+pub mod kernel;
+pub mod pid;
+pub mod signal;
+pub mod task;
+pub mod thread_group;
+
+pub use current::CurrentTask;
+pub use kernel::Kernel;
+pub use task::Task;
+pub use thread_group::ThreadGroup;

@@ -40,3 +40,21 @@ pub trait Supervisor: Send + Sync {
     /// A packet to be sent to the embedding program, if any; called until `false`.
     fn next_event(&self, packet: &mut alloc::vec::Vec<u8>) -> bool;
 }
+
+/// Counters of the host, for `--stats`.
+pub trait HostStats {
+    /// Host system calls that the calling thread has made so far.
+    fn host_calls(&self) -> u64 {
+        0
+    }
+    /// Guest system calls of the whole machine that were not rewritten and came by a trap.
+    fn trapped_calls(&self) -> u64 {
+        0
+    }
+    /// Host system calls of the whole machine by name.
+    fn host_call_kinds(&self) -> alloc::vec::Vec<(&'static str, u64)> {
+        alloc::vec::Vec::new()
+    }
+    /// Switches counting on.
+    fn enable_counting(&self) {}
+}

@@ -1,0 +1,126 @@
+//! The calling task, as handlers see it.
+
+use alloc::sync::Arc;
+use core::cell::{Cell, OnceCell};
+
+use lx_core::abi::GuestRegs;
+use lx_core::caller::{Caller, Identity};
+use lx_core::cred::Credentials;
+use lx_core::fd_table::FdTable;
+use lx_core::host::{Host, Resume};
+use lx_core::user_memory::UserMemory;
+use lx_vfs::fs_context::FsContext;
+
+use crate::kernel::Kernel;
+use crate::task::Task;
+use crate::thread_group::ThreadGroup;
+
+/// A task on its own thread, for the time of one trap.
+pub struct CurrentTask<'a> {
+    task: &'a Arc<Task>,
+    regs: &'a Cell<GuestRegs>,
+    resume: Cell<Resume>,
+    cred: OnceCell<Arc<Credentials>>,
+    files: OnceCell<Arc<FdTable>>,
+    fs: OnceCell<Arc<FsContext>>,
+}
+
+impl<'a> CurrentTask<'a> {
+    /// The task whose guest has just trapped with `regs`.
+    pub fn new(task: &'a Arc<Task>, regs: &'a mut GuestRegs) -> Self {
+        Self {
+            task,
+            regs: Cell::from_mut(regs),
+            resume: Cell::new(Resume::Return),
+            cred: OnceCell::new(),
+            files: OnceCell::new(),
+            fs: OnceCell::new(),
+        }
+    }
+
+    /// The task.
+    pub fn task(&self) -> &'a Arc<Task> {
+        self.task
+    }
+
+    /// The process.
+    pub fn group(&self) -> &'a Arc<ThreadGroup> {
+        self.task.group()
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> &'a Arc<Kernel> {
+        self.task.kernel()
+    }
+
+    /// The host.
+    pub fn host(&self) -> &'static dyn Host {
+        self.task.kernel().host
+    }
+
+    /// Guest memory.
+    pub fn memory(&self) -> UserMemory {
+        UserMemory::new(self.host())
+    }
+
+    /// Identity, as it was when first asked for in this call.
+    pub fn cred(&self) -> &Arc<Credentials> {
+        self.cred.get_or_init(|| self.task.cred())
+    }
+
+    /// Descriptor table.
+    pub fn files(&self) -> &Arc<FdTable> {
+        self.files.get_or_init(|| self.task.files())
+    }
+
+    /// Working directory, root and umask.
+    pub fn fs(&self) -> &Arc<FsContext> {
+        self.fs.get_or_init(|| self.task.fs())
+    }
+
+    /// The task as lx-vfs and lx-net see it.
+    pub fn caller(&self) -> Caller<'_> {
+        Caller {
+            host: self.host(),
+            identity: self,
+            waiter: self.task.waiter(),
+            rlimits: self.task.group().rlimits(),
+            tid: self.task.tid(),
+            tgid: self.task.tgid(),
+        }
+    }
+
+    /// The guest's registers at the trap.
+    pub fn regs(&self) -> GuestRegs {
+        self.regs.get()
+    }
+
+    /// Sets the result of the call.
+    pub fn set_return(&self, value: u64) {
+        let mut regs = self.regs.get();
+        regs.rax = value;
+        self.regs.set(regs);
+    }
+
+    /// Replaces the registers; with `resume` at least [`Resume::Full`] they are all loaded.
+    pub fn set_regs(&self, regs: GuestRegs, resume: Resume) {
+        self.regs.set(regs);
+        self.resume.set(resume);
+    }
+
+    /// Ends the task's stay on this thread, or loads all registers on return.
+    pub fn set_resume(&self, resume: Resume) {
+        self.resume.set(resume);
+    }
+
+    /// How to go on after the handler.
+    pub fn resume(&self) -> Resume {
+        self.resume.get()
+    }
+}
+
+impl Identity for CurrentTask<'_> {
+    fn credentials(&self) -> &Credentials {
+        self.cred()
+    }
+}

@@ -1,0 +1,113 @@
+//! The root object.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use lx_core::abi::utsname::NewUtsname;
+use lx_core::host::{Host, TrapHandler};
+
+use crate::pid::PidTable;
+use crate::task::Task;
+
+/// Number of system-call numbers that are counted.
+pub const SYSCALL_SLOTS: usize = 512;
+
+/// How the layer above makes the trap handler of a task.
+pub type HandlerFactory = fn(Arc<Task>) -> Arc<dyn TrapHandler>;
+
+/// One running Linux.
+pub struct Kernel {
+    /// The host.
+    pub host: &'static dyn Host,
+    /// All tasks.
+    pub pids: PidTable,
+    /// What is observed.
+    pub observe: Observe,
+    handler_factory: HandlerFactory,
+}
+
+impl Kernel {
+    /// A kernel without tasks.
+    pub fn new(host: &'static dyn Host, handler_factory: HandlerFactory) -> Self {
+        Self { host, pids: PidTable::new(), observe: Observe::new(), handler_factory }
+    }
+
+    /// `uname(2)`.
+    pub fn utsname(&self) -> NewUtsname {
+        NewUtsname::new("Linux", "lx", "6.1.0-lx", "#1 SMP lx", "x86_64", "(none)")
+    }
+
+    /// Hands a line of `--strace` to whoever collects them.
+    pub fn trace_line(&self, line: &str) {
+        let _ = line;
+    }
+
+    /// The trap handler of a task, for the host.
+    pub fn handler(&self, task: Arc<Task>) -> Arc<dyn TrapHandler> {
+        (self.handler_factory)(task)
+    }
+}
+
+/// Counters and switches for `--stats` and `--strace`. When neither is on, a system call looks at
+/// one flag.
+pub struct Observe {
+    any: AtomicBool,
+    trace: AtomicBool,
+    calls: [AtomicU64; SYSCALL_SLOTS],
+    host_calls: [AtomicU64; SYSCALL_SLOTS],
+    unknown: AtomicU64,
+}
+
+impl Observe {
+    fn new() -> Self {
+        Self {
+            any: AtomicBool::new(false),
+            trace: AtomicBool::new(false),
+            calls: [const { AtomicU64::new(0) }; SYSCALL_SLOTS],
+            host_calls: [const { AtomicU64::new(0) }; SYSCALL_SLOTS],
+            unknown: AtomicU64::new(0),
+        }
+    }
+
+    /// Switches counting and tracing.
+    pub fn enable(&self, stats: bool, trace: bool) {
+        self.trace.store(trace, Ordering::Relaxed);
+        self.any.store(stats || trace, Ordering::Relaxed);
+    }
+
+    /// Whether anything is observed.
+    pub fn is_on(&self) -> bool {
+        self.any.load(Ordering::Relaxed)
+    }
+
+    /// Whether calls are printed.
+    pub fn is_tracing(&self) -> bool {
+        self.trace.load(Ordering::Relaxed)
+    }
+
+    /// Counts one call and the host calls that it made.
+    pub fn count(&self, number: u64, host_calls: u64) {
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
+        match (self.calls.get(at), self.host_calls.get(at)) {
+            (Some(calls), Some(host)) => {
+                calls.fetch_add(1, Ordering::Relaxed);
+                host.fetch_add(host_calls, Ordering::Relaxed);
+            }
+            _ => {
+                self.unknown.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// `(number, calls, host calls)` of every call that was made, and the calls beyond the table.
+    pub fn counts(&self) -> (alloc::vec::Vec<(usize, u64, u64)>, u64) {
+        let list = self.calls.iter().zip(&self.host_calls).enumerate();
+        let list = list
+            .map(|(nr, (calls, host))| {
+                (nr, calls.load(Ordering::Relaxed), host.load(Ordering::Relaxed))
+            })
+            .filter(|(_, calls, _)| *calls > 0)
+            .collect();
+        (list, self.unknown.load(Ordering::Relaxed))
+    }
+}

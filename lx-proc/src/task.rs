@@ -1,0 +1,90 @@
+//! A task: one thread of a Linux process.
+
+use alloc::sync::Arc;
+
+use lx_core::cred::Credentials;
+use lx_core::fd_table::FdTable;
+use lx_core::sync::{Mutex, Waiter, level};
+use lx_vfs::fs_context::FsContext;
+
+use crate::kernel::Kernel;
+use crate::thread_group::ThreadGroup;
+
+/// A task.
+pub struct Task {
+    tid: i32,
+    kernel: Arc<Kernel>,
+    group: Arc<ThreadGroup>,
+    waiter: Arc<Waiter>,
+    shared: Mutex<Shared, { level::TASK }>,
+}
+
+/// What a task shares with others or not, `clone(2)`.
+#[derive(Clone)]
+pub struct Shared {
+    /// Identity.
+    pub cred: Arc<Credentials>,
+    /// Open descriptors.
+    pub files: Arc<FdTable>,
+    /// Working directory, root and umask.
+    pub fs: Arc<FsContext>,
+}
+
+impl Task {
+    /// A task that does not run yet.
+    pub fn new(tid: i32, kernel: Arc<Kernel>, group: Arc<ThreadGroup>, shared: Shared) -> Arc<Self> {
+        Arc::new(Self {
+            tid,
+            kernel,
+            group,
+            waiter: Arc::new(Waiter::new()),
+            shared: Mutex::new(shared),
+        })
+    }
+
+    /// Thread id.
+    pub fn tid(&self) -> i32 {
+        self.tid
+    }
+
+    /// Thread group id: what `getpid(2)` returns.
+    pub fn tgid(&self) -> i32 {
+        self.group.tgid()
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> &Arc<Kernel> {
+        &self.kernel
+    }
+
+    /// The process.
+    pub fn group(&self) -> &Arc<ThreadGroup> {
+        &self.group
+    }
+
+    /// Its ability to sleep.
+    pub fn waiter(&self) -> &Arc<Waiter> {
+        &self.waiter
+    }
+
+    /// Identity.
+    pub fn cred(&self) -> Arc<Credentials> {
+        Arc::clone(&self.shared.lock().cred)
+    }
+
+    /// Replaces the identity.
+    pub fn set_cred(&self, cred: Arc<Credentials>) {
+        let old = core::mem::replace(&mut self.shared.lock().cred, cred);
+        drop(old);
+    }
+
+    /// Descriptor table.
+    pub fn files(&self) -> Arc<FdTable> {
+        Arc::clone(&self.shared.lock().files)
+    }
+
+    /// Working directory, root and umask.
+    pub fn fs(&self) -> Arc<FsContext> {
+        Arc::clone(&self.shared.lock().fs)
+    }
+}

@@ -1,0 +1,144 @@
+//! Where a trap enters the kernel: system calls, faults, interrupts.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt::{self, Write};
+
+use lx_core::abi::{Errno, GuestRegs};
+use lx_core::error::SysError;
+use lx_core::host::{FaultInfo, HostThreadId, Resume, TrapHandler};
+use lx_proc::signal::{self, Restart};
+use lx_proc::{CurrentTask, Task};
+
+use crate::strace;
+use crate::table::{Entry, TABLE};
+
+/// The kernel side of one guest thread.
+pub struct TaskTrap {
+    task: Arc<Task>,
+}
+
+/// The handler that the host calls for `task`; given to [`lx_proc::Kernel`] at boot.
+pub fn trap_handler(task: Arc<Task>) -> Arc<dyn TrapHandler> {
+    Arc::new(TaskTrap { task })
+}
+
+impl TrapHandler for TaskTrap {
+    fn attached(&self, thread: HostThreadId) {
+        self.task.waiter().set_thread(thread);
+    }
+
+    fn syscall(&self, regs: &mut GuestRegs) -> Resume {
+        let number = regs.rax;
+        regs.orig_rax = number;
+        let args = regs.args();
+        let entry = usize::try_from(number).ok().and_then(|nr| TABLE.get(nr)).and_then(Option::as_ref);
+        let observed = self.task.kernel().observe.is_on();
+        let current = CurrentTask::new(&self.task, regs);
+        let result = if observed {
+            observed_call(&current, number, entry, &args)
+        } else {
+            call(&current, entry, &args)
+        };
+        let restart = match result {
+            Ok(value) => {
+                current.set_return(value);
+                None
+            }
+            Err(SysError::Errno(errno)) => {
+                current.set_return(errno.as_return());
+                None
+            }
+            Err(SysError::Restart) => Some(Restart::UnlessHandlerRefuses),
+            Err(SysError::RestartNoHandler) => Some(Restart::WithoutHandler),
+        };
+        if restart.is_some() || self.task.waiter().is_interrupted() {
+            signal::deliver(&current, restart);
+        }
+        current.resume()
+    }
+
+    fn fault(&self, info: &FaultInfo, regs: &mut GuestRegs) -> Resume {
+        regs.orig_rax = GuestRegs::NO_SYSCALL;
+        let current = CurrentTask::new(&self.task, regs);
+        current.set_resume(Resume::Full);
+        signal::fault(&current, info);
+        signal::deliver(&current, None);
+        current.resume()
+    }
+
+    fn interrupt(&self, regs: &mut GuestRegs) -> Resume {
+        regs.orig_rax = GuestRegs::NO_SYSCALL;
+        let current = CurrentTask::new(&self.task, regs);
+        signal::deliver(&current, None);
+        current.resume()
+    }
+
+    fn start(&self, regs: &mut GuestRegs) -> Resume {
+        let current = CurrentTask::new(&self.task, regs);
+        current.set_resume(Resume::Full);
+        lx_proc::exec::start(&current);
+        if self.task.waiter().is_interrupted() {
+            signal::deliver(&current, None);
+        }
+        current.resume()
+    }
+}
+
+#[inline]
+fn call(current: &CurrentTask<'_>, entry: Option<&Entry>, args: &[u64; 6]) -> Result<u64, SysError> {
+    match entry {
+        Some(entry) => (entry.call)(current, args),
+        None => unknown(current),
+    }
+}
+
+#[cold]
+fn unknown(current: &CurrentTask<'_>) -> Result<u64, SysError> {
+    lx_core::unsupported::note("system call", current.regs().orig_rax);
+    Err(Errno::ENOSYS.into())
+}
+
+/// Prints the arguments of a call through its entry.
+struct Arguments<'a, 'b>(&'a CurrentTask<'b>, &'a Entry, &'a [u64; 6]);
+
+impl fmt::Display for Arguments<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.1.trace)(self.0, self.2, f)
+    }
+}
+
+/// A call that is counted, and printed if tracing is on.
+#[cold]
+fn observed_call(
+    current: &CurrentTask<'_>,
+    number: u64,
+    entry: Option<&Entry>,
+    args: &[u64; 6],
+) -> Result<u64, SysError> {
+    let kernel = current.kernel();
+    let mut line = String::new();
+    if kernel.observe.is_tracing() {
+        // Writing to a String cannot fail. The arguments are printed before the call changes them.
+        let _ = match entry {
+            Some(entry) => write!(
+                line,
+                "{} {}({})",
+                current.task().tid(),
+                entry.name,
+                Arguments(current, entry, args)
+            ),
+            None => write!(line, "{} syscall_{number}({args:x?})", current.task().tid()),
+        };
+    }
+    let before = kernel.host.host_calls();
+    let result = call(current, entry, args);
+    let after = kernel.host.host_calls();
+    kernel.observe.count(number, after.saturating_sub(before));
+    if kernel.observe.is_tracing() {
+        strace::trace_result(&mut line, result.map_err(SysError::errno));
+        line.push('\n');
+        kernel.trace_line(&line);
+    }
+    result
+}

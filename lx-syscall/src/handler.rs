@@ -1,0 +1,82 @@
+//! From registers to a typed handler and back.
+//!
+//! [`Handler`] is implemented for every function `fn(&CurrentTask, A, B, …) -> Result<R>` whose
+//! arguments are [`FromArg`] and whose result is [`IntoReturn`]: the number and the types of the
+//! arguments are never written down twice.
+
+use core::fmt;
+
+use lx_core::Result;
+use lx_core::abi::{FromArg, IntoReturn, TraceArg};
+use lx_proc::CurrentTask;
+
+use crate::strace::TracedArg;
+
+/// A system-call handler with arguments `Args` (a tuple) and result `R`.
+pub trait Handler<Args, R> {
+    /// Decodes the arguments, left to right, and calls.
+    ///
+    /// # Errors
+    /// The first argument's that does not decode, else the handler's.
+    fn call(&self, task: &CurrentTask<'_>, args: &[u64; 6]) -> Result<u64>;
+
+    /// Prints the arguments as `strace(1)` does.
+    ///
+    /// # Errors
+    /// The formatter's.
+    fn trace(
+        &self,
+        task: &CurrentTask<'_>,
+        args: &[u64; 6],
+        f: &mut fmt::Formatter<'_>,
+    ) -> fmt::Result;
+
+    /// Number of arguments.
+    fn arity(&self) -> usize;
+}
+
+macro_rules! handlers {
+    ($count:literal: $($arg:ident $index:tt),*) => {
+        impl<F, R, $($arg),*> Handler<($($arg,)*), R> for F
+        where
+            F: Fn(&CurrentTask<'_>, $($arg),*) -> Result<R>,
+            R: IntoReturn,
+            $($arg: FromArg + TraceArg + 'static,)*
+        {
+            #[inline]
+            fn call(&self, task: &CurrentTask<'_>, args: &[u64; 6]) -> Result<u64> {
+                let _ = args;
+                Ok(self(task, $($arg::from_arg(args[$index])?),*)?.into_return())
+            }
+
+            fn trace(
+                &self,
+                task: &CurrentTask<'_>,
+                args: &[u64; 6],
+                f: &mut fmt::Formatter<'_>,
+            ) -> fmt::Result {
+                let _ = (task, args);
+                $(
+                    if $index > 0 {
+                        f.write_str(", ")?;
+                    }
+                    TracedArg::<$arg>::new(task, args[$index]).trace(f)?;
+                )*
+                let _ = &mut *f;
+                Ok(())
+            }
+
+            fn arity(&self) -> usize {
+                $count
+            }
+        }
+    };
+}
+
+handlers!(0:);
+handlers!(1: A 0);
+handlers!(2: A 0, B 1);
+handlers!(3: A 0, B 1, C 2);
+handlers!(4: A 0, B 1, C 2, D 3);
+handlers!(5: A 0, B 1, C 2, D 3, E 4);
+handlers!(6: A 0, B 1, C 2, D 3, E 4, G 5);

@@ -1,0 +1,4 @@
+//! Handlers, one file per family of man pages.
+
+pub(crate) mod id;
+pub(crate) mod info;
