@@ -3,7 +3,6 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use lx_core::abi::utsname::NewUtsname;
 use lx_core::host::{Host, TrapHandler};
 
 use crate::pid::PidTable;
@@ -30,11 +29,6 @@ impl Kernel {
     /// A kernel without tasks.
     pub fn new(host: &'static dyn Host, handler_factory: HandlerFactory) -> Self {
         Self { host, pids: PidTable::new(), observe: Observe::new(), handler_factory }
-    }
-
-    /// `uname(2)`.
-    pub fn utsname(&self) -> NewUtsname {
-        NewUtsname::new("Linux", "lx", "6.1.0-lx", "#1 SMP lx", "x86_64", "(none)")
     }
 
     /// Hands a line of `--strace` to whoever collects them.

@@ -32,7 +32,12 @@ pub struct Shared {
 
 impl Task {
     /// A task that does not run yet.
-    pub fn new(tid: i32, kernel: Arc<Kernel>, group: Arc<ThreadGroup>, shared: Shared) -> Arc<Self> {
+    pub fn new(
+        tid: i32,
+        kernel: Arc<Kernel>,
+        group: Arc<ThreadGroup>,
+        shared: Shared,
+    ) -> Arc<Self> {
         Arc::new(Self {
             tid,
             kernel,

@@ -32,7 +32,8 @@ impl TrapHandler for TaskTrap {
         let number = regs.rax;
         regs.orig_rax = number;
         let args = regs.args();
-        let entry = usize::try_from(number).ok().and_then(|nr| TABLE.get(nr)).and_then(Option::as_ref);
+        let entry =
+            usize::try_from(number).ok().and_then(|nr| TABLE.get(nr)).and_then(Option::as_ref);
         let observed = self.task.kernel().observe.is_on();
         let current = CurrentTask::new(&self.task, regs);
         let result = if observed {
@@ -86,7 +87,11 @@ impl TrapHandler for TaskTrap {
 }
 
 #[inline]
-fn call(current: &CurrentTask<'_>, entry: Option<&Entry>, args: &[u64; 6]) -> Result<u64, SysError> {
+fn call(
+    current: &CurrentTask<'_>,
+    entry: Option<&Entry>,
+    args: &[u64; 6],
+) -> Result<u64, SysError> {
     match entry {
         Some(entry) => (entry.call)(current, args),
         None => unknown(current),

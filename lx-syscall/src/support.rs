@@ -18,7 +18,12 @@ pub fn table() -> String {
                 writeln!(text, "| {number} | {} | {} | full |", entry.name, (entry.arity)())
             }
             Support::Partial(note) => {
-                writeln!(text, "| {number} | {} | {} | partial: {note} |", entry.name, (entry.arity)())
+                writeln!(
+                    text,
+                    "| {number} | {} | {} | partial: {note} |",
+                    entry.name,
+                    (entry.arity)()
+                )
             }
         };
     }

@@ -56,11 +56,10 @@ macro_rules! syscalls {
     };
 }
 
-use Support::{Full, Partial};
+use Support::Full;
 
 syscalls! {
     39 getpid => id::sys_getpid, Full;
-    63 uname => info::sys_uname, Full;
     102 getuid => id::sys_getuid, Full;
     104 getgid => id::sys_getgid, Full;
     107 geteuid => id::sys_geteuid, Full;

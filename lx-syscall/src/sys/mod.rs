@@ -1,4 +1,3 @@
 //! Handlers, one file per family of man pages.
 
 pub(crate) mod id;
-pub(crate) mod info;
