@@ -1,5 +1,6 @@
 //! Open file descriptions, and what every kind of file can do.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
@@ -258,6 +259,8 @@ pub struct OpenFile {
     location: Option<Arc<dyn Any + Send + Sync>>,
     /// `F_SETOWN`.
     owner: AtomicI32,
+    /// What ends with the description: its `flock(2)` lock, for example.
+    attached: Mutex<Vec<Box<dyn Any + Send + Sync>>, { level::CACHE }>,
 }
 
 impl OpenFile {
@@ -279,6 +282,7 @@ impl OpenFile {
             position: Mutex::new(0),
             location,
             owner: AtomicI32::new(0),
+            attached: Mutex::new(Vec::new()),
         })
     }
 
@@ -301,6 +305,11 @@ impl OpenFile {
     /// The place where it was opened, if it is a `T`.
     pub fn location<T: Any>(&self) -> Option<&T> {
         self.location.as_ref()?.downcast_ref()
+    }
+
+    /// Ties a value's life to the description's.
+    pub fn attach(&self, value: Box<dyn Any + Send + Sync>) {
+        self.attached.lock().push(value);
     }
 
     /// Access mode and status flags.

@@ -14,6 +14,7 @@ pub use crate::abi::poll::PollEvents;
 pub struct PollTable {
     target: Arc<dyn Wake>,
     key: u32,
+    exclusive: bool,
     registered: alloc::vec::Vec<Arc<dyn PollSource>>,
 }
 
@@ -26,7 +27,7 @@ pub trait PollSource: Send + Sync {
 impl PollTable {
     /// A table whose registrations wake `target`.
     pub fn new(target: Arc<dyn Wake>) -> Self {
-        Self { target, key: u32::MAX, registered: alloc::vec::Vec::new() }
+        Self { target, key: u32::MAX, exclusive: false, registered: alloc::vec::Vec::new() }
     }
 
     /// Restricts the registrations that follow to these events (and [`PollEvents::ALWAYS`]).
@@ -34,9 +35,14 @@ impl PollTable {
         self.key = (events | PollEvents::ALWAYS).bits();
     }
 
+    /// Makes the registrations that follow exclusive: one wake goes to one of them.
+    pub fn set_exclusive(&mut self, exclusive: bool) {
+        self.exclusive = exclusive;
+    }
+
     /// Registers with one queue.
     pub fn register(&mut self, source: Arc<dyn PollSource>) {
-        source.wait_queue().add(Arc::clone(&self.target), self.key, false);
+        source.wait_queue().add(Arc::clone(&self.target), self.key, self.exclusive);
         self.registered.push(source);
     }
 }

@@ -26,6 +26,8 @@ pub const FS_CONTEXT: Level = 18;
 pub const FD_TABLE: Level = 20;
 /// An address space's VMA tree.
 pub const ADDRESS_SPACE: Level = 22;
+/// The graph of nested epoll instances.
+pub const EPOLL_GRAPH: Level = 23;
 /// An epoll instance.
 pub const EPOLL: Level = 24;
 /// File position of an open file description.
@@ -50,6 +52,8 @@ pub const FILE_OBJECT: Level = 46;
 pub const FILE_OBJECT_SECOND: Level = 48;
 /// Caches: patched text, host readiness tokens.
 pub const CACHE: Level = 52;
+/// The ready list of an epoll instance, which wakers append to.
+pub const EPOLL_READY: Level = 56;
 /// A wait queue: innermost but for counters.
 pub const WAIT_QUEUE: Level = 58;
 /// Statistics and traces.
