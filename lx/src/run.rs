@@ -1,0 +1,117 @@
+//! `lx run`.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use lx::{Change, Machine, SpawnError};
+
+use crate::OWN_FAILURE;
+use crate::cli::RunOptions;
+use crate::forward::Forwarder;
+
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
+/// Why there is no exit status of the guest.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) sentence: String,
+    pub(crate) status: u8,
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let spawn = error.get_ref().and_then(|inner| inner.downcast_ref::<SpawnError>());
+        let status = match spawn {
+            Some(error) if error.is_not_found() => NOT_FOUND,
+            Some(error) if error.is_not_executable() => NOT_EXECUTABLE,
+            _ => OWN_FAILURE,
+        };
+        Self { sentence: error.to_string(), status }
+    }
+}
+
+/// Runs the program and returns the exit status for lx.
+pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
+    let Some((program, args)) = options.command.split_first() else {
+        return Err(io::Error::other("no program was given").into());
+    };
+    let forwarder = Forwarder::start()?;
+    let mut stats_output =
+        options.stats.as_ref().map(|file| output(file.as_deref())).transpose()?;
+
+    let machine = machine(options)?;
+    let mut command = machine.command(program);
+    command.args(args);
+    for signal in forwarder.ignored_signals() {
+        command.ignore_signal(signal);
+    }
+    for variable in &options.env {
+        set_variable(&mut command, variable);
+    }
+    if let Some(directory) = &options.workdir {
+        command.current_dir(directory);
+    }
+    if let Some(user) = &options.user {
+        command.user(user);
+    }
+    let mut child = command.spawn()?;
+    forwarder.forward_to(child.signaller());
+
+    let status = loop {
+        match child.wait_change()? {
+            // Stop too, so that the shell that started lx takes over; forwarding its SIGCONT
+            // continues the guest.
+            Change::Stopped(_) => crate::forward::stop_self()?,
+            Change::Exited(status) => break status,
+        }
+    };
+    if let Some(output) = &mut stats_output {
+        output.write_all(machine.stats()?.to_string().as_bytes())?;
+    }
+    // Kills what the program left running and waits until it is gone.
+    drop(machine);
+    Ok(status.shell_code())
+}
+
+fn machine(options: &RunOptions) -> Result<Machine, Failure> {
+    let mut builder = Machine::builder().stats(options.stats.is_some());
+    if let Some(directory) = &options.rootfs {
+        builder = builder.rootfs(directory);
+    }
+    for volume in &options.volume {
+        builder = builder.bind(&volume.host, &volume.guest, volume.read_only);
+    }
+    if let Some(file) = &options.strace {
+        builder = builder.strace(output(file.as_deref())?);
+    }
+    Ok(builder.build()?)
+}
+
+/// A file that is made anew, or standard error.
+fn output(file: Option<&Path>) -> Result<File, Failure> {
+    let Some(path) = file else {
+        let stderr: OwnedFd = io::stderr().as_fd().try_clone_to_owned()?;
+        return Ok(stderr.into());
+    };
+    File::create(path).map_err(|error| Failure {
+        sentence: format!("cannot write '{}': {error}", path.display()),
+        status: OWN_FAILURE,
+    })
+}
+
+/// Takes `NAME=VALUE`, or `NAME` for the caller's value if it has one.
+fn set_variable(command: &mut lx::Command, variable: &OsStr) {
+    let bytes = variable.as_bytes();
+    if let Some(at) = bytes.iter().position(|&byte| byte == b'=') {
+        let (name, value) = bytes.split_at(at);
+        let value = value.strip_prefix(b"=").unwrap_or(value);
+        command.env(OsStr::from_bytes(name), OsStr::from_bytes(value));
+    } else if let Some(value) = std::env::var_os(variable) {
+        command.env(variable, value);
+    }
+}
