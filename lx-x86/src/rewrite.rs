@@ -343,3 +343,6 @@ fn condition_bits(condition: iced_x86::ConditionCode) -> Option<u8> {
         Is::g => 0xf,
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use arrayvec::ArrayVec;
-use iced_x86::{FlowControl, Instruction, OpKind};
+use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use crate::decode::{self, MAX_BEFORE};
 
@@ -13,6 +13,9 @@ pub const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
 /// `mov $15, %rax` as libc's `__restore_rt` has it, right before its `syscall`.
 const RESTORER_MOV: [u8; 7] = [0x48, 0xc7, 0xc0, 15, 0, 0, 0];
+
+/// Linux numbers its calls from 0 to about 470.
+const MAX_NUMBER: u32 = 1023;
 
 /// Code together with its address.
 #[derive(Clone, Copy, Debug)]
@@ -64,8 +67,10 @@ fn confirm(bytes: &[u8], offset: usize) -> Option<Site> {
         return Some(Site { offset, before, restorer: false });
     }
     let vote = decode::vote(bytes, offset);
-    let looks_like_code = plausible_before(bytes, offset, &vote.before)
-        && plausible_after(bytes, offset.saturating_add(SYSCALL.len()));
+    let after = offset.saturating_add(SYSCALL.len());
+    let looks_like_code = (checks_result(bytes, after)
+        || prepares_call(bytes, offset, &vote.before))
+        && plausible_after(bytes, after);
     (vote.is_boundary() && looks_like_code).then_some(Site {
         offset,
         before: vote.before,
@@ -79,8 +84,7 @@ fn loads_number(bytes: &[u8], offset: usize) -> Option<ArrayVec<u8, MAX_BEFORE>>
     let &[prefix, 0xb8, _, high, 0, 0] = bytes.get(start..offset)? else { return None };
     // With one of these in front it may be another instruction (`mov r8d, imm32`): let the vote tell.
     let maybe_prefix = matches!(prefix, 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3);
-    // Linux numbers its calls from 0 to about 470.
-    (high < 4 && !maybe_prefix).then(|| ArrayVec::from_iter([5]))
+    (u32::from(high) <= MAX_NUMBER >> 8 && !maybe_prefix).then(|| ArrayVec::from_iter([5]))
 }
 
 /// Whether `pattern` ends right before `offset`.
@@ -88,12 +92,56 @@ fn follows(bytes: &[u8], offset: usize, pattern: &[u8]) -> bool {
     bytes.get(..offset).is_some_and(|head| head.ends_with(pattern))
 }
 
-fn plausible_before(bytes: &[u8], offset: usize, before: &[u8]) -> bool {
-    let mut at = offset;
-    before.iter().all(|&length| {
-        at = at.saturating_sub(usize::from(length));
-        plausible_at(bytes, at).is_some()
+/// Whether the code behind a site compares the result with the range of error numbers.
+fn checks_result(bytes: &[u8], after: usize) -> bool {
+    // cmp rax, -4096 or -4095
+    bytes.get(after..).is_some_and(|tail| {
+        tail.starts_with(&[0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff])
+            || tail.starts_with(&[0x48, 0x3d, 0x01, 0xf0, 0xff, 0xff])
     })
+}
+
+/// Whether the instructions before the site look like code that sets up a system call.
+///
+/// Executable segments hold tables and strings, too, and data decodes to something. But a program
+/// must load RAX before each call, as the last one left its result there.
+fn prepares_call(bytes: &[u8], offset: usize, before: &[u8]) -> bool {
+    let mut at = offset;
+    for &length in before {
+        at = at.saturating_sub(usize::from(length));
+        let Some(instruction) = plausible_at(bytes, at) else { return false };
+        match writes_rax(&instruction) {
+            None => {}
+            Some(loads_number) => return loads_number,
+        }
+    }
+    // Nothing known in front: only at the very start of the code.
+    offset < 16
+}
+
+/// Whether an instruction sets RAX, and then whether it may set it to the number of a call.
+fn writes_rax(instruction: &Instruction) -> Option<bool> {
+    if !matches!(instruction.op0_register(), Register::RAX | Register::EAX) {
+        // A load of AL completes one of EAX (`xor eax, eax; mov al, 39`).
+        return None;
+    }
+    match instruction.mnemonic() {
+        Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Push | Mnemonic::Bt => None,
+        Mnemonic::Mov if instruction.op1_kind() == OpKind::Immediate32 => {
+            Some(instruction.immediate32() <= MAX_NUMBER)
+        }
+        Mnemonic::Xor => Some(instruction.op1_register() == instruction.op0_register()),
+        Mnemonic::Mov
+        | Mnemonic::Movsxd
+        | Mnemonic::Movzx
+        | Mnemonic::Movsx
+        | Mnemonic::Lea
+        | Mnemonic::Pop
+        | Mnemonic::Inc
+        | Mnemonic::Cmove
+        | Mnemonic::Cmovne => Some(true),
+        _ => Some(false),
+    }
 }
 
 /// Looks at what runs after the site. Data rarely decodes for long.
@@ -151,12 +199,43 @@ mod tests {
 
     #[test]
     fn prefixed_number_load_goes_to_the_vote() {
-        // nops; mov r8d, 39; syscall; ret
+        // nops; mov eax, edi; mov r8d, 39; syscall; ret
         let mut code = [0x90].repeat(100);
+        code.extend([0x89, 0xf8]);
         code.extend([0x41, 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
         let sites = find_sites(&CodeImage { bytes: &code, base: 0 });
         assert_eq!(sites.len(), 1);
         assert_eq!(sites[0].before[0], 6);
+    }
+
+    #[test]
+    fn site_in_data_is_left_out() {
+        // Zeros on both sides, as in a relocation table; text, as in a string table.
+        let mut table = [0].repeat(200);
+        table[100..102].copy_from_slice(&SYSCALL);
+        assert_eq!(offsets(&table), [0usize; 0]);
+        let mut text = b"a string table, by chance with the two bytes inside. ".repeat(4);
+        text[100..102].copy_from_slice(&SYSCALL);
+        assert_eq!(offsets(&text), [0usize; 0]);
+    }
+
+    #[test]
+    fn random_data_is_left_out() {
+        let mut state = 0x0123_4567_89ab_cdef_u64;
+        let mut random = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        };
+        let mut found = 0;
+        for _ in 0..2000 {
+            let mut data: Vec<u8> = (0..256).map(|_| random()).collect();
+            data[128..130].copy_from_slice(&SYSCALL);
+            found += usize::from(confirm(&data, 128).is_some());
+        }
+        // 2 of 20000 in a long run.
+        assert!(found <= 2, "{found}");
     }
 
     #[test]
