@@ -18,6 +18,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(RunOptions),
+    /// List the system calls that are implemented, and how far
+    Syscalls,
 }
 
 /// Run a program
@@ -33,11 +35,14 @@ enum Command {
 /// when the program cannot be executed; 127 when it was not found. When the program ends,
 /// everything that it left running is killed.
 #[derive(Debug, Default, PartialEq, Eq, clap::Args)]
-#[command(after_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_help = "\
 Examples:
   lx run /bin/bash -c 'uname -a'
   lx run make test
-  lx run --rootfs ./debian -v ./src:/src -w /src -u builder make")]
+  lx run --rootfs ./debian -v ./src:/src -w /src -u builder make"
+)]
 pub(crate) struct RunOptions {
     /// Directory that is the root file system
     #[arg(long, value_name = "DIR")]
@@ -112,6 +117,7 @@ impl clap::builder::TypedValueParser for ParseVolume {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Run(RunOptions),
+    Syscalls,
     /// Help, the version: text for standard output.
     Print(String),
 }
@@ -135,6 +141,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Action, 
                 _ => Ok(Action::Run(options)),
             }
         }
+        Ok(Cli { command: Command::Syscalls }) => Ok(Action::Syscalls),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Ok(Action::Print(error.render().to_string()))

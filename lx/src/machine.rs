@@ -11,6 +11,7 @@ use std::sync::Arc;
 use lx_core::control::{BindMount, Configure, Root};
 
 use crate::connection::Connection;
+use crate::image::IMAGE;
 use crate::users::Users;
 use crate::{Command, Stats, program, transport};
 
@@ -145,10 +146,14 @@ impl Builder {
     /// A path that was given is unusable, or the kernel cannot be started on this host. The
     /// message is a sentence for the user.
     pub fn build(self) -> io::Result<Machine> {
+        self.build_with(IMAGE)
+    }
+
+    pub(crate) fn build_with(self, image: &[u8]) -> io::Result<Machine> {
         // Complain about paths before starting anything.
         let configure = self.configure()?;
         let (socket, control) = transport::pair()?;
-        let init = program::start(control)?;
+        let init = program::start(image, control)?;
         self.connect(configure, socket, Some(init))
     }
 

@@ -9,19 +9,17 @@ use std::process::{Child, Command, Stdio};
 use rustix::fs::MemfdFlags;
 use rustix::io::Errno;
 
-use crate::image::IMAGE;
-
-/// Starts init with `control` as its standard input, which is where the protocol wants it: that
+/// Starts init from an ELF image with `control` as its standard input, which is where the protocol wants it: that
 /// number survives exec without further help.
 ///
 /// Standard error is inherited and takes reports of kernel bugs; the environment is empty.
-pub(crate) fn start(control: OwnedFd) -> io::Result<Child> {
-    if IMAGE.is_empty() {
+pub(crate) fn start(image: &[u8], control: OwnedFd) -> io::Result<Child> {
+    if image.is_empty() {
         let reason = "this build of lx carries no kernel image";
         return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
     }
     let mut file = File::from(executable_memfd()?);
-    file.write_all(IMAGE)?;
+    file.write_all(image)?;
     // The path is resolved in the child before exec closes the descriptor.
     Command::new(format!("/proc/self/fd/{}", file.as_raw_fd()))
         .arg0("lx-init")

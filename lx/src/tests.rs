@@ -213,3 +213,18 @@ fn statistics_are_sorted_and_printed_as_a_table() {
     let text = stats.to_string();
     assert!(text.contains("         9          0          0          0  total\n"), "{text}");
 }
+
+#[test]
+fn an_image_that_does_not_work_is_reported() {
+    let error = |image: &[u8]| Machine::builder().build_with(image).unwrap_err().to_string();
+    assert_eq!(error(b""), "this build of lx carries no kernel image");
+    assert_eq!(
+        error(b"no ELF file"),
+        "cannot start the kernel image: Exec format error (os error 8)"
+    );
+    // A program that ends without a word.
+    assert_eq!(
+        error(&fs::read("/bin/false").unwrap()),
+        "the machine has stopped: its kernel process ended (exit status: 1)"
+    );
+}
