@@ -1,12 +1,87 @@
 //! Working directory, root and umask of a task.
 
-/// What `CLONE_FS` shares.
-#[derive(Debug, Default)]
-pub struct FsContext {}
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use lx_core::sync::{Mutex, level};
+
+use crate::location::Path;
+use crate::mount::MountTree;
+
+/// Root and working directory at one moment.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Where absolute paths start.
+    pub root: Path,
+    /// Where relative paths start.
+    pub cwd: Path,
+}
+
+/// What `clone(CLONE_FS)` shares: root, working directory, umask; and the mount tree.
+pub struct FsContext {
+    mounts: Arc<MountTree>,
+    places: Mutex<Arc<Places>, { level::FS_CONTEXT }>,
+    umask: AtomicU32,
+}
 
 impl FsContext {
+    /// The context of the first task: at the root of `mounts`, umask 022.
+    pub fn new(mounts: Arc<MountTree>) -> Self {
+        let root = mounts.root();
+        let places = Arc::new(Places { cwd: root.clone(), root });
+        Self { mounts, places: Mutex::new(places), umask: AtomicU32::new(0o022) }
+    }
+
     /// A copy for a child that does not share it.
     pub fn duplicate(&self) -> Self {
-        Self {}
+        Self {
+            mounts: Arc::clone(&self.mounts),
+            places: Mutex::new(self.places()),
+            umask: AtomicU32::new(self.umask()),
+        }
+    }
+
+    /// The mount tree.
+    pub fn mounts(&self) -> &Arc<MountTree> {
+        &self.mounts
+    }
+
+    /// Root and working directory.
+    pub fn places(&self) -> Arc<Places> {
+        Arc::clone(&self.places.lock())
+    }
+
+    /// Where absolute paths start.
+    pub fn root(&self) -> Path {
+        self.places().root.clone()
+    }
+
+    /// Where relative paths start.
+    pub fn cwd(&self) -> Path {
+        self.places().cwd.clone()
+    }
+
+    /// `chroot(2)`; the caller has checked that it is a directory.
+    pub fn set_root(&self, root: Path) {
+        let mut places = self.places.lock();
+        let cwd = places.cwd.clone();
+        *places = Arc::new(Places { root, cwd });
+    }
+
+    /// `chdir(2)`; the caller has checked that it is a directory that may be searched.
+    pub fn set_cwd(&self, cwd: Path) {
+        let mut places = self.places.lock();
+        let root = places.root.clone();
+        *places = Arc::new(Places { root, cwd });
+    }
+
+    /// The umask.
+    pub fn umask(&self) -> u32 {
+        self.umask.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the umask; the old one.
+    pub fn set_umask(&self, umask: u32) -> u32 {
+        self.umask.swap(umask & 0o777, Ordering::Relaxed)
     }
 }

@@ -3,4 +3,9 @@
 
 extern crate alloc;
 
+pub mod dentry;
 pub mod fs_context;
+pub mod inode;
+pub mod location;
+pub mod mount;
+pub mod permission;

@@ -1,0 +1,343 @@
+//! Dentries: the tree of names in memory.
+//!
+//! A dentry is a name in a directory together with its inode; the inode never changes. A directory
+//! dentry caches its children, including names known to be missing. The file system is asked
+//! without any lock held; a result enters the cache only if the directory's change count is still
+//! what it was before the question, so that a slow answer cannot hide a newer change.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use hashbrown::HashMap;
+use lx_core::abi::stat::FileType;
+use lx_core::sync::{Mutex, level};
+
+use crate::inode::{InodeOps, NameCaching};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+/// Most missing names that one directory remembers.
+const MAX_NEGATIVE: usize = 1024;
+/// Cached children at which a directory on a slower file system looks for unused ones to drop.
+const MANY_CHILDREN: usize = 4096;
+
+/// A name in a directory.
+pub struct Dentry {
+    id: u64,
+    inode: Arc<dyn InodeOps>,
+    file_type: FileType,
+    name_caching: NameCaching,
+    place: Mutex<Place, { level::DENTRY }>,
+    children: Mutex<Children, { level::DENTRY }>,
+    /// Mounts that cover this dentry, in any mount of its file system.
+    mounts: AtomicU32,
+    deleted: AtomicBool,
+}
+
+struct Place {
+    /// `None` for the root of a file system and for inodes without a name.
+    parent: Option<Arc<Dentry>>,
+    name: Box<[u8]>,
+}
+
+#[derive(Default)]
+struct Children {
+    /// `None`: there is no such name.
+    names: HashMap<Box<[u8]>, Option<Arc<Dentry>>>,
+    negative: usize,
+    changes: u64,
+}
+
+impl Children {
+    fn set(&mut self, name: &[u8], child: Option<Arc<Dentry>>) {
+        let negative = child.is_none();
+        if negative && self.negative >= MAX_NEGATIVE {
+            self.names.retain(|_, child| child.is_some());
+            self.negative = 0;
+        }
+        let old = match self.names.get_mut(name) {
+            Some(slot) => Some(core::mem::replace(slot, child)),
+            None => self.names.insert(name.into(), child),
+        };
+        self.negative += usize::from(negative);
+        self.negative -= usize::from(matches!(old, Some(None)));
+    }
+
+    fn forget(&mut self, name: &[u8]) {
+        if let Some(None) = self.names.remove(name) {
+            self.negative -= 1;
+        }
+    }
+
+    /// Takes out the children that nobody uses (those with children of their own are used by
+    /// them). The caller drops them when the lock is free: that may call the host.
+    fn shrink(&mut self) -> Vec<Arc<Dentry>> {
+        self.negative = 0;
+        let unused = |child: &Option<Arc<Dentry>>| {
+            child.as_ref().is_none_or(|child| {
+                Arc::strong_count(child) == 1 && child.mounts.load(Ordering::Relaxed) == 0
+            })
+        };
+        let dropped = self.names.extract_if(|_, child| unused(child));
+        dropped.filter_map(|(_, child)| child).collect()
+    }
+}
+
+/// What the cache knows of a name.
+pub enum Cached {
+    /// It exists.
+    Positive(Arc<Dentry>),
+    /// It does not exist.
+    Negative,
+    /// Nothing; the change count to hand to [`Dentry::insert`].
+    Unknown(u64),
+}
+
+impl Dentry {
+    fn new(inode: Arc<dyn InodeOps>, parent: Option<Arc<Dentry>>, name: &[u8]) -> Arc<Self> {
+        Arc::new(Self {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            file_type: inode.file_type(),
+            name_caching: inode.name_caching(),
+            inode,
+            place: Mutex::new(Place { parent, name: name.into() }),
+            children: Mutex::default(),
+            mounts: AtomicU32::new(0),
+            deleted: AtomicBool::new(false),
+        })
+    }
+
+    /// The root of a file system.
+    pub fn new_root(inode: Arc<dyn InodeOps>) -> Arc<Self> {
+        Self::new(inode, None, b"/")
+    }
+
+    /// An inode without a place in the tree; `name` is shown for it (`pipe:[17]`).
+    pub fn new_unnamed(inode: Arc<dyn InodeOps>, name: &[u8]) -> Arc<Self> {
+        Self::new(inode, None, name)
+    }
+
+    /// A child of `parent` that the cache does not know (yet).
+    pub fn new_child(parent: &Arc<Self>, name: &[u8], inode: Arc<dyn InodeOps>) -> Arc<Self> {
+        Self::new(inode, Some(Arc::clone(parent)), name)
+    }
+
+    /// A number of its own.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// The inode.
+    pub fn inode(&self) -> &Arc<dyn InodeOps> {
+        &self.inode
+    }
+
+    /// The inode's type.
+    pub fn file_type(&self) -> FileType {
+        self.file_type
+    }
+
+    /// Whether it is a directory.
+    pub fn is_dir(&self) -> bool {
+        self.file_type == FileType::Directory
+    }
+
+    /// How long names in this directory may be cached.
+    pub fn name_caching(&self) -> NameCaching {
+        self.name_caching
+    }
+
+    /// The directory that it is in.
+    pub fn parent(&self) -> Option<Arc<Self>> {
+        self.place.lock().parent.clone()
+    }
+
+    /// Parent and name; the parent is `None` for a root.
+    pub fn place(&self) -> (Option<Arc<Self>>, Box<[u8]>) {
+        let place = self.place.lock();
+        (place.parent.clone(), place.name.clone())
+    }
+
+    /// Whether the name was removed.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// Whether something is mounted on it, in some mount of its file system.
+    pub fn is_mountpoint(&self) -> bool {
+        self.mounts.load(Ordering::Acquire) != 0
+    }
+
+    pub(crate) fn add_mount(&self) {
+        self.mounts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn remove_mount(&self) {
+        self.mounts.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// Looks a name up in the cache.
+    pub fn cached_child(&self, name: &[u8]) -> Cached {
+        let children = self.children.lock();
+        match children.names.get(name) {
+            Some(Some(child)) => Cached::Positive(Arc::clone(child)),
+            Some(None) => Cached::Negative,
+            None => Cached::Unknown(children.changes),
+        }
+    }
+
+    /// The directory's change count.
+    pub fn changes(&self) -> u64 {
+        self.children.lock().changes
+    }
+
+    /// Enters what the file system said about a name; `changes` is the count from before the
+    /// question. The dentry to use from now on: another thread's, if it was faster.
+    pub fn insert(
+        self: &Arc<Self>,
+        name: &[u8],
+        inode: Option<Arc<dyn InodeOps>>,
+        changes: u64,
+    ) -> Option<Arc<Self>> {
+        let child = inode.map(|inode| Self::new_child(self, name, inode));
+        if self.name_caching == NameCaching::Never {
+            return child;
+        }
+        let mut dropped = Vec::new();
+        let mut children = self.children.lock();
+        if children.changes != changes {
+            return child;
+        }
+        if let Some(Some(existing)) = children.names.get(name) {
+            return Some(Arc::clone(existing));
+        }
+        let count = children.names.len();
+        if count >= MANY_CHILDREN && count == children.names.capacity() {
+            dropped = children.shrink();
+        }
+        children.set(name, child.clone());
+        drop(children);
+        drop(dropped);
+        child
+    }
+
+    /// Enters a name that was just made; `changes` is the count from before it was.
+    pub fn added(
+        self: &Arc<Self>,
+        name: &[u8],
+        inode: Arc<dyn InodeOps>,
+        changes: u64,
+    ) -> Arc<Self> {
+        let child = Self::new_child(self, name, inode);
+        let mut children = self.children.lock();
+        if children.changes == changes && self.name_caching != NameCaching::Never {
+            children.set(name, Some(Arc::clone(&child)));
+        } else {
+            children.forget(name);
+        }
+        children.changes = children.changes.wrapping_add(1);
+        child
+    }
+
+    /// Forgets a name that was just removed; `changes` is the count from before it was.
+    pub fn removed(&self, name: &[u8], child: &Arc<Self>, changes: u64) {
+        child.deleted.store(true, Ordering::Release);
+        let mut children = self.children.lock();
+        if children.changes == changes && self.name_caching != NameCaching::Never {
+            children.set(name, None);
+        } else {
+            children.forget(name);
+        }
+        children.changes = children.changes.wrapping_add(1);
+    }
+
+    /// Forgets all that is known of a name, after its file system changed it in a way that this
+    /// cache cannot follow.
+    pub fn forget(&self, name: &[u8]) {
+        let mut children = self.children.lock();
+        children.forget(name);
+        children.changes = children.changes.wrapping_add(1);
+    }
+
+    /// Forgets all names.
+    pub fn forget_all(&self) {
+        let dropped = {
+            let mut children = self.children.lock();
+            children.changes = children.changes.wrapping_add(1);
+            children.negative = 0;
+            core::mem::take(&mut children.names)
+        };
+        drop(dropped);
+    }
+
+    /// Forgets the names below, all the way down: what breaks the cycles between parents and
+    /// children when a file system is unmounted.
+    pub fn forget_tree(&self) {
+        let mut pending = Vec::new();
+        let mut next = Some(core::mem::take(&mut self.children.lock().names));
+        while let Some(names) = next {
+            for child in names.into_values().flatten() {
+                pending.push(core::mem::take(&mut child.children.lock().names));
+            }
+            next = pending.pop();
+        }
+    }
+
+    /// Follows a rename that its file system has carried out: this dentry is now `name` in
+    /// `dir`. What the target's name stood for before is deleted.
+    pub fn moved(self: &Arc<Self>, dir: &Arc<Self>, name: &[u8], replaced: Option<&Arc<Self>>) {
+        let old = {
+            let mut place = self.place.lock();
+            let parent = place.parent.replace(Arc::clone(dir));
+            (parent, core::mem::replace(&mut place.name, name.into()))
+        };
+        if let Some(replaced) = replaced {
+            replaced.deleted.store(true, Ordering::Release);
+        }
+        if let (Some(parent), old_name) = old {
+            let mut children = parent.children.lock();
+            children.changes = children.changes.wrapping_add(1);
+            if matches!(children.names.get(&*old_name), Some(Some(child)) if Arc::ptr_eq(child, self))
+            {
+                children.forget(&old_name);
+            }
+        }
+        let mut children = dir.children.lock();
+        children.changes = children.changes.wrapping_add(1);
+        if dir.name_caching == NameCaching::Never {
+            children.forget(name);
+        } else {
+            children.set(name, Some(Arc::clone(self)));
+        }
+    }
+
+    /// Follows a `RENAME_EXCHANGE`.
+    pub fn exchanged(self: &Arc<Self>, other: &Arc<Self>) {
+        let (parent, name) = self.place();
+        let (other_parent, other_name) = other.place();
+        if let (Some(parent), Some(other_parent)) = (parent, other_parent) {
+            self.moved(&other_parent, &other_name, None);
+            other.moved(&parent, &name, None);
+        }
+    }
+
+    /// Whether `self` is `other` or lies below it.
+    pub fn is_within(self: &Arc<Self>, other: &Arc<Self>) -> bool {
+        let mut at = Arc::clone(self);
+        loop {
+            if Arc::ptr_eq(&at, other) {
+                return true;
+            }
+            let Some(parent) = at.parent() else { return false };
+            at = parent;
+        }
+    }
+}
+
+impl core::fmt::Debug for Dentry {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Dentry({})", self.id)
+    }
+}

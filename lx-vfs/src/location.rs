@@ -1,0 +1,113 @@
+//! Places in the tree: a dentry as seen through a mount.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use lx_core::file::OpenFile;
+
+use crate::dentry::Dentry;
+use crate::inode::InodeOps;
+use crate::mount::Mount;
+
+/// A place in the tree, stored in [`OpenFile`] as its location.
+#[derive(Clone, Debug)]
+pub struct Path {
+    /// The mount.
+    pub mount: Arc<Mount>,
+    /// The dentry in the mounted file system.
+    pub dentry: Arc<Dentry>,
+}
+
+impl PartialEq for Path {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.mount, &other.mount) && Arc::ptr_eq(&self.dentry, &other.dentry)
+    }
+}
+
+impl Path {
+    /// The inode.
+    pub fn inode(&self) -> &Arc<dyn InodeOps> {
+        self.dentry.inode()
+    }
+
+    /// Where `file` was opened.
+    pub fn of(file: &OpenFile) -> Option<&Self> {
+        file.location()
+    }
+
+    /// The same file system's place with another dentry.
+    pub fn with(&self, dentry: Arc<Dentry>) -> Self {
+        Self { mount: Arc::clone(&self.mount), dentry }
+    }
+
+    /// Whether this is the root of its mount.
+    pub fn is_mount_root(&self) -> bool {
+        Arc::ptr_eq(&self.dentry, self.mount.root_dentry())
+    }
+
+    /// The place above; `None` at the top of the tree.
+    pub fn parent(&self) -> Option<Self> {
+        let mut at = self.clone();
+        while at.is_mount_root() {
+            at = at.mount.mountpoint()?;
+        }
+        let parent = at.dentry.parent()?;
+        Some(at.with(parent))
+    }
+
+    /// The top mount on this place, if there are any.
+    pub fn cross_mounts(self) -> Self {
+        let mut at = self;
+        while at.dentry.is_mountpoint() {
+            let Some(mount) = at.mount.child_at(&at.dentry) else { break };
+            let dentry = Arc::clone(mount.root_dentry());
+            at = Self { mount, dentry };
+        }
+        at
+    }
+
+    /// The absolute path as seen from `root`, and whether it lies below `root`. An inode without
+    /// a place in the tree gives its plain name, as `pipe:[17]`.
+    pub fn absolute(&self, root: &Self) -> (Vec<u8>, bool) {
+        // Filled from the end.
+        let mut reversed: Vec<u8> = Vec::new();
+        let mut at = self.clone();
+        let reachable = loop {
+            if at == *root {
+                break true;
+            }
+            if at.is_mount_root() {
+                match at.mount.mountpoint() {
+                    Some(mountpoint) => at = mountpoint,
+                    None => {
+                        let name = at.dentry.place().1;
+                        if &*name != b"/" {
+                            return (name.into_vec(), false);
+                        }
+                        break false;
+                    }
+                }
+                continue;
+            }
+            let (parent, name) = at.dentry.place();
+            let Some(parent) = parent else { break false };
+            reversed.extend(name.iter().rev());
+            reversed.push(b'/');
+            at = at.with(parent);
+        };
+        if reversed.is_empty() {
+            reversed.push(b'/');
+        }
+        reversed.reverse();
+        (reversed, reachable)
+    }
+
+    /// As `/proc/self/fd/N`, `cwd` and `maps` show it: ` (deleted)` is appended to removed names.
+    pub fn display(&self, root: &Self) -> Vec<u8> {
+        let (mut text, _) = self.absolute(root);
+        if self.dentry.is_deleted() {
+            text.extend_from_slice(b" (deleted)");
+        }
+        text
+    }
+}

@@ -1,0 +1,128 @@
+//! Permission checks of files.
+
+use lx_core::Result;
+use lx_core::abi::Errno;
+use lx_core::abi::stat::{FileType, S_ISGID, S_ISUID, S_ISVTX, S_IXGRP};
+use lx_core::cred::{Capabilities, Credentials};
+
+use crate::inode::Permissions;
+use crate::location::Path;
+
+bitflags::bitflags! {
+    /// What is to be done with a file; the bits are those of `access(2)`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Access: u32 {
+        /// Execute a file, search a directory.
+        const EXEC = 1;
+        /// Write.
+        const WRITE = 2;
+        /// Read.
+        const READ = 4;
+    }
+}
+
+/// Whether `cred` may access a file with its `fsuid`, groups and capabilities.
+///
+/// # Errors
+/// `EACCES`.
+pub fn check(
+    cred: &Credentials,
+    file: &Permissions,
+    file_type: FileType,
+    access: Access,
+) -> Result<()> {
+    let class = if file.uid == cred.fsuid {
+        file.mode >> 6
+    } else if cred.in_group(file.gid) {
+        file.mode >> 3
+    } else {
+        file.mode
+    };
+    let missing = access.bits() & !class & 7;
+    if missing == 0 {
+        return Ok(());
+    }
+    if cred.has(Capabilities::DAC_OVERRIDE)
+        && (file_type == FileType::Directory
+            || missing & Access::EXEC.bits() == 0
+            || file.mode & 0o111 != 0)
+    {
+        return Ok(());
+    }
+    let read_only = match file_type {
+        FileType::Directory => Access::READ.union(Access::EXEC),
+        _ => Access::READ,
+    };
+    if cred.has(Capabilities::DAC_READ_SEARCH) && read_only.bits() & missing == missing {
+        return Ok(());
+    }
+    Err(Errno::EACCES.into())
+}
+
+/// As [`check`], of a place; writing also needs a mount that allows it, except for special files.
+///
+/// # Errors
+/// `EACCES`, `EROFS`.
+pub fn check_path(cred: &Credentials, path: &Path, access: Access) -> Result<()> {
+    let file_type = path.dentry.file_type();
+    if access.contains(Access::WRITE)
+        && matches!(file_type, FileType::Regular | FileType::Directory | FileType::Symlink)
+    {
+        path.mount.check_writable()?;
+    }
+    check(cred, &path.inode().permissions(), file_type, access)
+}
+
+/// Whether `cred` owns the file or may act as if it did.
+pub fn is_owner(cred: &Credentials, file: &Permissions) -> bool {
+    cred.fsuid == file.uid || cred.has(Capabilities::FOWNER)
+}
+
+/// Whether an entry may be removed from a directory that may be written: the sticky bit.
+///
+/// # Errors
+/// `EPERM`.
+pub fn check_sticky(cred: &Credentials, dir: &Permissions, file: &Permissions) -> Result<()> {
+    if dir.mode & S_ISVTX != 0
+        && cred.fsuid != file.uid
+        && cred.fsuid != dir.uid
+        && !cred.has(Capabilities::FOWNER)
+    {
+        return Err(Errno::EPERM.into());
+    }
+    Ok(())
+}
+
+/// Mode and group of an inode made in `dir`: set-group-id directories hand on their group, and to
+/// directories the bit as well.
+pub fn inherit(
+    cred: &Credentials,
+    dir: &Permissions,
+    file_type: FileType,
+    mode: u32,
+) -> (u32, u32) {
+    if dir.mode & S_ISGID == 0 {
+        return (mode, cred.fsgid);
+    }
+    let mode = if file_type == FileType::Directory {
+        mode | S_ISGID
+    } else if mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP
+        && !cred.in_group(dir.gid)
+        && !cred.has(Capabilities::FSETID)
+    {
+        mode & !S_ISGID
+    } else {
+        mode
+    };
+    (mode, dir.gid)
+}
+
+/// The mode after the file was written or given away by somebody without `CAP_FSETID`: set-id bits
+/// go. `None` if nothing changes.
+pub fn without_set_id(mode: u32) -> Option<u32> {
+    let mut new = mode & !S_ISUID;
+    if mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP {
+        new &= !S_ISGID;
+    }
+    (new != mode).then_some(new)
+}
