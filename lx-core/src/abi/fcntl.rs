@@ -159,7 +159,7 @@ abi_flags! {
 }
 
 abi_flags! {
-    /// Modes of fallocate(2).
+    /// Modes of fallocate(2). An unknown bit gives `EOPNOTSUPP`, after the descriptor is found.
     pub struct FallocateFlags: u32, checked by general {
         FALLOC_FL_KEEP_SIZE = 0x01,
         FALLOC_FL_PUNCH_HOLE = 0x02,
@@ -210,7 +210,8 @@ abi_flags! {
 }
 
 abi_flags! {
-    /// Per-call flags of preadv2 and pwritev2.
+    /// Per-call flags of preadv2 and pwritev2. An unknown bit gives `EOPNOTSUPP`, after the
+    /// descriptor is found.
     pub struct RwfFlags: u32, checked by general {
         RWF_HIPRI = 0x01,
         RWF_DSYNC = 0x02,
@@ -242,9 +243,11 @@ abi_flags! {
     }
 }
 
+retain_flags_arg!(FallocateFlags: u32, RwfFlags: u32);
+
 strict_flags_arg! {
-    AtFlags: u32, FdFlags: u32, ResolveFlags: u64, RenameFlags: u32, FallocateFlags: u32,
-    FlockFlags: u32, AccessFlags: u32, CloseRangeFlags: u32, SpliceFlags: u32, RwfFlags: u32,
+    AtFlags: u32, FdFlags: u32, ResolveFlags: u64, RenameFlags: u32,
+    FlockFlags: u32, AccessFlags: u32, CloseRangeFlags: u32, SpliceFlags: u32,
     EventfdFlags: u32, GetrandomFlags: u32,
 }
 

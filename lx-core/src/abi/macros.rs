@@ -85,6 +85,33 @@ macro_rules! strict_flags_arg {
     )*};
 }
 
+/// Makes a flags type an argument that drops unknown bits, where Linux does not look at them.
+macro_rules! truncate_flags_arg {
+    ($($n:ident: $t:ident),* $(,)?) => {$(
+        impl $crate::abi::FromArg for $n {
+            fn from_arg(raw: u64) -> Result<Self, $crate::abi::Errno> {
+                Ok(Self::from_bits_truncate(raw as $t))
+            }
+        }
+
+        trace_flags!($n);
+    )*};
+}
+
+/// Makes a flags type an argument that keeps unknown bits, where Linux rejects them later or with
+/// another error than `EINVAL`.
+macro_rules! retain_flags_arg {
+    ($($n:ident: $t:ident),* $(,)?) => {$(
+        impl $crate::abi::FromArg for $n {
+            fn from_arg(raw: u64) -> Result<Self, $crate::abi::Errno> {
+                Ok(Self::from_bits_retain(raw as $t))
+            }
+        }
+
+        trace_flags!($n);
+    )*};
+}
+
 /// Traces a flags type as `A|B|0x40`, or `0`.
 macro_rules! trace_flags {
     ($($n:ident),* $(,)?) => {$(

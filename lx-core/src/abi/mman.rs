@@ -1,7 +1,5 @@
 //! Memory mapping: `include/uapi/asm-generic/mman.h`, `asm/mman.h`; mmap(2), madvise(2).
 
-use super::{Errno, FromArg};
-
 abi_flags! {
     /// Protection bits.
     ///
@@ -65,13 +63,7 @@ impl MapFlags {
     }
 }
 
-impl FromArg for MapFlags {
-    fn from_arg(raw: u64) -> Result<Self, Errno> {
-        Ok(Self::from_bits_retain(raw as u32))
-    }
-}
-
-trace_flags!(MapFlags);
+retain_flags_arg!(MapFlags: u32);
 
 abi_flags! {
     /// Flags of mremap(2).

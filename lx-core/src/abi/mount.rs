@@ -1,7 +1,9 @@
 //! Mounts: `include/uapi/linux/mount.h`, `magic.h`; mount(2), umount2(2), statfs(2).
 
+use super::{Errno, FromArg};
+
 abi_flags! {
-    /// Flags of mount(2).
+    /// Flags of mount(2). Unknown bits are dropped, except the highest, which gives `EINVAL`.
     pub struct MountFlags: u64, checked by general {
         MS_RDONLY = 1,
         MS_NOSUID = 2,
@@ -35,7 +37,21 @@ impl MountFlags {
     pub const MS_MGC_VAL: u64 = 0xc0ed_0000;
     /// The bits of the magic number.
     pub const MS_MGC_MSK: u64 = 0xffff_0000;
+    const MS_NOUSER: u64 = 1 << 31;
 }
+
+impl FromArg for MountFlags {
+    fn from_arg(raw: u64) -> Result<Self, Errno> {
+        let magic = raw & Self::MS_MGC_MSK == Self::MS_MGC_VAL;
+        let bits = if magic { raw & !Self::MS_MGC_MSK } else { raw };
+        if bits & Self::MS_NOUSER != 0 {
+            return Err(Errno::EINVAL);
+        }
+        Ok(Self::from_bits_truncate(bits))
+    }
+}
+
+trace_flags!(MountFlags);
 
 abi_flags! {
     /// Flags of umount2(2).
@@ -47,7 +63,7 @@ abi_flags! {
     }
 }
 
-strict_flags_arg!(MountFlags: u64, UmountFlags: u32);
+strict_flags_arg!(UmountFlags: u32);
 
 abi_flags! {
     /// `f_flags` of statfs(2).
@@ -80,3 +96,16 @@ abi_consts!(i64, checked by general {
     SOCKFS_MAGIC = 0x534f_434b,
     CGROUP2_SUPER_MAGIC = 0x6367_7270,
 });
+
+#[cfg(test)]
+mod tests {
+    use super::MountFlags;
+    use crate::abi::{Errno, FromArg};
+
+    #[test]
+    fn the_old_magic_number_is_dropped() {
+        assert_eq!(MountFlags::from_arg(0xc0ed_0001), Ok(MountFlags::MS_RDONLY));
+        assert_eq!(MountFlags::from_arg(1 << 31), Err(Errno::EINVAL));
+        assert_eq!(MountFlags::from_arg(1 << 26 | 2), Ok(MountFlags::MS_NOSUID));
+    }
+}

@@ -114,13 +114,7 @@ abi_flags! {
     }
 }
 
-impl FromArg for MsgFlags {
-    fn from_arg(raw: u64) -> Result<Self, Errno> {
-        Ok(Self::from_bits_truncate(raw as u32))
-    }
-}
-
-trace_flags!(MsgFlags);
+truncate_flags_arg!(MsgFlags: u32);
 
 abi_values! {
     /// What shutdown(2) ends.
@@ -335,6 +329,6 @@ mod tests {
     fn control_messages_are_padded() {
         assert_eq!(CmsgHdr::len_for(4), 20);
         assert_eq!(CmsgHdr::align(20), 24);
-        assert_eq!(CmsgHdr::align(u64::MAX), u64::MAX & !7);
+        assert_eq!(CmsgHdr::align(u64::MAX), !7);
     }
 }

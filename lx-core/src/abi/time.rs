@@ -148,7 +148,7 @@ abi_values! {
 }
 
 abi_flags! {
-    /// Flags of clock_nanosleep(2) and timer_settime(2).
+    /// Flags of clock_nanosleep(2) and timer_settime(2), which ignore unknown bits.
     pub struct TimerFlags: u32, checked by general { TIMER_ABSTIME = 1 }
 }
 
@@ -168,7 +168,8 @@ abi_flags! {
     }
 }
 
-strict_flags_arg!(TimerFlags: u32, TimerfdFlags: u32, TimerfdSetFlags: u32);
+truncate_flags_arg!(TimerFlags: u32);
+strict_flags_arg!(TimerfdFlags: u32, TimerfdSetFlags: u32);
 
 #[cfg(test)]
 mod tests {
