@@ -3,9 +3,11 @@
 
 extern crate alloc;
 
+pub mod anon;
 pub mod dentry;
 pub mod fs_context;
 pub mod inode;
 pub mod location;
 pub mod mount;
 pub mod permission;
+pub mod pipe;

@@ -1,0 +1,111 @@
+//! What a descriptor of a pipe refers to.
+
+use alloc::sync::Arc;
+
+use lx_core::Caller;
+use lx_core::abi::fcntl::OpenFlags;
+use lx_core::abi::stat::{S_IFIFO, Stat};
+use lx_core::abi::Errno;
+use lx_core::error::Result;
+use lx_core::file::{FileOps, OpenFile};
+use lx_core::io::{IoDst, IoSrc};
+use lx_core::poll::{PollEvents, PollSource, PollTable};
+
+use super::Pipe;
+use crate::anon::{AnonInode, PIPE_DEV};
+use crate::inode::InodeOps;
+
+/// Whose attributes `fstat(2)` shows.
+pub(super) enum Node {
+    Pipe(AnonInode),
+    Fifo(Arc<dyn InodeOps>),
+}
+
+/// One open description's share of a pipe: a reader, a writer, or both. Dropping it closes them.
+pub struct PipeEnd {
+    pipe: Arc<Pipe>,
+    reads: bool,
+    writes: bool,
+    /// How many readers had ever been opened before this end.
+    seen_readers: u32,
+    /// How many writers: a FIFO's reader sees no hang-up before another one came.
+    seen_writers: u32,
+    node: Node,
+}
+
+impl PipeEnd {
+    pub(super) fn new(pipe: Arc<Pipe>, reads: bool, writes: bool, node: Node) -> Self {
+        let (seen_readers, seen_writers) = pipe.attach(reads, writes);
+        Self { pipe, reads, writes, seen_readers, seen_writers, node }
+    }
+
+    /// Sleeps until the other side has been opened.
+    pub(super) fn wait_for_other_side(&self, caller: &Caller<'_>) -> Result<()> {
+        if self.reads {
+            self.pipe.wait_for_writer(caller, self.seen_writers)
+        } else {
+            self.pipe.wait_for_reader(caller, self.seen_readers)
+        }
+    }
+
+    /// The pipe.
+    pub fn pipe(&self) -> &Arc<Pipe> {
+        &self.pipe
+    }
+}
+
+impl Drop for PipeEnd {
+    fn drop(&mut self) {
+        self.pipe.detach(self.reads, self.writes);
+    }
+}
+
+impl FileOps for PipeEnd {
+    fn read(&self, caller: &Caller<'_>, file: &OpenFile, dst: &mut IoDst<'_>) -> Result<usize> {
+        self.pipe.read(caller, file.is_nonblocking(), dst)
+    }
+
+    fn write(&self, caller: &Caller<'_>, file: &OpenFile, src: &mut IoSrc<'_>) -> Result<usize> {
+        self.pipe.write(caller, file.is_nonblocking(), src)
+    }
+
+    fn poll(&self, _caller: &Caller<'_>, _file: &OpenFile) -> PollEvents {
+        self.pipe.poll(self.reads, self.writes, self.seen_writers)
+    }
+
+    fn poll_register(&self, _file: &OpenFile, _interest: PollEvents, table: &mut PollTable) {
+        table.register(Arc::clone(&self.pipe) as Arc<dyn PollSource>);
+        self.pipe.poll_registered();
+    }
+
+    fn stat(&self, caller: &Caller<'_>, _file: &OpenFile) -> Result<Stat> {
+        match &self.node {
+            Node::Pipe(inode) => Ok(inode.stat()),
+            Node::Fifo(inode) => Ok(inode.attr(caller)?.to_stat()),
+        }
+    }
+
+    fn readable_bytes(&self) -> Result<usize> {
+        Ok(self.pipe.len())
+    }
+}
+
+/// `pipe2(2)`: a new pipe's reading and writing description; `flags` may hold `O_NONBLOCK`.
+///
+/// # Errors
+/// `EINVAL` for `O_DIRECT`: packet mode is not provided.
+pub fn new_pair(caller: &Caller<'_>, flags: OpenFlags) -> Result<(Arc<OpenFile>, Arc<OpenFile>)> {
+    if flags.contains(OpenFlags::O_DIRECT) {
+        lx_core::unsupported::note("pipe2 O_DIRECT", u64::from(flags.bits()));
+        return Err(Errno::EINVAL.into());
+    }
+    let pipe = Arc::new(Pipe::new());
+    let inode = AnonInode::new(caller, PIPE_DEV, S_IFIFO | 0o600);
+    let status = flags & OpenFlags::O_NONBLOCK;
+    let end = |reads: bool, access: OpenFlags| {
+        // The reader counts as one that has seen the writer's coming: it hangs up when he leaves.
+        let end = PipeEnd::new(Arc::clone(&pipe), reads, !reads, Node::Pipe(inode));
+        OpenFile::new(Arc::new(end), access | status, None)
+    };
+    Ok((end(true, OpenFlags::O_RDONLY), end(false, OpenFlags::O_WRONLY)))
+}

@@ -1,0 +1,212 @@
+//! The locked state of a pipe.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use lx_core::host::{BLOCK_SIZE, PageBlock};
+
+use super::{DEFAULT_CAPACITY, PIPE_BUF};
+
+/// A block of the ring; goes back to the pool with its last reference.
+pub(super) struct RingBlock(Option<PageBlock>);
+
+impl RingBlock {
+    pub(super) fn new(block: PageBlock) -> Self {
+        Self(Some(block))
+    }
+
+    pub(super) fn get(&self) -> Option<&PageBlock> {
+        self.0.as_ref()
+    }
+}
+
+impl Drop for RingBlock {
+    fn drop(&mut self) {
+        if let Some(block) = self.0.take() {
+            super::pool::give_back(block);
+        }
+    }
+}
+
+/// A contiguous part of one block.
+#[derive(Clone)]
+pub(super) struct Piece {
+    pub(super) block: Arc<RingBlock>,
+    pub(super) offset: usize,
+    pub(super) len: usize,
+}
+
+/// A ring of bytes, the counts of its users, and who sleeps.
+pub(super) struct Ring {
+    /// As many as the capacity needs; empty until the first write.
+    blocks: Vec<Arc<RingBlock>>,
+    capacity: usize,
+    /// Position of the next byte to be read.
+    tail: usize,
+    len: usize,
+    pub(super) readers: u32,
+    pub(super) writers: u32,
+    /// How many ends were ever opened: FIFO opens wait for these to change.
+    pub(super) readers_opened: u32,
+    pub(super) writers_opened: u32,
+    /// The oldest bytes are being copied out.
+    pub(super) reading: bool,
+    /// The free room is being filled.
+    pub(super) writing: bool,
+    /// Somebody sleeps because of `reading` or `writing`.
+    pub(super) contended: bool,
+    /// A reader sleeps until there are bytes.
+    pub(super) reader_sleeps: bool,
+    /// A writer sleeps until there is this much room.
+    pub(super) room_wanted: usize,
+    /// There may be pollers.
+    pub(super) polled: bool,
+}
+
+impl Ring {
+    pub(super) const fn new() -> Self {
+        Self {
+            blocks: Vec::new(),
+            capacity: DEFAULT_CAPACITY,
+            tail: 0,
+            len: 0,
+            readers: 0,
+            writers: 0,
+            readers_opened: 0,
+            writers_opened: 0,
+            reading: false,
+            writing: false,
+            contended: false,
+            reader_sleeps: false,
+            room_wanted: usize::MAX,
+            polled: false,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub(super) fn room(&self) -> usize {
+        self.capacity - self.len
+    }
+
+    /// Whether `poll(2)` says that the pipe can be written.
+    pub(super) fn is_writable(&self) -> bool {
+        self.room() >= PIPE_BUF
+    }
+
+    pub(super) fn has_blocks(&self) -> bool {
+        !self.blocks.is_empty()
+    }
+
+    /// How many blocks a capacity needs.
+    pub(super) fn blocks_for(capacity: usize) -> usize {
+        capacity.div_ceil(BLOCK_SIZE)
+    }
+
+    /// Provides the memory for the present capacity.
+    pub(super) fn set_blocks(&mut self, blocks: Vec<Arc<RingBlock>>) -> Vec<Arc<RingBlock>> {
+        core::mem::replace(&mut self.blocks, blocks)
+    }
+
+    /// Changes the capacity of an idle ring; `blocks` suffice for it, and hold what was in the
+    /// ring, from their start.
+    pub(super) fn resize(
+        &mut self,
+        capacity: usize,
+        blocks: Vec<Arc<RingBlock>>,
+    ) -> Vec<Arc<RingBlock>> {
+        self.capacity = capacity;
+        self.tail = 0;
+        self.set_blocks(blocks)
+    }
+
+    fn wrap(&self, position: usize) -> usize {
+        // The capacity is a power of two.
+        position & (self.capacity - 1)
+    }
+
+    /// The place of up to `len` bytes from `position` on, as long as they are contiguous.
+    fn contiguous(&self, position: usize, len: usize) -> Option<(&Arc<RingBlock>, usize, usize)> {
+        let offset = position % BLOCK_SIZE;
+        let end = BLOCK_SIZE.min(self.capacity);
+        let block = self.blocks.get(position / BLOCK_SIZE)?;
+        Some((block, offset, len.min(end - offset)))
+    }
+
+    fn piece(&self, position: usize, len: usize) -> Option<Piece> {
+        let (block, offset, len) = self.contiguous(self.wrap(position), len)?;
+        Some(Piece { block: Arc::clone(block), offset, len })
+    }
+
+    /// Where the bytes lie that come `skip` bytes after the oldest.
+    pub(super) fn filled_piece(&self, skip: usize, len: usize) -> Option<Piece> {
+        self.piece(self.tail + skip, len)
+    }
+
+    /// Where the room begins that comes `skip` bytes after the newest byte.
+    pub(super) fn free_piece(&self, skip: usize, len: usize) -> Option<Piece> {
+        self.piece(self.tail + self.len + skip, len)
+    }
+
+    /// Appends bytes for which there is room.
+    pub(super) fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let position = self.wrap(self.tail + self.len);
+            let Some((block, offset, part)) = self.contiguous(position, bytes.len()) else { return };
+            let Some((head, rest)) = bytes.split_at_checked(part) else { return };
+            if let Some(block) = block.get() {
+                block.write(offset, head);
+            }
+            self.len += part;
+            bytes = rest;
+        }
+    }
+
+    /// Copies the oldest bytes without taking them.
+    pub(super) fn peek(&self, skip: usize, dst: &mut [u8]) {
+        let mut done = 0;
+        while done < dst.len() {
+            let position = self.wrap(self.tail + skip + done);
+            let Some((block, offset, part)) = self.contiguous(position, dst.len() - done) else {
+                return;
+            };
+            if let (Some(block), Some(dst)) = (block.get(), dst.get_mut(done..done + part)) {
+                block.read(offset, dst);
+            }
+            done += part;
+        }
+    }
+
+    /// Adds bytes that were stored in free pieces.
+    pub(super) fn commit(&mut self, len: usize) {
+        self.len = (self.len + len).min(self.capacity);
+    }
+
+    /// Takes the oldest bytes away.
+    pub(super) fn consume(&mut self, len: usize) {
+        let len = len.min(self.len);
+        self.len -= len;
+        // An empty ring starts over, so that a pipe of short messages stays in the same few lines
+        // of the cache. A writer that copies right now has its place already.
+        self.tail = if self.len == 0 && !self.writing { 0 } else { self.wrap(self.tail + len) };
+    }
+
+    /// Puts bytes back in front of the others; `false` if there is no room for them any more.
+    pub(super) fn unread(&mut self, bytes: &[u8]) -> bool {
+        if self.room() < bytes.len() || self.writing || self.reading {
+            return false;
+        }
+        let len = self.len;
+        self.tail = self.wrap(self.tail + self.capacity - bytes.len());
+        self.len = 0;
+        self.push(bytes);
+        self.len += len;
+        true
+    }
+}

@@ -1,0 +1,531 @@
+//! Reading, writing, readiness and life of a pipe.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use arrayvec::ArrayVec;
+use lx_core::Caller;
+use lx_core::abi::Errno;
+use lx_core::error::Result;
+use lx_core::io::{IoDst, IoSrc, partial};
+use lx_core::poll::{PollEvents, PollSource};
+use lx_core::sync::{Mutex, MutexGuard, WaitQueue, WakeKey, level};
+
+use super::ring::{Piece, Ring, RingBlock};
+use super::{MAX_CAPACITY, PIPE_BUF, pool};
+
+/// Transfers up to this length go through a buffer on the stack: one round of the lock.
+const SMALL: usize = 128;
+/// Most bytes between two commits, so that the other side starts while a long transfer goes on.
+/// At most two pieces, as the ring wraps around once in that length.
+const CHUNK: usize = 16 << 10;
+
+/// Keys on which readers sleep.
+const READER_KEY: WakeKey = PollEvents::READABLE.union(PollEvents::POLLHUP).bits();
+/// Keys on which writers sleep.
+const WRITER_KEY: WakeKey = PollEvents::WRITABLE.union(PollEvents::POLLERR).bits();
+/// Key on which FIFO opens sleep; no bit of `poll(2)`.
+const OPEN_KEY: WakeKey = 1 << 30;
+
+type Guard<'a> = MutexGuard<'a, Ring, { level::FILE_OBJECT }>;
+type Pieces = ArrayVec<Piece, 2>;
+
+/// A pipe.
+pub struct Pipe {
+    ring: Mutex<Ring, { level::FILE_OBJECT }>,
+    queue: WaitQueue,
+}
+
+/// What a reader found.
+enum Found {
+    /// No bytes and no writer.
+    End,
+    /// This many bytes were copied to the small buffer and taken.
+    Taken(usize, WakeKey),
+    /// These bytes are reserved.
+    Reserved(Pieces, usize),
+}
+
+/// What a writer found.
+enum Room {
+    /// The ring has no memory yet.
+    NoBlocks,
+    /// The small write is done.
+    Stored(WakeKey),
+    /// This room is reserved.
+    Reserved(Pieces, usize),
+}
+
+impl PollSource for Pipe {
+    fn wait_queue(&self) -> &WaitQueue {
+        &self.queue
+    }
+}
+
+impl Default for Pipe {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Pipe {
+    /// A pipe without ends.
+    pub const fn new() -> Self {
+        Self { ring: Mutex::new(Ring::new()), queue: WaitQueue::new() }
+    }
+
+    fn wake(&self, key: WakeKey) {
+        if key != 0 {
+            self.queue.wake(key, 1);
+        }
+    }
+
+    /// Takes one step, or sleeps until it can be taken.
+    fn wait_for<T>(
+        &self,
+        caller: &Caller<'_>,
+        nonblocking: bool,
+        key: WakeKey,
+        mut step: impl FnMut() -> Option<Result<T>>,
+    ) -> Result<T> {
+        match step() {
+            Some(result) => result,
+            None if nonblocking => Err(Errno::EAGAIN.into()),
+            None => caller.wait(&self.queue, key, step)?,
+        }
+    }
+
+    /// Whether there may be pollers, with the lock held. Registration sets the flag after it has
+    /// entered the queue, so clearing it while the queue is empty loses nobody.
+    fn is_polled(&self, ring: &mut Guard<'_>) -> bool {
+        if ring.polled && self.queue.is_empty() {
+            ring.polled = false;
+        }
+        ring.polled
+    }
+
+    /// Whom to wake after bytes were added.
+    fn bytes_added(&self, ring: &mut Guard<'_>) -> WakeKey {
+        let sleeper = core::mem::take(&mut ring.reader_sleeps);
+        // Edge-triggered pollers want to hear of every write.
+        if sleeper || self.is_polled(ring) { PollEvents::READABLE.bits() } else { 0 }
+    }
+
+    /// Whom to wake after bytes were taken; `writable` tells whether the pipe was before.
+    fn bytes_taken(&self, ring: &mut Guard<'_>, writable: bool) -> WakeKey {
+        let sleeper = ring.room() >= ring.room_wanted;
+        if sleeper {
+            ring.room_wanted = usize::MAX;
+        }
+        if sleeper || (!writable && ring.is_writable() && self.is_polled(ring)) {
+            PollEvents::WRITABLE.bits()
+        } else {
+            0
+        }
+    }
+
+    /// Whom to wake after a reservation ended.
+    fn released(ring: &mut Guard<'_>) -> WakeKey {
+        if core::mem::take(&mut ring.contended) { READER_KEY | WRITER_KEY } else { 0 }
+    }
+
+    /// Reads what is there, at least one byte unless there is no writer any more.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `EFAULT`, `Restart`.
+    pub fn read(&self, caller: &Caller<'_>, nonblocking: bool, dst: &mut IoDst<'_>) -> Result<usize> {
+        let mut done = 0;
+        let mut small = [0_u8; SMALL];
+        while dst.remaining() > 0 {
+            // Only the first round may sleep, or report that there is nothing.
+            let found = self.wait_for(caller, nonblocking || done > 0, READER_KEY, || {
+                self.find_bytes(dst.remaining(), &mut small)
+            });
+            let step = match found {
+                Ok(Found::End) => break,
+                Ok(Found::Taken(len, key)) => {
+                    let result = self.put_small(dst, small.get(..len).unwrap_or_default());
+                    self.wake(key);
+                    result
+                }
+                Ok(Found::Reserved(pieces, len)) => self.put_pieces(dst, &pieces, len),
+                Err(error) => Err(error),
+            };
+            match step {
+                Ok(len) => {
+                    done += len;
+                    if len < CHUNK {
+                        break;
+                    }
+                }
+                Err(error) => return partial(done, error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn find_bytes(&self, want: usize, small: &mut [u8; SMALL]) -> Option<Result<Found>> {
+        let mut ring = self.ring.lock();
+        if ring.reading {
+            ring.contended = true;
+            return None;
+        }
+        let len = want.min(ring.len());
+        if len == 0 {
+            if ring.writers == 0 {
+                return Some(Ok(Found::End));
+            }
+            ring.reader_sleeps = true;
+            return None;
+        }
+        if len <= SMALL {
+            let writable = ring.is_writable();
+            ring.peek(0, small.get_mut(..len)?);
+            ring.consume(len);
+            let key = self.bytes_taken(&mut ring, writable);
+            return Some(Ok(Found::Taken(len, key)));
+        }
+        let len = len.min(CHUNK);
+        let pieces = collect_pieces(len, |skip, len| ring.filled_piece(skip, len));
+        ring.reading = true;
+        Some(Ok(Found::Reserved(pieces, len)))
+    }
+
+    /// Hands taken bytes over; puts them back if that fails.
+    fn put_small(&self, dst: &mut IoDst<'_>, bytes: &[u8]) -> Result<usize> {
+        match dst.put(bytes) {
+            Ok(count) if count == bytes.len() => Ok(count),
+            _ => {
+                let _ = self.ring.lock().unread(bytes);
+                Err(Errno::EFAULT.into())
+            }
+        }
+    }
+
+    fn put_pieces(&self, dst: &mut IoDst<'_>, pieces: &Pieces, len: usize) -> Result<usize> {
+        let mut copied = 0;
+        let mut error = None;
+        for piece in pieces {
+            let Some(block) = piece.block.get() else { break };
+            match dst.put_block(block, piece.offset, piece.len) {
+                Ok(count) => {
+                    copied += count;
+                    if count < piece.len {
+                        break;
+                    }
+                }
+                Err(fault) => {
+                    error = Some(fault);
+                    break;
+                }
+            }
+        }
+        debug_assert!(copied <= len);
+        let key = {
+            let mut ring = self.ring.lock();
+            let writable = ring.is_writable();
+            ring.reading = false;
+            ring.consume(copied);
+            self.bytes_taken(&mut ring, writable) | Self::released(&mut ring)
+        };
+        self.wake(key);
+        match error {
+            Some(error) if copied == 0 => Err(error),
+            _ => Ok(copied),
+        }
+    }
+
+    /// Writes everything, sleeping for room; with `nonblocking`, what fits.
+    ///
+    /// # Errors
+    /// `EPIPE` without readers, `EAGAIN`, `EFAULT`, `Restart`.
+    pub fn write(&self, caller: &Caller<'_>, nonblocking: bool, src: &mut IoSrc<'_>) -> Result<usize> {
+        let total = src.remaining();
+        let mut small = [0_u8; SMALL];
+        let mut small_len = None;
+        if total <= SMALL {
+            match src.take(small.get_mut(..total).unwrap_or_default()) {
+                Ok(count) if count == total => small_len = Some(total),
+                // Nobody reads: that error comes before a bad address.
+                _ if self.ring.lock().readers == 0 => return Err(Errno::EPIPE.into()),
+                _ => return Err(Errno::EFAULT.into()),
+            }
+        }
+        let small = small_len.and_then(|len| small.get(..len));
+        let mut done = 0;
+        while done < total {
+            let found = self.wait_for(caller, nonblocking, WRITER_KEY, || {
+                self.find_room(total - done, small)
+            });
+            let step = match found {
+                Ok(Room::NoBlocks) => self.provide_blocks(caller).map(|()| 0),
+                Ok(Room::Stored(key)) => {
+                    self.wake(key);
+                    Ok(total)
+                }
+                Ok(Room::Reserved(pieces, len)) => {
+                    self.take_pieces(src, &pieces, len, total <= PIPE_BUF)
+                }
+                Err(error) => Err(error),
+            };
+            match step {
+                Ok(len) => done += len,
+                Err(error) => return partial(done, error),
+            }
+        }
+        Ok(done)
+    }
+
+    fn find_room(&self, want: usize, small: Option<&[u8]>) -> Option<Result<Room>> {
+        let mut ring = self.ring.lock();
+        if ring.readers == 0 {
+            return Some(Err(Errno::EPIPE.into()));
+        }
+        if ring.writing {
+            ring.contended = true;
+            return None;
+        }
+        // Writes up to PIPE_BUF are atomic; of a longer one, no less than that at a time.
+        let need = want.min(PIPE_BUF);
+        if ring.room() < need {
+            ring.room_wanted = ring.room_wanted.min(need);
+            return None;
+        }
+        if !ring.has_blocks() {
+            return Some(Ok(Room::NoBlocks));
+        }
+        if let Some(bytes) = small {
+            ring.push(bytes);
+            let key = self.bytes_added(&mut ring);
+            return Some(Ok(Room::Stored(key)));
+        }
+        let len = want.min(ring.room()).min(CHUNK);
+        let pieces = collect_pieces(len, |skip, len| ring.free_piece(skip, len));
+        ring.writing = true;
+        Some(Ok(Room::Reserved(pieces, len)))
+    }
+
+    fn take_pieces(
+        &self,
+        src: &mut IoSrc<'_>,
+        pieces: &Pieces,
+        len: usize,
+        atomic: bool,
+    ) -> Result<usize> {
+        let mut copied = 0;
+        for piece in pieces {
+            let Some(block) = piece.block.get() else { break };
+            let Ok(count) = src.take_block(block, piece.offset, piece.len) else { break };
+            copied += count;
+            if count < piece.len {
+                break;
+            }
+        }
+        let fault = copied < len;
+        if fault && atomic {
+            copied = 0;
+        }
+        let key = {
+            let mut ring = self.ring.lock();
+            ring.writing = false;
+            ring.commit(copied);
+            let added = if copied > 0 { self.bytes_added(&mut ring) } else { 0 };
+            added | Self::released(&mut ring)
+        };
+        self.wake(key);
+        if fault && copied == 0 { Err(Errno::EFAULT.into()) } else { Ok(copied) }
+    }
+
+    fn provide_blocks(&self, caller: &Caller<'_>) -> Result<()> {
+        let capacity = self.ring.lock().capacity();
+        let blocks = new_blocks(caller, capacity)?;
+        let mut ring = self.ring.lock();
+        // Another writer may have done it meanwhile, or the capacity may have changed.
+        let unused = if ring.has_blocks() || ring.capacity() != capacity {
+            blocks
+        } else {
+            ring.set_blocks(blocks)
+        };
+        drop(ring);
+        drop(unused);
+        Ok(())
+    }
+
+    /// Bytes in the pipe, `FIONREAD`.
+    pub fn len(&self) -> usize {
+        self.ring.lock().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// `F_GETPIPE_SZ`.
+    pub fn capacity(&self) -> usize {
+        self.ring.lock().capacity()
+    }
+
+    /// `F_SETPIPE_SZ`: the capacity rounded up to a power of two of pages.
+    ///
+    /// # Errors
+    /// `EINVAL` for sizes past 2^31, `EPERM` beyond the limit, `EBUSY` if the contents do not fit.
+    pub fn set_capacity(&self, caller: &Caller<'_>, wanted: usize) -> Result<usize> {
+        if wanted > 1 << 31 {
+            return Err(Errno::EINVAL.into());
+        }
+        let capacity = wanted.max(PIPE_BUF).next_power_of_two();
+        if capacity > MAX_CAPACITY {
+            return Err(Errno::EPERM.into());
+        }
+        let blocks = new_blocks(caller, capacity)?;
+        let old = self.wait_for(caller, false, READER_KEY | WRITER_KEY, || {
+            let mut ring = self.ring.lock();
+            if ring.reading || ring.writing {
+                ring.contended = true;
+                return None;
+            }
+            if ring.len() > capacity {
+                return Some(Err(Errno::EBUSY.into()));
+            }
+            copy_contents(&ring, &blocks);
+            Some(Ok(ring.resize(capacity, blocks.clone())))
+        })?;
+        drop(old);
+        self.queue.wake_all(PollEvents::WRITABLE.bits());
+        Ok(capacity)
+    }
+
+    /// Readiness of an end; `seen_writers` is the count of writers ever opened that a reader of a
+    /// FIFO found when it was opened: no hang-up before the first writer came.
+    pub(super) fn poll(&self, reads: bool, writes: bool, seen_writers: u32) -> PollEvents {
+        let ring = self.ring.lock();
+        let mut events = PollEvents::empty();
+        if reads {
+            if ring.len() > 0 {
+                events |= PollEvents::READABLE;
+            }
+            if ring.writers == 0 && ring.writers_opened != seen_writers {
+                events |= PollEvents::POLLHUP;
+            }
+        }
+        if writes {
+            if ring.is_writable() {
+                events |= PollEvents::WRITABLE;
+            }
+            if ring.readers == 0 {
+                events |= PollEvents::POLLERR;
+            }
+        }
+        events
+    }
+
+    /// Notes that somebody has registered with the wait queue.
+    pub(super) fn poll_registered(&self) {
+        self.ring.lock().polled = true;
+    }
+
+    /// Adds ends; how many readers and writers had been opened before.
+    pub(super) fn attach(&self, reads: bool, writes: bool) -> (u32, u32) {
+        let before = {
+            let mut ring = self.ring.lock();
+            let before = (ring.readers_opened, ring.writers_opened);
+            if reads {
+                ring.readers += 1;
+                ring.readers_opened = ring.readers_opened.wrapping_add(1);
+            }
+            if writes {
+                ring.writers += 1;
+                ring.writers_opened = ring.writers_opened.wrapping_add(1);
+            }
+            before
+        };
+        self.queue.wake_all(OPEN_KEY);
+        before
+    }
+
+    /// Takes ends away.
+    pub(super) fn detach(&self, reads: bool, writes: bool) {
+        let mut key = PollEvents::empty();
+        {
+            let mut ring = self.ring.lock();
+            if reads {
+                ring.readers = ring.readers.saturating_sub(1);
+                if ring.readers == 0 {
+                    key |= PollEvents::WRITABLE | PollEvents::POLLERR;
+                }
+            }
+            if writes {
+                ring.writers = ring.writers.saturating_sub(1);
+                if ring.writers == 0 {
+                    key |= PollEvents::READABLE | PollEvents::POLLHUP;
+                }
+            }
+        }
+        if !key.is_empty() {
+            self.queue.wake_all(key.bits());
+        }
+    }
+
+    /// How many readers and writers there are now.
+    pub(super) fn users(&self) -> (u32, u32) {
+        let ring = self.ring.lock();
+        (ring.readers, ring.writers)
+    }
+
+    /// Sleeps until there is a reader, or more than `seen` have ever been.
+    pub(super) fn wait_for_reader(&self, caller: &Caller<'_>, seen: u32) -> Result<()> {
+        caller.wait(&self.queue, OPEN_KEY, || {
+            let ring = self.ring.lock();
+            (ring.readers > 0 || ring.readers_opened != seen).then_some(())
+        })
+    }
+
+    /// As [`wait_for_reader`](Self::wait_for_reader), for writers.
+    pub(super) fn wait_for_writer(&self, caller: &Caller<'_>, seen: u32) -> Result<()> {
+        caller.wait(&self.queue, OPEN_KEY, || {
+            let ring = self.ring.lock();
+            (ring.writers > 0 || ring.writers_opened != seen).then_some(())
+        })
+    }
+}
+
+fn collect_pieces(len: usize, piece: impl Fn(usize, usize) -> Option<Piece>) -> Pieces {
+    let mut pieces = Pieces::new();
+    let mut done = 0;
+    while done < len
+        && let Some(piece) = piece(done, len - done)
+    {
+        done += piece.len;
+        if pieces.try_push(piece).is_err() {
+            break;
+        }
+    }
+    pieces
+}
+
+fn new_blocks(caller: &Caller<'_>, capacity: usize) -> Result<Vec<Arc<RingBlock>>> {
+    let count = Ring::blocks_for(capacity);
+    let mut blocks = Vec::new();
+    blocks.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    for _ in 0..count {
+        blocks.push(Arc::new(RingBlock::new(pool::take(caller.host)?)));
+    }
+    Ok(blocks)
+}
+
+/// Copies the bytes of a ring to the start of other blocks, kernel memory both.
+fn copy_contents(ring: &Ring, blocks: &[Arc<RingBlock>]) {
+    let mut buffer = [0_u8; 1024];
+    let mut done = 0;
+    let block_size = lx_core::host::BLOCK_SIZE;
+    while done < ring.len() {
+        let part = buffer.len().min(ring.len() - done);
+        let Some(bytes) = buffer.get_mut(..part) else { return };
+        ring.peek(done, bytes);
+        if let Some(block) = blocks.get(done / block_size).and_then(|block| block.get()) {
+            block.write(done % block_size, bytes);
+        }
+        done += part;
+    }
+}
