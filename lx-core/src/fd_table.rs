@@ -82,11 +82,22 @@ impl FdTable {
         Self::default()
     }
 
-    /// The description behind a descriptor.
+    /// The description behind a descriptor, for calls that work on the file itself: not one that
+    /// was opened with `O_PATH`.
     ///
     /// # Errors
     /// `EBADF`.
     pub fn get(&self, fd: Fd) -> Result<Arc<OpenFile>> {
+        let file = self.get_any(fd)?;
+        if file.is_path_only() { Err(Errno::EBADF.into()) } else { Ok(file) }
+    }
+
+    /// The description behind a descriptor, for the calls that take an `O_PATH` one too: those of
+    /// the descriptor (`dup`, `fcntl`) and of the place (`fstat`, `fchdir`, the `*at` calls).
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn get_any(&self, fd: Fd) -> Result<Arc<OpenFile>> {
         match self.slots.lock().slots.get(index(fd)?) {
             Some(Slot::Open { file, .. }) => Ok(Arc::clone(file)),
             _ => Err(Errno::EBADF.into()),

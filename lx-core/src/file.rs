@@ -329,6 +329,11 @@ impl OpenFile {
         self.flags().contains(OpenFlags::O_NONBLOCK)
     }
 
+    /// Whether it was opened with `O_PATH`: it stands for a place, not for the file there.
+    pub fn is_path_only(&self) -> bool {
+        self.flags().contains(OpenFlags::O_PATH)
+    }
+
     /// Whether reading is allowed.
     pub fn is_readable(&self) -> bool {
         self.flags().access_mode().readable()
