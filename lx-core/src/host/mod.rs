@@ -8,6 +8,7 @@
 //! No method may be called while a kernel lock is held, except [`SyncHost`](crate::sync::SyncHost)'s.
 
 mod clock;
+mod code;
 mod console;
 mod entropy;
 mod error;
@@ -19,6 +20,7 @@ mod thread;
 mod trap;
 
 pub use clock::{HostClock, Nanos};
+pub use code::{HostCode, Rewritten, VdsoImage};
 pub use console::{HostConsole, HostEvents, ReadyToken};
 pub use entropy::HostEntropy;
 pub use error::{HostError, HostResult};
@@ -39,6 +41,7 @@ pub trait Host:
     + HostThread
     + HostProcess
     + HostClock
+    + HostCode
     + HostStorage
     + HostConsole
     + HostEntropy
