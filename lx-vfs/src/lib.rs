@@ -5,9 +5,12 @@ extern crate alloc;
 
 pub mod anon;
 pub mod dentry;
+pub mod epoll;
+pub mod eventfd;
 pub mod fs_context;
 pub mod inode;
 pub mod location;
 pub mod mount;
 pub mod permission;
 pub mod pipe;
+pub mod poll;
