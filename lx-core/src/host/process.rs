@@ -20,6 +20,11 @@ pub trait HostProcess {
     /// Starts `handler` in an empty host process (from the pool): its
     /// [`TrapHandler::start`] is called there.
     fn spawn_process(&self, handler: Arc<dyn TrapHandler>) -> HostResult<()>;
+    /// Makes the supervisor call [`Supervisor::next_event`] soon, from any process.
+    fn notify_supervisor(&self);
+    /// Ends the machine in order: every guest process is killed, the host process of the
+    /// supervisor exits.
+    fn shut_down(&self) -> !;
     /// Stops the whole machine after a kernel bug; `report` goes to the host's error output.
     fn stop_machine(&self, report: &str) -> !;
 }
