@@ -9,3 +9,4 @@ pub mod rewrite;
 pub mod scan;
 pub mod stub;
 mod targets;
+pub mod vdso;
