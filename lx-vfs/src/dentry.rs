@@ -124,6 +124,13 @@ impl Dentry {
         Self::new(inode, Some(Arc::clone(parent)), name)
     }
 
+    /// A file of `dir`'s file system that never had a name, `O_TMPFILE`.
+    pub fn new_unlinked(dir: &Arc<Self>, name: &[u8], inode: Arc<dyn InodeOps>) -> Arc<Self> {
+        let dentry = Self::new(inode, Some(Arc::clone(dir)), name);
+        dentry.deleted.store(true, Ordering::Release);
+        dentry
+    }
+
     /// A number of its own.
     pub fn id(&self) -> u64 {
         self.id

@@ -5,12 +5,16 @@ extern crate alloc;
 
 pub mod anon;
 pub mod dentry;
+pub mod dir;
 pub mod epoll;
 pub mod eventfd;
 pub mod fs_context;
 pub mod inode;
 pub mod location;
 pub mod mount;
+pub mod names;
+pub mod open;
+pub mod path;
 pub mod permission;
 pub mod pipe;
 pub mod poll;
