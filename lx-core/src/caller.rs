@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 
+use crate::abi::Signal;
 use crate::cred::Credentials;
 use crate::error::{Result, SysError};
 use crate::host::{Host, Nanos};
@@ -31,6 +32,31 @@ pub struct Caller<'a> {
 pub trait Identity {
     /// The credentials.
     fn credentials(&self) -> &Credentials;
+
+    /// Its place in job control, which terminals ask for.
+    fn jobs(&self) -> Option<&dyn JobControl> {
+        None
+    }
+}
+
+/// The calling process among sessions and process groups, as terminals see it.
+pub trait JobControl {
+    /// Its session.
+    fn session(&self) -> i32;
+    /// Its process group.
+    fn process_group(&self) -> i32;
+    /// Whether it leads its session.
+    fn is_session_leader(&self) -> bool;
+    /// The session that a process group belongs to, if there is such a group.
+    fn session_of_group(&self, pgid: i32) -> Option<i32>;
+    /// The process uses its terminal from the background: sends `SIGTTIN` or `SIGTTOU` to its
+    /// process group.
+    ///
+    /// # Errors
+    /// `Restart` after the signal was sent; `EIO` if the caller ignores or blocks `SIGTTIN`, or the
+    /// process group is orphaned. `Ok` means that the access may go on: `SIGTTOU` is ignored or
+    /// blocked.
+    fn signal_background(&self, signal: Signal) -> Result<()>;
 }
 
 impl Identity for Credentials {
