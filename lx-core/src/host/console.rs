@@ -21,6 +21,7 @@ pub trait HostConsole {
     /// Whether the descriptor is a terminal.
     fn is_terminal(&self, fd: &HostFd) -> bool;
     /// A terminal `ioctl(2)` (`TCGETS`, `TCSETS*`, `TIOCGWINSZ`, `TIOCSWINSZ`, `FIONREAD`…) passed
-    /// through; `arg` is the argument structure, read and written in place.
+    /// through; `arg` is the argument structure, read and written in place. For the requests whose
+    /// argument is a number (`TCSBRK`, `TCSBRKP`, `TCFLSH`, `TCXONC`) it holds that number.
     fn terminal_ioctl(&self, fd: &HostFd, request: u32, arg: &mut [u8]) -> HostResult<i32>;
 }
