@@ -6,7 +6,7 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::level::Level;
-use super::sync_host;
+use super::{has_sync_host, sync_host};
 
 /// Set in the lock word while a thread may be parked on it.
 const PARKED: u32 = 1 << 31;
@@ -148,7 +148,7 @@ impl<T: ?Sized, const LEVEL: Level> Drop for MutexGuard<'_, T, LEVEL> {
 
 /// Debug builds: stops if the calling thread holds a lock of this level or a higher one.
 fn check_order<const LEVEL: Level>() {
-    if cfg!(debug_assertions) {
+    if cfg!(debug_assertions) && has_sync_host() {
         let host = sync_host();
         let held = host.held_levels().load(Ordering::Relaxed);
         if held >> LEVEL != 0 {
@@ -159,13 +159,13 @@ fn check_order<const LEVEL: Level>() {
 }
 
 fn note_held<const LEVEL: Level>() {
-    if cfg!(debug_assertions) {
+    if cfg!(debug_assertions) && has_sync_host() {
         sync_host().held_levels().fetch_or(1 << LEVEL, Ordering::Relaxed);
     }
 }
 
 fn note_released<const LEVEL: Level>() {
-    if cfg!(debug_assertions) {
+    if cfg!(debug_assertions) && has_sync_host() {
         sync_host().held_levels().fetch_and(!(1 << LEVEL), Ordering::Relaxed);
     }
 }

@@ -49,6 +49,11 @@ impl SyncHost for Unset {
     }
 }
 
+/// Whether services were installed. Without them nothing tells threads apart.
+pub(crate) fn has_sync_host() -> bool {
+    !SYNC_HOST.load(Ordering::Relaxed).is_null()
+}
+
 /// The installed services; before that, ones that spin (tests of pure data structures).
 pub(crate) fn sync_host() -> &'static dyn SyncHost {
     let host = SYNC_HOST.load(Ordering::Acquire);
