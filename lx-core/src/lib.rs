@@ -21,6 +21,7 @@ pub mod rlimit;
 #[expect(unsafe_code, reason = "the lock itself")]
 pub mod sync;
 pub mod time;
+pub mod timer;
 pub mod unsupported;
 pub mod user_memory;
 

@@ -4,9 +4,13 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use lx_core::host::{Host, TrapHandler};
+use lx_core::timer::TimerQueue;
 
+use crate::futex::FutexTable;
 use crate::pid::PidTable;
 use crate::task::Task;
+
+use crate::uts::UtsNames;
 
 /// Number of system-call numbers that are counted.
 pub const SYSCALL_SLOTS: usize = 512;
@@ -20,6 +24,12 @@ pub struct Kernel {
     pub host: &'static dyn Host,
     /// All tasks.
     pub pids: PidTable,
+    /// Who waits for which futex.
+    pub futexes: FutexTable,
+    /// Timers that run.
+    pub timers: Arc<TimerQueue>,
+    /// Names of the system.
+    pub uts: UtsNames,
     /// What is observed.
     pub observe: Observe,
     handler_factory: HandlerFactory,
@@ -28,7 +38,15 @@ pub struct Kernel {
 impl Kernel {
     /// A kernel without tasks.
     pub fn new(host: &'static dyn Host, handler_factory: HandlerFactory) -> Self {
-        Self { host, pids: PidTable::new(), observe: Observe::new(), handler_factory }
+        Self {
+            host,
+            pids: PidTable::new(),
+            futexes: FutexTable::new(),
+            timers: Arc::default(),
+            uts: UtsNames::default(),
+            observe: Observe::new(),
+            handler_factory,
+        }
     }
 
     /// Hands a line of `--strace` to whoever collects them.

@@ -10,11 +10,16 @@ extern crate alloc;
 
 pub mod current;
 pub mod exec;
+pub mod futex;
 pub mod kernel;
 pub mod pid;
+pub mod robust_list;
+pub mod sched;
 pub mod signal;
+pub mod sleep;
 pub mod task;
 pub mod thread_group;
+pub mod uts;
 
 pub use current::CurrentTask;
 pub use kernel::Kernel;

@@ -7,7 +7,10 @@ use lx_core::fd_table::FdTable;
 use lx_core::sync::{Mutex, Waiter, level};
 use lx_vfs::fs_context::FsContext;
 
+use crate::futex::FutexSlot;
 use crate::kernel::Kernel;
+use crate::sched::Scheduling;
+use crate::sleep::SleepState;
 use crate::thread_group::ThreadGroup;
 
 /// A task.
@@ -17,6 +20,9 @@ pub struct Task {
     group: Arc<ThreadGroup>,
     waiter: Arc<Waiter>,
     shared: Mutex<Shared, { level::TASK }>,
+    futex: Arc<FutexSlot>,
+    scheduling: Scheduling,
+    pub(crate) sleep: SleepState,
 }
 
 /// What a task shares with others or not, `clone(2)`.
@@ -38,11 +44,15 @@ impl Task {
         group: Arc<ThreadGroup>,
         shared: Shared,
     ) -> Arc<Self> {
+        let waiter = Arc::new(Waiter::new());
         Arc::new(Self {
             tid,
             kernel,
             group,
-            waiter: Arc::new(Waiter::new()),
+            futex: FutexSlot::new(Arc::clone(&waiter)),
+            scheduling: Scheduling::default(),
+            sleep: SleepState::default(),
+            waiter,
             shared: Mutex::new(shared),
         })
     }
@@ -70,6 +80,16 @@ impl Task {
     /// Its ability to sleep.
     pub fn waiter(&self) -> &Arc<Waiter> {
         &self.waiter
+    }
+
+    /// Its ability to wait for a futex.
+    pub fn futex(&self) -> &Arc<FutexSlot> {
+        &self.futex
+    }
+
+    /// Its scheduling attributes.
+    pub fn scheduling(&self) -> &Scheduling {
+        &self.scheduling
     }
 
     /// Identity.

@@ -20,3 +20,4 @@ pub mod path;
 pub mod permission;
 pub mod pipe;
 pub mod poll;
+pub mod timerfd;

@@ -17,6 +17,11 @@ pub trait SyncHost: Sync {
     fn interrupt(&self, thread: HostThreadId);
     /// Bit set of the lock levels that the calling thread holds (debug builds only).
     fn held_levels(&self) -> &AtomicU64;
+    /// Whether [`held_levels`](Self::held_levels) is kept per thread, so that the lock order can
+    /// be checked.
+    fn checks_order(&self) -> bool {
+        true
+    }
     /// Reports a broken lock order and stops.
     fn lock_order_broken(&self, held: u64, wanted: u8) -> !;
 }
@@ -42,6 +47,9 @@ impl SyncHost for Unset {
     fn held_levels(&self) -> &AtomicU64 {
         static NONE: AtomicU64 = AtomicU64::new(0);
         &NONE
+    }
+    fn checks_order(&self) -> bool {
+        false
     }
     #[expect(clippy::panic, reason = "a programming error, found in debug builds only")]
     fn lock_order_broken(&self, held: u64, wanted: u8) -> ! {

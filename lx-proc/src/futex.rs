@@ -1,0 +1,349 @@
+//! Futexes, `futex(7)`: keys, waiting, waking, requeueing.
+//!
+//! The table is an array of buckets, each a lock around the waiters whose keys fall into it, oldest
+//! first. A waiter enters its bucket *before* the futex word is loaded, because guest memory is not
+//! touched under a lock: whoever changes the word and then wakes either finds the waiter, or made
+//! its change early enough for the waiter to see it. A bucket keeps its storage, so that neither
+//! waiting nor waking allocates once the bucket has been in use.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+
+use arrayvec::ArrayVec;
+use lx_core::Result;
+use lx_core::abi::Errno;
+use lx_core::abi::futex::FUTEX_BITSET_MATCH_ANY;
+use lx_core::error::SysError;
+use lx_core::host::{Host, Nanos};
+use lx_core::sync::{Mutex, WaitEnd, Waiter, level};
+
+/// Number of buckets, a power of two.
+const BUCKETS: usize = 256;
+/// How many waiters are taken out of a bucket at a time, so that waking allocates nothing.
+const BATCH: usize = 16;
+/// In [`FutexSlot::bucket`]: in no bucket, because a requeue is carrying the waiter over.
+const MOVING: u32 = u32::MAX;
+
+/// What a futex is: two addresses with the same key name the same futex.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FutexKey {
+    /// A word in memory that only one address space sees.
+    Private {
+        /// The address space.
+        space: u64,
+        /// The address.
+        addr: u64,
+    },
+    /// A word in shared memory.
+    Shared {
+        /// Identity of what is mapped.
+        object: u64,
+        /// Where in it the word is.
+        offset: u64,
+    },
+}
+
+impl FutexKey {
+    fn bucket(&self) -> u32 {
+        let (a, b) = match *self {
+            Self::Private { space, addr } => (space, addr),
+            Self::Shared { object, offset } => (!object, offset),
+        };
+        // Words are aligned to 4, mostly to 8; the multiplier spreads neighbours over the table.
+        let mixed = (a.rotate_left(32) ^ b >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> 40) as u32 % BUCKETS as u32
+    }
+}
+
+/// A task's ability to wait for one futex; every task owns one.
+pub struct FutexSlot {
+    waiter: Arc<Waiter>,
+    /// Taken out of its bucket by a wake. Written under the bucket's lock.
+    woken: AtomicBool,
+    /// The bucket it is in, or [`MOVING`]. Written under the lock of the bucket that it leaves or
+    /// enters.
+    bucket: AtomicU32,
+}
+
+impl FutexSlot {
+    /// The slot of the task with this waiter.
+    pub fn new(waiter: Arc<Waiter>) -> Arc<Self> {
+        Arc::new(Self { waiter, woken: AtomicBool::new(false), bucket: AtomicU32::new(0) })
+    }
+}
+
+struct Entry {
+    key: FutexKey,
+    bitset: u32,
+    slot: Arc<FutexSlot>,
+}
+
+/// Aligned so that two buckets share no cache line.
+#[repr(align(64))]
+#[derive(Default)]
+struct Bucket {
+    /// Number of entries, so that waking a futex without waiters costs one load.
+    len: AtomicU32,
+    entries: Mutex<Vec<Entry>, { level::FUTEX }>,
+}
+
+impl Bucket {
+    fn is_empty(&self) -> bool {
+        // Pairs with the waiter, which enters the bucket and then loads the word; the waker has
+        // changed the word before this load.
+        fence(Ordering::SeqCst);
+        self.len.load(Ordering::SeqCst) == 0
+    }
+
+    /// Publishes the number of entries; called before the lock is released.
+    fn publish(&self, entries: &[Entry]) {
+        self.len.store(entries.len() as u32, Ordering::SeqCst);
+    }
+
+    /// Takes out up to `max` waiters (at most one batch) that match, oldest first.
+    fn take(
+        &self,
+        max: usize,
+        mut matches: impl FnMut(&Entry) -> bool,
+        mark: impl Fn(&FutexSlot),
+    ) -> ArrayVec<Entry, BATCH> {
+        let mut taken = ArrayVec::new();
+        let mut entries = self.entries.lock();
+        let mut at = 0;
+        while taken.len() < max.min(BATCH)
+            && let Some(entry) = entries.get(at)
+        {
+            if matches(entry) {
+                let entry = entries.remove(at);
+                mark(&entry.slot);
+                taken.push(entry);
+            } else {
+                at += 1;
+            }
+        }
+        self.publish(&entries);
+        taken
+    }
+}
+
+/// All futexes that somebody waits for.
+pub struct FutexTable {
+    buckets: Box<[Bucket]>,
+}
+
+impl Default for FutexTable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl FutexTable {
+    /// A table without waiters.
+    pub fn new() -> Self {
+        Self { buckets: (0..BUCKETS).map(|_| Bucket::default()).collect() }
+    }
+
+    fn bucket(&self, at: u32) -> Option<&Bucket> {
+        self.buckets.get(at as usize)
+    }
+
+    /// `FUTEX_WAIT_BITSET`: sleeps until a wake with a bit of `bitset`, if `unchanged` says that
+    /// the word still has the expected value once this waiter can be found.
+    ///
+    /// # Errors
+    /// `EAGAIN` if the word has changed; how the wait ended; what `unchanged` fails with.
+    pub fn wait(
+        &self,
+        slot: &Arc<FutexSlot>,
+        key: FutexKey,
+        bitset: u32,
+        deadline: Option<Nanos>,
+        host: &dyn Host,
+        unchanged: impl FnOnce() -> Result<bool>,
+    ) -> Result<()> {
+        self.enqueue(slot, key, bitset);
+        let end = match unchanged() {
+            Ok(true) => {
+                let woken = || slot.woken.load(Ordering::Acquire).then_some(());
+                match slot.waiter.wait_for(deadline, || host.monotonic(), true, woken) {
+                    Ok(()) => return Ok(()),
+                    Err(WaitEnd::TimedOut) => Errno::ETIMEDOUT.into(),
+                    Err(WaitEnd::Interrupted) => SysError::Restart,
+                }
+            }
+            Ok(false) => Errno::EAGAIN.into(),
+            Err(error) => error,
+        };
+        // A wake that came meanwhile was spent on this waiter, so that it must count.
+        if self.cancel(slot) { Err(end) } else { Ok(()) }
+    }
+
+    fn enqueue(&self, slot: &Arc<FutexSlot>, key: FutexKey, bitset: u32) {
+        let at = key.bucket();
+        let Some(bucket) = self.bucket(at) else { return };
+        slot.woken.store(false, Ordering::Relaxed);
+        let mut entries = bucket.entries.lock();
+        slot.bucket.store(at, Ordering::Relaxed);
+        entries.push(Entry { key, bitset, slot: Arc::clone(slot) });
+        bucket.publish(&entries);
+        drop(entries);
+        // The word is loaded after the waiter can be found; see `Bucket::is_empty`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Takes the waiter out of its bucket; `false` if a wake did that before.
+    fn cancel(&self, slot: &Arc<FutexSlot>) -> bool {
+        loop {
+            let at = slot.bucket.load(Ordering::Acquire);
+            let Some(bucket) = self.bucket(at) else {
+                // Being moved between two buckets: a matter of nanoseconds.
+                core::hint::spin_loop();
+                continue;
+            };
+            let mut entries = bucket.entries.lock();
+            if slot.woken.load(Ordering::Acquire) {
+                return false;
+            }
+            if let Some(at) = entries.iter().position(|entry| Arc::ptr_eq(&entry.slot, slot)) {
+                let entry = entries.remove(at);
+                bucket.publish(&entries);
+                drop(entries);
+                drop(entry);
+                return true;
+            }
+        }
+    }
+
+    /// `FUTEX_WAKE_BITSET`: wakes up to `max` waiters with a bit of `bitset`; how many.
+    pub fn wake(&self, key: FutexKey, max: usize, bitset: u32) -> usize {
+        let Some(bucket) = self.bucket(key.bucket()) else { return 0 };
+        if bucket.is_empty() {
+            return 0;
+        }
+        let mut woken = 0;
+        while woken < max {
+            let batch = bucket.take(
+                max - woken,
+                |entry| entry.key == key && entry.bitset & bitset != 0,
+                |slot| slot.woken.store(true, Ordering::Release),
+            );
+            for entry in &batch {
+                entry.slot.waiter.wake();
+            }
+            woken += batch.len();
+            if batch.len() < BATCH {
+                break;
+            }
+        }
+        woken
+    }
+
+    /// `FUTEX_REQUEUE`: wakes up to `max_wake` waiters of `from` and lets up to `max_move` of the
+    /// others wait for `to`; how many were woken and moved.
+    pub fn requeue(
+        &self,
+        from: FutexKey,
+        to: FutexKey,
+        max_wake: usize,
+        max_move: usize,
+    ) -> (usize, usize) {
+        let woken = self.wake(from, max_wake, FUTEX_BITSET_MATCH_ANY);
+        let to_at = to.bucket();
+        let (Some(source), Some(target)) = (self.bucket(from.bucket()), self.bucket(to_at)) else {
+            return (woken, 0);
+        };
+        if from == to || source.is_empty() {
+            return (woken, 0);
+        }
+        let mut moved = 0;
+        while moved < max_move {
+            let batch = source.take(
+                max_move - moved,
+                |entry| entry.key == from,
+                |slot| slot.bucket.store(MOVING, Ordering::Release),
+            );
+            let count = batch.len();
+            if count > 0 {
+                let mut entries = target.entries.lock();
+                for mut entry in batch {
+                    entry.key = to;
+                    entry.slot.bucket.store(to_at, Ordering::Release);
+                    entries.push(entry);
+                }
+                target.publish(&entries);
+            }
+            moved += count;
+            if count < BATCH {
+                break;
+            }
+        }
+        (woken, moved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn slot() -> Arc<FutexSlot> {
+        FutexSlot::new(Arc::new(Waiter::new()))
+    }
+
+    fn key(addr: u64) -> FutexKey {
+        FutexKey::Private { space: 1, addr }
+    }
+
+    fn is_woken(slot: &FutexSlot) -> bool {
+        slot.woken.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn wakes_the_oldest_first_and_only_its_key() {
+        let table = FutexTable::new();
+        let slots: Vec<_> = (0..40).map(|_| slot()).collect();
+        for slot in &slots {
+            table.enqueue(slot, key(64), u32::MAX);
+        }
+        let other = slot();
+        table.enqueue(&other, key(128), u32::MAX);
+        assert_eq!(table.wake(key(64), 1, u32::MAX), 1);
+        assert!(is_woken(&slots[0]) && !is_woken(&slots[1]));
+        assert_eq!(table.wake(key(64), usize::MAX, u32::MAX), 39);
+        assert_eq!(table.wake(key(64), 1, u32::MAX), 0);
+        assert!(!is_woken(&other));
+        assert!(table.cancel(&other));
+        assert!(!table.cancel(&slots[3]));
+    }
+
+    #[test]
+    fn bitsets_select() {
+        let table = FutexTable::new();
+        let (a, b) = (slot(), slot());
+        table.enqueue(&a, key(64), 1);
+        table.enqueue(&b, key(64), 2);
+        assert_eq!(table.wake(key(64), 1, 4), 0);
+        assert_eq!(table.wake(key(64), 1, 2), 1);
+        assert!(is_woken(&b) && !is_woken(&a));
+    }
+
+    #[test]
+    fn requeued_waiters_hear_the_other_futex() {
+        let table = FutexTable::new();
+        let slots: Vec<_> = (0..50).map(|_| slot()).collect();
+        for slot in &slots {
+            table.enqueue(slot, key(64), u32::MAX);
+        }
+        assert_eq!(table.requeue(key(64), key(4096), 1, 30), (1, 30));
+        assert_eq!(table.wake(key(64), usize::MAX, u32::MAX), 19);
+        assert!(table.cancel(&slots[5]));
+        assert_eq!(table.wake(key(4096), usize::MAX, u32::MAX), 29);
+    }
+
+    #[test]
+    fn private_and_shared_keys_differ() {
+        assert_ne!(key(64), FutexKey::Private { space: 2, addr: 64 });
+        assert_ne!(key(64), FutexKey::Shared { object: 1, offset: 64 });
+    }
+}

@@ -1,0 +1,124 @@
+//! Scheduling attributes, `sched(7)`. lx keeps and reports them; which thread runs is decided by
+//! the host.
+
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+
+use lx_core::abi::resource::{MAX_NICE, MIN_NICE};
+use lx_core::abi::sched::SchedPolicy;
+
+/// Words of an affinity mask.
+pub const AFFINITY_WORDS: usize = 16;
+
+/// The attributes of a task.
+pub struct Scheduling {
+    nice: AtomicI32,
+    policy: AtomicI32,
+    priority: AtomicI32,
+    reset_on_fork: AtomicBool,
+    io_priority: AtomicU32,
+    /// All ones until `sched_setaffinity`.
+    affinity: [AtomicU64; AFFINITY_WORDS],
+}
+
+impl Default for Scheduling {
+    fn default() -> Self {
+        Self {
+            nice: AtomicI32::new(0),
+            policy: AtomicI32::new(SchedPolicy::SCHED_NORMAL.0),
+            priority: AtomicI32::new(0),
+            reset_on_fork: AtomicBool::new(false),
+            io_priority: AtomicU32::new(0),
+            affinity: [const { AtomicU64::new(u64::MAX) }; AFFINITY_WORDS],
+        }
+    }
+}
+
+impl Scheduling {
+    /// What a child or thread made by a task with these attributes begins with.
+    pub fn inherit(&self, parent: &Self) {
+        let reset = parent.reset_on_fork.load(Ordering::Relaxed);
+        if !reset || parent.nice() > 0 {
+            self.set_nice(parent.nice());
+        }
+        if !reset {
+            self.set_policy(parent.policy(), parent.priority(), false);
+        }
+        self.set_io_priority(parent.io_priority());
+        self.set_affinity(&parent.affinity());
+    }
+
+    /// Nice value, -20 to 19.
+    pub fn nice(&self) -> i32 {
+        self.nice.load(Ordering::Relaxed)
+    }
+
+    /// Sets the nice value, brought into its range.
+    pub fn set_nice(&self, nice: i32) {
+        self.nice.store(nice.clamp(MIN_NICE, MAX_NICE), Ordering::Relaxed);
+    }
+
+    /// Policy.
+    pub fn policy(&self) -> SchedPolicy {
+        SchedPolicy(self.policy.load(Ordering::Relaxed))
+    }
+
+    /// Real-time priority, 0 for the other policies.
+    pub fn priority(&self) -> i32 {
+        self.priority.load(Ordering::Relaxed)
+    }
+
+    /// Whether children begin with the normal policy.
+    pub fn reset_on_fork(&self) -> bool {
+        self.reset_on_fork.load(Ordering::Relaxed)
+    }
+
+    /// Sets policy, priority and whether children inherit them.
+    pub fn set_policy(&self, policy: SchedPolicy, priority: i32, reset_on_fork: bool) {
+        self.policy.store(policy.0, Ordering::Relaxed);
+        self.priority.store(priority, Ordering::Relaxed);
+        self.reset_on_fork.store(reset_on_fork, Ordering::Relaxed);
+    }
+
+    /// `ioprio_get(2)`.
+    pub fn io_priority(&self) -> u32 {
+        self.io_priority.load(Ordering::Relaxed)
+    }
+
+    /// `ioprio_set(2)`.
+    pub fn set_io_priority(&self, priority: u32) {
+        self.io_priority.store(priority, Ordering::Relaxed);
+    }
+
+    /// The processors that it may run on, bit 0 of word 0 being the first.
+    pub fn affinity(&self) -> [u64; AFFINITY_WORDS] {
+        core::array::from_fn(|at| {
+            self.affinity.get(at).map_or(0, |word| word.load(Ordering::Relaxed))
+        })
+    }
+
+    /// Sets the processors that it may run on.
+    pub fn set_affinity(&self, mask: &[u64; AFFINITY_WORDS]) {
+        for (word, value) in self.affinity.iter().zip(mask) {
+            word.store(*value, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inheritance() {
+        let parent = Scheduling::default();
+        parent.set_nice(-40);
+        assert_eq!(parent.nice(), -20);
+        parent.set_policy(SchedPolicy::SCHED_FIFO, 5, true);
+        let child = Scheduling::default();
+        child.inherit(&parent);
+        assert_eq!((child.nice(), child.policy()), (0, SchedPolicy::SCHED_NORMAL));
+        parent.set_policy(SchedPolicy::SCHED_BATCH, 0, false);
+        child.inherit(&parent);
+        assert_eq!((child.nice(), child.policy()), (-20, SchedPolicy::SCHED_BATCH));
+    }
+}
