@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use lx_core::Result;
 use lx_core::abi::fcntl::{OpenFlags, Whence};
-use lx_core::abi::stat::Stat;
+use lx_core::abi::stat::{FileType, Stat};
 use lx_core::abi::{Errno, dirent::DT_DIR};
 use lx_core::caller::Caller;
 use lx_core::file::{DirSink, FileIdentity, FileOps, OpenFile};
@@ -150,4 +150,18 @@ impl FileOps for PathFile {
     fn check_flags(&self, _flags: OpenFlags) -> Result<()> {
         Err(Errno::EBADF.into())
     }
+}
+
+/// Opens a device node.
+///
+/// # Errors
+/// `ENXIO` if there is no such device.
+pub fn open_device(
+    caller: &Caller<'_>,
+    file_type: FileType,
+    rdev: u64,
+    flags: OpenFlags,
+) -> Result<Arc<dyn FileOps>> {
+    let _ = (caller, flags, rdev, file_type);
+    Err(Errno::ENXIO.into())
 }

@@ -9,6 +9,7 @@ pub mod dir;
 pub mod dev;
 pub mod epoll;
 pub mod eventfd;
+pub mod fs;
 pub mod fs_context;
 pub mod host_stream;
 pub mod inode;

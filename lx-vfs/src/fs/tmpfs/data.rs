@@ -1,0 +1,388 @@
+//! Contents of a tmpfs file.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use arrayvec::ArrayVec;
+use lx_core::Result;
+use lx_core::abi::Errno;
+use lx_core::host::{BLOCK_SIZE, Host, PageBlock};
+use lx_core::io::{IoDst, IoSrc, partial};
+use lx_core::sync::{Mutex, MutexGuard, level};
+
+/// Longest contents that are kept in a buffer of their own.
+const SMALL_MAX: usize = 4096;
+/// Blocks with a lower index lie in an array, the others in a tree: sparse files stay small.
+const DENSE_BLOCKS: u64 = 16384;
+const BLOCK: u64 = BLOCK_SIZE as u64;
+/// Largest size of a file.
+pub(super) const MAX_SIZE: u64 = i64::MAX as u64;
+
+#[derive(Default)]
+struct Blocks {
+    dense: Vec<Option<Arc<PageBlock>>>,
+    sparse: BTreeMap<u64, Arc<PageBlock>>,
+    count: u64,
+}
+
+impl Blocks {
+    fn get(&self, index: u64) -> Option<&Arc<PageBlock>> {
+        if index < DENSE_BLOCKS {
+            self.dense.get(index as usize)?.as_ref()
+        } else {
+            self.sparse.get(&index)
+        }
+    }
+
+    fn insert(&mut self, index: u64, block: Arc<PageBlock>) {
+        self.count = self.count.saturating_add(1);
+        if index < DENSE_BLOCKS {
+            let index = index as usize;
+            if self.dense.len() <= index {
+                self.dense.resize(index.saturating_add(1), None);
+            }
+            if let Some(slot) = self.dense.get_mut(index) {
+                *slot = Some(block);
+            }
+        } else {
+            self.sparse.insert(index, block);
+        }
+    }
+
+    /// Indices of the blocks in a range.
+    fn indices(&self, from: u64, to: u64) -> Vec<u64> {
+        let dense = self.dense.iter().enumerate().skip(from.min(DENSE_BLOCKS) as usize);
+        let dense = dense.filter(|(_, block)| block.is_some()).map(|(index, _)| index as u64);
+        let sparse = self.sparse.range(from..).map(|(index, _)| *index);
+        dense.chain(sparse).take_while(|&index| index < to).collect()
+    }
+
+    fn remove(&mut self, index: u64) -> Option<Arc<PageBlock>> {
+        let block = if index < DENSE_BLOCKS {
+            self.dense.get_mut(index as usize)?.take()?
+        } else {
+            self.sparse.remove(&index)?
+        };
+        self.count = self.count.saturating_sub(1);
+        Some(block)
+    }
+}
+
+enum Contents {
+    Small(Vec<u8>),
+    Blocks(Blocks),
+}
+
+/// What a read finds at an offset.
+enum Found {
+    Bytes(ArrayVec<u8, SMALL_MAX>),
+    Block(Arc<PageBlock>),
+    Hole,
+}
+
+/// Contents and length of a file.
+///
+/// Writers exclude each other for the whole of a write ([`FileData::lock_for_writing`]), so that
+/// appends do not mix; readers look blocks up under the inner lock and copy without it.
+pub(super) struct FileData {
+    contents: Mutex<Contents, { level::INODE_DATA }>,
+    writing: Mutex<(), { level::INODE }>,
+    size: AtomicU64,
+}
+
+/// Proof that the caller is the one writer.
+pub(super) struct WriteGuard<'a> {
+    data: &'a FileData,
+    _writing: MutexGuard<'a, (), { level::INODE }>,
+}
+
+impl FileData {
+    pub(super) fn new() -> Self {
+        Self {
+            contents: Mutex::new(Contents::Small(Vec::new())),
+            writing: Mutex::new(()),
+            size: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    /// 512-byte units in use.
+    pub(super) fn used(&self) -> u64 {
+        let pages = self.size().div_ceil(super::PAGE).saturating_mul(super::PAGE / 512);
+        match &*self.contents.lock() {
+            Contents::Small(_) => pages,
+            Contents::Blocks(blocks) => blocks.count.saturating_mul(BLOCK / 512).min(pages),
+        }
+    }
+
+    /// What lies at `offset`, for `len` bytes at most, all within the file.
+    fn find(&self, offset: u64, len: usize) -> Found {
+        match &*self.contents.lock() {
+            Contents::Small(bytes) => {
+                let mut copy = ArrayVec::new();
+                let start = usize::try_from(offset).unwrap_or(usize::MAX);
+                let rest = bytes.get(start..).unwrap_or_default();
+                let part = rest.get(..len.min(rest.len())).unwrap_or_default();
+                match copy.try_extend_from_slice(part) {
+                    Ok(()) if !part.is_empty() => Found::Bytes(copy),
+                    _ => Found::Hole,
+                }
+            }
+            Contents::Blocks(blocks) => match blocks.get(offset / BLOCK) {
+                Some(block) => Found::Block(Arc::clone(block)),
+                None => Found::Hole,
+            },
+        }
+    }
+
+    pub(super) fn read_at(&self, offset: u64, dst: &mut IoDst<'_>) -> Result<usize> {
+        let mut offset = offset;
+        let mut total = 0_usize;
+        loop {
+            let left = self.size().saturating_sub(offset);
+            let inside = (offset % BLOCK) as usize;
+            let room = dst.remaining().min(BLOCK_SIZE.saturating_sub(inside));
+            let len = room.min(usize::try_from(left).unwrap_or(usize::MAX));
+            if len == 0 {
+                return Ok(total);
+            }
+            let stored = match self.find(offset, len) {
+                Found::Bytes(bytes) => dst.put(&bytes),
+                Found::Block(block) => dst.put_block(&block, inside, len),
+                Found::Hole => dst.put_zeros(len),
+            };
+            match stored {
+                Ok(0) => return Ok(total),
+                Ok(count) => {
+                    total = total.saturating_add(count);
+                    offset = offset.saturating_add(count as u64);
+                }
+                Err(error) => return partial(total, error),
+            }
+        }
+    }
+
+    /// The block with index `index`, made if it is missing.
+    pub(super) fn block(&self, host: &dyn Host, index: u64) -> Result<Arc<PageBlock>> {
+        self.use_blocks(host)?;
+        if let Contents::Blocks(blocks) = &*self.contents.lock()
+            && let Some(block) = blocks.get(index)
+        {
+            return Ok(Arc::clone(block));
+        }
+        // Allocated without the lock; somebody else may be faster.
+        let block = Arc::new(host.alloc_block().ok_or(Errno::ENOSPC)?);
+        let mut contents = self.contents.lock();
+        let Contents::Blocks(blocks) = &mut *contents else { return Err(Errno::EIO.into()) };
+        if let Some(existing) = blocks.get(index) {
+            return Ok(Arc::clone(existing));
+        }
+        blocks.insert(index, Arc::clone(&block));
+        Ok(block)
+    }
+
+    /// Moves the contents to page blocks, because they grow or somebody maps them.
+    pub(super) fn use_blocks(&self, host: &dyn Host) -> Result<()> {
+        if matches!(&*self.contents.lock(), Contents::Blocks(_)) {
+            return Ok(());
+        }
+        let block = Arc::new(host.alloc_block().ok_or(Errno::ENOSPC)?);
+        let mut contents = self.contents.lock();
+        if let Contents::Small(bytes) = &*contents {
+            let mut blocks = Blocks::default();
+            block.write(0, bytes);
+            blocks.insert(0, Arc::clone(&block));
+            *contents = Contents::Blocks(blocks);
+        }
+        Ok(())
+    }
+
+    pub(super) fn lock_for_writing(&self) -> WriteGuard<'_> {
+        WriteGuard { data: self, _writing: self.writing.lock() }
+    }
+
+    /// `SEEK_DATA` (`data`) and `SEEK_HOLE`: the next position at or after `offset`.
+    pub(super) fn seek_data(&self, offset: u64, data: bool) -> Result<u64> {
+        let size = self.size();
+        if offset >= size {
+            return Err(Errno::ENXIO.into());
+        }
+        let contents = self.contents.lock();
+        let Contents::Blocks(blocks) = &*contents else {
+            return Ok(if data { offset } else { size });
+        };
+        let end = size.div_ceil(BLOCK);
+        let mut index = offset / BLOCK;
+        while index < end {
+            if blocks.get(index).is_some() == data {
+                return Ok(offset.max(index.saturating_mul(BLOCK)));
+            }
+            index = if data && index >= DENSE_BLOCKS {
+                blocks.sparse.range(index..).next().map_or(end, |(index, _)| *index)
+            } else {
+                index.saturating_add(1)
+            };
+        }
+        if data { Err(Errno::ENXIO.into()) } else { Ok(size) }
+    }
+}
+
+impl WriteGuard<'_> {
+    pub(super) fn size(&self) -> u64 {
+        self.data.size()
+    }
+
+    /// Writes `src` at `offset`, as far as memory and `limit` (a size) allow.
+    pub(super) fn write(
+        &self,
+        host: &dyn Host,
+        offset: u64,
+        limit: u64,
+        src: &mut IoSrc<'_>,
+    ) -> Result<usize> {
+        let mut offset = offset;
+        let mut total = 0_usize;
+        while src.remaining() > 0 {
+            let room = usize::try_from(limit.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let len = src.remaining().min(room);
+            let part = match self.write_part(host, offset, len, src) {
+                Ok(0) => return Ok(total),
+                Ok(count) => count,
+                Err(error) => return partial(total, error),
+            };
+            total = total.saturating_add(part);
+            offset = offset.saturating_add(part as u64);
+            self.data.size.fetch_max(offset, Ordering::AcqRel);
+        }
+        Ok(total)
+    }
+
+    fn write_part(
+        &self,
+        host: &dyn Host,
+        offset: u64,
+        len: usize,
+        src: &mut IoSrc<'_>,
+    ) -> Result<usize> {
+        let end = offset.saturating_add(len as u64);
+        if end <= SMALL_MAX as u64 && matches!(&*self.data.contents.lock(), Contents::Small(_)) {
+            let mut buffer = [0_u8; SMALL_MAX];
+            let Some(buffer) = buffer.get_mut(..len) else { return Ok(0) };
+            let count = src.take(buffer)?;
+            let bytes = buffer.get(..count).unwrap_or_default();
+            if !self.write_small(offset as usize, bytes)? {
+                // Somebody mapped the file meanwhile.
+                self.data.block(host, 0)?.write(offset as usize, bytes);
+            }
+            return Ok(count);
+        }
+        let block = self.data.block(host, offset / BLOCK)?;
+        src.take_block(&block, (offset % BLOCK) as usize, len)
+    }
+
+    fn write_small(&self, offset: usize, bytes: &[u8]) -> Result<bool> {
+        let mut contents = self.data.contents.lock();
+        let Contents::Small(small) = &mut *contents else { return Ok(false) };
+        let end = offset.saturating_add(bytes.len());
+        if small.len() < end {
+            let more = end.saturating_sub(small.len());
+            small.try_reserve(more).map_err(|_| Errno::ENOSPC)?;
+            small.resize(end, 0);
+        }
+        if let Some(place) = small.get_mut(offset..end) {
+            place.copy_from_slice(bytes);
+        }
+        Ok(true)
+    }
+
+    pub(super) fn truncate(&self, host: &dyn Host, len: u64) -> Result<()> {
+        let old = self.size();
+        if len > old && len > SMALL_MAX as u64 {
+            let mut contents = self.data.contents.lock();
+            match &mut *contents {
+                // A sparse file: nothing to move.
+                Contents::Small(bytes) if bytes.is_empty() => {
+                    *contents = Contents::Blocks(Blocks::default());
+                }
+                _ => {
+                    drop(contents);
+                    self.data.use_blocks(host)?;
+                }
+            }
+        }
+        if let Contents::Small(bytes) = &mut *self.data.contents.lock() {
+            bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+            if len == 0 {
+                *bytes = Vec::new();
+            }
+        }
+        self.data.size.store(len, Ordering::Release);
+        if len < old {
+            self.zero(len, old.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX));
+        }
+        Ok(())
+    }
+
+    /// Makes a range read as zeros and frees what it can. Blocks that somebody else holds are
+    /// zeroed instead, so that mappings stay coherent.
+    pub(super) fn zero(&self, from: u64, to: u64) {
+        let mut kept: Vec<(Arc<PageBlock>, usize, usize)> = Vec::new();
+        let mut dropped = Vec::new();
+        match &mut *self.data.contents.lock() {
+            Contents::Small(bytes) => {
+                let start = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
+                let end = usize::try_from(to).unwrap_or(usize::MAX).min(bytes.len());
+                if let Some(range) = bytes.get_mut(start..end) {
+                    range.fill(0);
+                }
+            }
+            Contents::Blocks(blocks) => {
+                for index in blocks.indices(from / BLOCK, to.div_ceil(BLOCK)) {
+                    let base = index.saturating_mul(BLOCK);
+                    let start = from.saturating_sub(base).min(BLOCK);
+                    let end = to.saturating_sub(base).min(BLOCK);
+                    let whole = start == 0 && end == BLOCK;
+                    let Some(block) = blocks.get(index) else { continue };
+                    if whole && Arc::strong_count(block) == 1 {
+                        dropped.extend(blocks.remove(index));
+                    } else {
+                        let len = end.saturating_sub(start) as usize;
+                        kept.push((Arc::clone(block), start as usize, len));
+                    }
+                }
+            }
+        }
+        for (block, start, len) in kept {
+            block.zero(start, len);
+        }
+        drop(dropped);
+    }
+
+    /// `fallocate(2)`: makes the blocks of a range, and the file long enough unless `keep_size`.
+    pub(super) fn allocate(
+        &self,
+        host: &dyn Host,
+        from: u64,
+        to: u64,
+        keep_size: bool,
+    ) -> Result<()> {
+        let (used, total) = host.region_usage();
+        if to.saturating_sub(from) > total.saturating_sub(used) {
+            return Err(Errno::ENOSPC.into());
+        }
+        if to > SMALL_MAX as u64 {
+            for index in from / BLOCK..to.div_ceil(BLOCK) {
+                self.data.block(host, index)?;
+            }
+        }
+        if !keep_size {
+            self.data.size.fetch_max(to, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,332 @@
+//! Inodes of a tmpfs.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+use lx_core::Result;
+use lx_core::abi::Errno;
+use lx_core::abi::fcntl::{OpenFlags, RenameFlags};
+use lx_core::abi::stat::FileType;
+use lx_core::caller::Caller;
+use lx_core::file::{FileIdentity, FileOps, PageSource};
+use lx_core::host::PageBlock;
+
+use super::data::{FileData, MAX_SIZE};
+use super::file::TmpFile;
+use super::{PAGE, Shared};
+use crate::dir::{DirFile, open_device};
+use crate::fs::meta::Meta;
+use crate::fs::xattr::Xattrs;
+use crate::inode::{Attr, DirListing, InodeOps, NewInode, NewKind, Permissions, SetAttr, downcast};
+use crate::location::Path;
+use crate::pipe::Fifo;
+
+/// What `st_size` counts for one entry of a directory.
+const ENTRY_SIZE: u64 = 20;
+
+/// An inode of a tmpfs.
+pub struct TmpInode {
+    shared: Arc<Shared>,
+    ino: u64,
+    file_type: FileType,
+    pub(super) meta: Meta,
+    body: Body,
+    xattrs: Xattrs,
+}
+
+enum Body {
+    File(FileData),
+    Directory,
+    Symlink(Arc<[u8]>),
+    Fifo(Fifo),
+    Device(u64),
+    Socket,
+}
+
+impl TmpInode {
+    pub(super) fn new(shared: &Arc<Shared>, new: &NewInode<'_>, now: i64) -> Arc<Self> {
+        shared.inodes.fetch_add(1, Ordering::Relaxed);
+        let meta = Meta::new(new, now);
+        let body = match new.kind {
+            NewKind::Regular => Body::File(FileData::new()),
+            NewKind::Directory => {
+                meta.set_nlink(2);
+                Body::Directory
+            }
+            NewKind::Symlink(target) => Body::Symlink(target.into()),
+            NewKind::Fifo => Body::Fifo(Fifo::new()),
+            NewKind::Socket => Body::Socket,
+            NewKind::CharDevice(rdev) | NewKind::BlockDevice(rdev) => Body::Device(rdev),
+        };
+        Arc::new(Self {
+            shared: Arc::clone(shared),
+            ino: shared.new_ino(),
+            file_type: new.kind.file_type(),
+            meta,
+            body,
+            xattrs: Xattrs::default(),
+        })
+    }
+
+    /// The inode number.
+    pub fn ino(&self) -> u64 {
+        self.ino
+    }
+
+    /// The contents of a regular file.
+    pub(super) fn data(&self) -> Result<&FileData> {
+        match &self.body {
+            Body::File(data) => Ok(data),
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    pub(super) fn host(&self) -> &'static dyn lx_core::host::Host {
+        self.shared.host
+    }
+
+    /// Attributes, which need no caller here.
+    pub fn attributes(&self) -> Attr {
+        let mut attr = Attr {
+            dev: self.shared.dev,
+            ino: self.ino,
+            mode: self.file_type.mode_bits(),
+            blksize: PAGE as u32,
+            ..Attr::default()
+        };
+        self.meta.fill(&mut attr);
+        match &self.body {
+            Body::File(data) => {
+                attr.size = data.size();
+                attr.blocks = data.used();
+            }
+            Body::Directory => {
+                let entries = self.shared.tree.lock().len(self.ino) as u64;
+                attr.size = entries.saturating_add(2).saturating_mul(ENTRY_SIZE);
+            }
+            Body::Symlink(target) => attr.size = target.len() as u64,
+            Body::Device(rdev) => attr.rdev = *rdev,
+            Body::Fifo(_) | Body::Socket => {}
+        }
+        attr
+    }
+
+    /// One link more, or fewer, for a file system that keeps the names itself.
+    pub(crate) fn add_links(&self, by: i32, now: i64) {
+        self.meta.add_links(by);
+        self.meta.changed(now);
+    }
+
+    /// As [`InodeOps::set_attr`], with a length.
+    pub(super) fn set_size(&self, len: u64) -> Result<()> {
+        if len > MAX_SIZE {
+            return Err(Errno::EFBIG.into());
+        }
+        self.data()?.lock_for_writing().truncate(self.shared.host, len)
+    }
+
+    fn same_fs(&self, other: &Arc<dyn InodeOps>) -> Result<Arc<Self>> {
+        match downcast::<Self>(other) {
+            Some(other) if Arc::ptr_eq(&other.shared, &self.shared) => Ok(other),
+            _ => Err(Errno::EXDEV.into()),
+        }
+    }
+
+    /// A name of `inode` is gone.
+    fn unlinked(&self, inode: &Self, now: i64) {
+        if inode.file_type == FileType::Directory {
+            inode.meta.set_nlink(0);
+            self.meta.add_links(-1);
+        } else {
+            inode.meta.add_links(-1);
+        }
+        inode.meta.changed(now);
+        self.meta.modified(now);
+    }
+}
+
+impl Drop for TmpInode {
+    fn drop(&mut self) {
+        self.shared.inodes.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl InodeOps for TmpInode {
+    fn file_type(&self) -> FileType {
+        self.file_type
+    }
+
+    fn permissions(&self) -> Permissions {
+        self.meta.permissions()
+    }
+
+    fn attr(&self, _caller: &Caller<'_>) -> Result<Attr> {
+        Ok(self.attributes())
+    }
+
+    fn set_attr(&self, _caller: &Caller<'_>, change: &SetAttr) -> Result<()> {
+        if let Some(len) = change.size {
+            self.set_size(len)?;
+        }
+        self.meta.apply(change);
+        Ok(())
+    }
+
+    fn open(
+        self: Arc<Self>,
+        caller: &Caller<'_>,
+        _path: &Path,
+        flags: OpenFlags,
+    ) -> Result<Arc<dyn FileOps>> {
+        match &self.body {
+            Body::File(_) => Ok(Arc::new(TmpFile::new(self, flags))),
+            Body::Directory => Ok(DirFile::new(self)),
+            Body::Symlink(_) => Err(Errno::ELOOP.into()),
+            Body::Fifo(fifo) => {
+                let fifo = fifo.clone();
+                fifo.open(caller, flags, self)
+            }
+            Body::Device(rdev) => open_device(caller, self.file_type, *rdev, flags),
+            Body::Socket => Err(Errno::ENXIO.into()),
+        }
+    }
+
+    fn lookup(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Arc<dyn InodeOps>> {
+        Ok(Arc::clone(self.shared.tree.lock().get(self.ino, name)?) as _)
+    }
+
+    fn list(&self, caller: &Caller<'_>, listing: &mut DirListing) -> Result<()> {
+        if self.meta.needs_atime() {
+            self.meta.accessed(caller.now());
+        }
+        for (name, inode) in self.shared.tree.lock().entries(self.ino) {
+            listing.push(inode.ino, inode.file_type.dirent_type(), name);
+        }
+        Ok(())
+    }
+
+    fn create(
+        &self,
+        caller: &Caller<'_>,
+        name: &[u8],
+        new: &NewInode<'_>,
+    ) -> Result<Arc<dyn InodeOps>> {
+        let now = caller.now();
+        let inode = Self::new(&self.shared, new, now);
+        self.shared.tree.lock().insert(self.ino, name, Arc::clone(&inode))?;
+        self.meta.modified(now);
+        if new.kind == NewKind::Directory {
+            self.meta.add_links(1);
+        }
+        Ok(inode)
+    }
+
+    fn create_unnamed(&self, caller: &Caller<'_>, new: &NewInode<'_>) -> Result<Arc<dyn InodeOps>> {
+        let inode = Self::new(&self.shared, new, caller.now());
+        inode.meta.set_nlink(0);
+        Ok(inode)
+    }
+
+    fn link(&self, caller: &Caller<'_>, name: &[u8], target: &Arc<dyn InodeOps>) -> Result<()> {
+        let target = self.same_fs(target)?;
+        let now = caller.now();
+        self.shared.tree.lock().insert(self.ino, name, Arc::clone(&target))?;
+        target.add_links(1, now);
+        self.meta.modified(now);
+        Ok(())
+    }
+
+    fn unlink(&self, caller: &Caller<'_>, name: &[u8]) -> Result<()> {
+        let inode = self.shared.tree.lock().unlink(self.ino, name)?;
+        self.unlinked(&inode, caller.now());
+        Ok(())
+    }
+
+    fn rmdir(&self, caller: &Caller<'_>, name: &[u8]) -> Result<()> {
+        let inode = self.shared.tree.lock().rmdir(self.ino, name)?;
+        self.unlinked(&inode, caller.now());
+        Ok(())
+    }
+
+    fn rename(
+        &self,
+        caller: &Caller<'_>,
+        name: &[u8],
+        new_dir: &Arc<dyn InodeOps>,
+        new_name: &[u8],
+        flags: RenameFlags,
+    ) -> Result<()> {
+        let new_dir = self.same_fs(new_dir)?;
+        let renamed = {
+            let mut tree = self.shared.tree.lock();
+            tree.rename((self.ino, name), (new_dir.ino, new_name), flags)
+        };
+        let (source, target) = renamed?;
+        let now = caller.now();
+        let is_dir = |inode: &Self| i32::from(inode.file_type == FileType::Directory);
+        source.meta.changed(now);
+        self.meta.modified(now);
+        new_dir.meta.modified(now);
+        self.meta.add_links(-is_dir(&source));
+        new_dir.meta.add_links(is_dir(&source));
+        match target {
+            Some(target) if flags.contains(RenameFlags::RENAME_EXCHANGE) => {
+                target.meta.changed(now);
+                new_dir.meta.add_links(-is_dir(&target));
+                self.meta.add_links(is_dir(&target));
+            }
+            Some(target) => new_dir.unlinked(&target, now),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn read_link(&self, _caller: &Caller<'_>) -> Result<Arc<[u8]>> {
+        match &self.body {
+            Body::Symlink(target) => Ok(Arc::clone(target)),
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    fn get_xattr(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Vec<u8>> {
+        self.xattrs.get(name)
+    }
+
+    fn set_xattr(&self, caller: &Caller<'_>, name: &[u8], value: &[u8], flags: u32) -> Result<()> {
+        self.xattrs.set(name, value, flags)?;
+        self.meta.changed(caller.now());
+        Ok(())
+    }
+
+    fn list_xattr(&self, _caller: &Caller<'_>) -> Result<Vec<u8>> {
+        Ok(self.xattrs.list())
+    }
+
+    fn remove_xattr(&self, caller: &Caller<'_>, name: &[u8]) -> Result<()> {
+        self.xattrs.remove(name)?;
+        self.meta.changed(caller.now());
+        Ok(())
+    }
+}
+
+impl PageSource for TmpInode {
+    fn block(&self, index: u64) -> Result<Arc<PageBlock>> {
+        self.data()?.block(self.shared.host, index)
+    }
+
+    fn len(&self) -> u64 {
+        self.data().map_or(0, FileData::size)
+    }
+}
+
+impl TmpInode {
+    pub(super) fn identity(&self) -> FileIdentity {
+        FileIdentity {
+            dev: self.shared.dev,
+            ino: self.ino,
+            mtime: self.meta.mtime(),
+            size: PageSource::len(self),
+        }
+    }
+}

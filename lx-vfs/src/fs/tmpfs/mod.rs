@@ -1,0 +1,121 @@
+//! `tmpfs(5)`: files in memory.
+//!
+//! The names of all directories lie in one table under one lock (`tree`), so that renames need no
+//! lock order among directories; the dentry cache keeps lookups away from it. Contents lie in page
+//! blocks, or in a small buffer while they are short and nobody maps them (`data`).
+
+mod data;
+mod file;
+mod inode;
+mod tree;
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use lx_core::Result;
+use lx_core::abi::stat::{FileType, Statfs};
+use lx_core::caller::Caller;
+use lx_core::host::{BLOCK_SIZE, Host};
+use lx_core::sync::{Mutex, level};
+
+use crate::inode::{FileSystem, InodeOps, NAME_MAX, NewInode, NewKind};
+
+pub use inode::TmpInode;
+use tree::Tree;
+
+/// `f_type` of `statfs(2)`.
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+/// Unit of sizes that guests see.
+const PAGE: u64 = 4096;
+
+/// What all inodes of one tmpfs share.
+pub(crate) struct Shared {
+    host: &'static dyn Host,
+    dev: u64,
+    next_ino: AtomicU64,
+    inodes: AtomicU64,
+    tree: Mutex<Tree, { level::DIRECTORY }>,
+}
+
+/// A tmpfs.
+pub struct TmpFs {
+    shared: Arc<Shared>,
+    root: Arc<TmpInode>,
+}
+
+impl TmpFs {
+    /// An empty tmpfs whose root has `mode` and belongs to root.
+    pub fn new(host: &'static dyn Host, mode: u32) -> Arc<Self> {
+        Self::with_dev(host, mode, super::new_dev(), 1)
+    }
+
+    /// As [`new`](Self::new), for a file system that keeps its changed files in a tmpfs and shows
+    /// them as its own; its inode numbers start at `first_ino`.
+    pub fn with_dev(host: &'static dyn Host, mode: u32, dev: u64, first_ino: u64) -> Arc<Self> {
+        let shared = Arc::new(Shared {
+            host,
+            dev,
+            next_ino: AtomicU64::new(first_ino),
+            inodes: AtomicU64::new(0),
+            tree: Mutex::default(),
+        });
+        let new = NewInode { kind: NewKind::Directory, mode, uid: 0, gid: 0 };
+        let now = host.realtime().cast_signed();
+        let root = TmpInode::new(&shared, &new, now);
+        shared.tree.lock().add_dir(root.ino(), root.ino());
+        Arc::new(Self { shared, root })
+    }
+
+    /// An inode that is in no directory; a directory cannot be made this way.
+    pub fn new_inode(&self, caller: &Caller<'_>, new: &NewInode<'_>) -> Arc<TmpInode> {
+        debug_assert!(new.kind.file_type() != FileType::Directory);
+        TmpInode::new(&self.shared, new, caller.now())
+    }
+
+    /// A number for an inode that another file system makes itself.
+    pub fn new_ino(&self) -> u64 {
+        self.shared.new_ino()
+    }
+}
+
+impl Shared {
+    fn new_ino(&self) -> u64 {
+        self.next_ino.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+impl FileSystem for TmpFs {
+    fn name(&self) -> &'static str {
+        "tmpfs"
+    }
+
+    fn root(&self) -> Arc<dyn InodeOps> {
+        Arc::clone(&self.root) as _
+    }
+
+    fn statfs(&self, _caller: &Caller<'_>) -> Result<Statfs> {
+        let inodes = self.shared.inodes.load(Ordering::Relaxed);
+        Ok(memory_statfs(self.shared.host, TMPFS_MAGIC, inodes))
+    }
+}
+
+/// Figures of a file system whose files lie in the shared region.
+pub(crate) fn memory_statfs(host: &dyn Host, magic: i64, inodes: u64) -> Statfs {
+    const MAX_INODES: u64 = 1 << 24;
+    let (used, total) = host.region_usage();
+    let free = total.saturating_sub(used) / PAGE;
+    Statfs {
+        f_type: magic,
+        f_bsize: PAGE.cast_signed(),
+        f_blocks: total / PAGE,
+        f_bfree: free,
+        f_bavail: free,
+        f_files: MAX_INODES,
+        f_ffree: MAX_INODES.saturating_sub(inodes),
+        f_namelen: NAME_MAX as i64,
+        f_frsize: PAGE.cast_signed(),
+        ..Statfs::default()
+    }
+}
+
+const _: () = assert!((BLOCK_SIZE as u64).is_multiple_of(PAGE));
