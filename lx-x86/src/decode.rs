@@ -119,9 +119,11 @@ pub(crate) fn vote(code: &[u8], offset: usize) -> Vote {
             let count = *through.get(at)?;
             (usize::from(length) == back && count > 0).then_some((count, back))
         });
+        let total = candidates.clone().map(|(count, _)| usize::from(count)).sum::<usize>();
         let Some((count, back)) = candidates.max() else { break };
-        // Far from the position the streams have not merged yet: do not trust a minority.
-        if usize::from(count).saturating_mul(2) <= hits {
+        // Far from the position the streams have not merged yet: trust no minority and no loner.
+        let count = usize::from(count);
+        if count.saturating_mul(2) <= total || count < hits.min(3) {
             break;
         }
         if before.try_push(back as u8).is_err() {

@@ -69,7 +69,8 @@ fn confirm(bytes: &[u8], offset: usize) -> Option<Site> {
     let vote = decode::vote(bytes, offset);
     let after = offset.saturating_add(SYSCALL.len());
     let looks_like_code = (checks_result(bytes, after)
-        || prepares_call(bytes, offset, &vote.before))
+        || prepares_call(bytes, offset, &vote.before)
+        || is_common_code(bytes, offset, &vote.before))
         && plausible_after(bytes, after);
     (vote.is_boundary() && looks_like_code).then_some(Site {
         offset,
@@ -117,6 +118,48 @@ fn prepares_call(bytes: &[u8], offset: usize, before: &[u8]) -> bool {
     }
     // Nothing known in front: only at the very start of the code.
     offset < 16
+}
+
+/// Whether enough instructions before the site are of the kinds that most code consists of.
+///
+/// For the rare site whose number is loaded far away or in another block.
+fn is_common_code(bytes: &[u8], offset: usize, before: &[u8]) -> bool {
+    const ENOUGH: usize = 8;
+    let mut at = offset;
+    before.len() >= ENOUGH
+        && before.iter().take(ENOUGH).all(|&length| {
+            at = at.saturating_sub(usize::from(length));
+            plausible_at(bytes, at).is_some_and(|instruction| is_common(&instruction))
+        })
+}
+
+fn is_common(instruction: &Instruction) -> bool {
+    match instruction.flow_control() {
+        FlowControl::ConditionalBranch
+        | FlowControl::UnconditionalBranch
+        | FlowControl::Call
+        | FlowControl::Return => return true,
+        FlowControl::Next => {}
+        _ => return false,
+    }
+    match instruction.mnemonic() {
+        Mnemonic::Mov
+        | Mnemonic::Movaps
+        | Mnemonic::Movups
+        | Mnemonic::Movsxd
+        | Mnemonic::Movzx
+        | Mnemonic::Lea
+        | Mnemonic::Cmp
+        | Mnemonic::Test
+        | Mnemonic::Nop
+        | Mnemonic::Pop => true,
+        Mnemonic::Xor => instruction.op0_register() == instruction.op1_register(),
+        // With a memory operand these are what tables of small numbers decode to.
+        Mnemonic::Add | Mnemonic::Sub => {
+            instruction.op0_kind() == OpKind::Register && instruction.op0_register().is_gpr64()
+        }
+        _ => false,
+    }
 }
 
 /// Whether an instruction sets RAX, and then whether it may set it to the number of a call.

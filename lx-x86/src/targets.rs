@@ -7,6 +7,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use crate::decode;
 use crate::scan::{CodeImage, Site, reach};
@@ -45,22 +46,24 @@ impl<'a> Targets<'a> {
                 near.push(offset);
             }
         }
-        for (index, &[opcode, modrm, a, b, c, d]) in code.bytes.array_windows().enumerate() {
-            let displacement = i32::from_le_bytes([a, b, c, d]);
-            let target =
-                (index as i64).wrapping_add(6).wrapping_add(i64::from(displacement)) as usize;
-            let is_lea = opcode == 0x8d && modrm & 0xc7 == 0x05;
-            // `call`, `jmp`, `jcc`; the second byte is `modrm` for `lea` only.
-            if filter.contains(target)
-                && (is_lea
-                    || matches!(modrm, 0xe8 | 0xe9)
-                    || (opcode == 0x0f && matches!(modrm, 0x80..=0x8f)))
-            {
-                near.push(target);
-            }
-            if is_lea {
-                collect_table(&code, hints, target, &filter, &mut near);
-            }
+        for range in search_ranges(sites, code.bytes.len()) {
+            for_each_reference(code.bytes, range, |index, is_lea| {
+                let Some(&[.., a, b, c, d]) =
+                    code.bytes.get(index..).and_then(|tail| tail.first_chunk::<6>())
+                else {
+                    return;
+                };
+                let target = (index as u64)
+                    .wrapping_add(6)
+                    .wrapping_add_signed(i64::from(i32::from_le_bytes([a, b, c, d])))
+                    as usize;
+                if filter.contains(target) {
+                    near.push(target);
+                }
+                if is_lea {
+                    collect_table(&code, hints, target, &filter, &mut near);
+                }
+            });
         }
         near.sort_unstable();
         near.dedup();
@@ -87,6 +90,63 @@ impl<'a> Targets<'a> {
                     == offset as i64
                 && decode::vote(self.code.bytes, at).hits > 0
         })
+    }
+}
+
+/// Where branches to the neighbourhood of sites are looked for.
+///
+/// Labels inside a function are only used by the function itself; functions are shorter than this.
+fn search_ranges(sites: &[Site], len: usize) -> Vec<Range<usize>> {
+    const DISTANCE: usize = 512 * 1024;
+    let mut ranges: Vec<Range<usize>> = Vec::new();
+    for site in sites {
+        let start = site.offset.saturating_sub(DISTANCE);
+        let end = site.offset.saturating_add(DISTANCE).min(len);
+        match ranges.last_mut() {
+            Some(last) if start <= last.end => last.end = end,
+            _ => ranges.push(start..end),
+        }
+    }
+    ranges
+}
+
+/// Whether two bytes can be the last ones before the displacement of a near branch or a
+/// RIP-relative `lea`. No branches in here, so that the compiler can use vectors.
+fn is_reference(first: u8, second: u8) -> bool {
+    let call_or_jmp = second & 0xfe == 0xe8;
+    let jcc = (first == 0x0f) & (second & 0xf0 == 0x80);
+    call_or_jmp | jcc | is_lea(first, second)
+}
+
+fn is_lea(first: u8, second: u8) -> bool {
+    (first == 0x8d) & (second & 0xc7 == 0x05)
+}
+
+/// Calls `found` with the index of each pair of bytes that satisfies [`is_reference`], and whether
+/// it is a `lea`.
+fn for_each_reference(bytes: &[u8], range: Range<usize>, mut found: impl FnMut(usize, bool)) {
+    const CHUNK: usize = 64;
+    let mut start = range.start;
+    while start < range.end {
+        let tail = bytes.get(start..).unwrap_or_default();
+        let next = tail.get(1..).unwrap_or_default();
+        let mut hits = [0u8; CHUNK];
+        for ((hit, &first), &second) in hits.iter_mut().zip(tail).zip(next) {
+            *hit = u8::from(is_reference(first, second));
+        }
+        for (group, hits) in hits.as_chunks::<8>().0.iter().enumerate() {
+            let mut hits = u64::from_le_bytes(*hits);
+            while hits != 0 {
+                let offset = group.wrapping_mul(8).wrapping_add(hits.trailing_zeros() as usize / 8);
+                let lea = match (tail.get(offset), next.get(offset)) {
+                    (Some(&first), Some(&second)) => is_lea(first, second),
+                    _ => false,
+                };
+                found(start.wrapping_add(offset), lea);
+                hits &= hits.wrapping_sub(1);
+            }
+        }
+        start = start.saturating_add(CHUNK);
     }
 }
 
@@ -127,7 +187,7 @@ impl Filter {
         Self { bits: vec![0; (len >> (GRANULE_SHIFT + 6)).saturating_add(1)], len }
     }
 
-    fn mark(&mut self, range: core::ops::Range<usize>) {
+    fn mark(&mut self, range: Range<usize>) {
         for granule in range.start >> GRANULE_SHIFT..=range.end >> GRANULE_SHIFT {
             if let Some(word) = self.bits.get_mut(granule >> 6) {
                 *word |= 1 << (granule & 63);
