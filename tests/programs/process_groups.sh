@@ -15,7 +15,7 @@ sleep 10 & [ "$(pgid_of $!)" = "$(pgid_of $$)" ] && echo "without job control: t
 kill $!; wait $! 2>/dev/null; echo "status $?"
 setsid sh -c '[ "$(cut -d" " -f6 /proc/$$/stat)" = $$ ] && echo "leads a session"' | cat
 setsid sh -c '[ "$(cut -d" " -f5 /proc/$$/stat)" = $$ ] && echo "leads a group"' | cat
-setsid bash -c 'trap "echo group signal; exit 0" USR1; (trap "echo child too; exit 0" USR1; while :; do sleep 0.02; done) & sleep 0.1
+setsid bash -c 'trap "echo group signal; exit 0" USR1; (trap "echo child too; exit 0" USR1; while :; do sleep 0.02; done) & sleep 0.4
   kill -USR1 0; wait' 2>/dev/null | sort
 set -m
 (sleep 10; echo no) & kill %1; wait %1 2>/dev/null; echo "by job: $?"

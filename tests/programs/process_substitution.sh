@@ -4,7 +4,7 @@ dir=$(mktemp -d) && cd "$dir" || exit 1
 
 diff <(seq 5) <(seq 5) && echo equal; cat <(echo one) <(echo two); paste <(seq 3) <(seq 4 6)
 while read -r x; do n=$((n + x)); done < <(seq 10); echo "$n"
-echo data | tee >(tr a-z A-Z > upper) > /dev/null; sleep 0.1; cat upper
+echo data | tee >(tr a-z A-Z > upper) > /dev/null; until [ -s upper ]; do sleep 0.01; done; cat upper
 sort -m <(seq 1 2 9) <(seq 2 2 10) | tr '\n' ' '; echo
 f() { cat "$1" "$2"; }; f <(echo a) <(echo b)
 exec 5< <(printf 'x\ny\n'); read -r a <&5; read -r b <&5; echo "$a$b"; exec 5<&-

@@ -11,7 +11,7 @@ set -C; (echo no > f) 2>/dev/null; echo "noclobber: $?"; echo yes >| f; cat f; s
 cat 2>/dev/null < missing; echo "missing: $?"; ls missing &> all; sed 's/.*: //' all; ls missing 2>&1 >/dev/null | wc -l
 exec 7>&1; echo "$(echo captured; echo direct >&7)"; exec 7>&-; : > empty; stat -c %s empty; > trunc; ls trunc
 while read -r a <&8; do echo "r $a"; done 8< <(seq 2); { cat <&0; } <<< in; f() { echo func; } > ffile; f; cat ffile
-(exec > sub; echo sub); cat sub; (echo a; exec >&-; echo b 2>/dev/null) ; seq 3 > >(cat > ps); sleep 0.1; cat ps
+(exec > sub; echo sub); cat sub; (echo a; exec >&-; echo b 2>/dev/null) ; seq 3 > >(cat > ps); until [ -s ps ]; do sleep 0.01; done; cat ps
 exec 9< f; (read -r x <&9; echo "child $x"); read -r y <&9; echo "shared offset: [$y]"; exec 9<&-
 echo 1 > seek; (echo 2; echo 3) >> seek; wc -l < seek; exec 3>> seek 4>> seek; echo a >&3; echo b >&4; echo c >&3; tail -3 seek
 cd / && rm -rf "$dir"

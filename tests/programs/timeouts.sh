@@ -5,8 +5,8 @@ dir=$(mktemp -d) && cd "$dir" || exit 1
 timeout 0.05 sleep 5; echo "$?"; timeout 5 true; echo "$?"; timeout 5 sh -c 'exit 7'; echo "$?"
 (timeout -s KILL 0.05 sleep 5; echo "$?") 2> /dev/null; timeout -s INT 0.05 sleep 5; echo "$?"
 timeout --preserve-status 0.05 sleep 5; echo "$?"
-(timeout -k 0.05 0.05 sh -c 'trap "" TERM; while :; do sleep 0.02; done'; echo "$?") 2> /dev/null
-timeout 0.1 sh -c 'trap "echo cleaned; exit 3" TERM; sleep 5 & wait'; echo "$?"
+(timeout -k 0.2 0.3 sh -c 'trap "" TERM; while :; do sleep 0.02; done'; echo "$?") 2> /dev/null
+timeout 0.4 sh -c 'trap "echo cleaned; exit 3" TERM; sleep 5 & wait'; echo "$?"
 timeout 5 missing-program 2>/dev/null; echo "$?"; timeout 5 / 2>/dev/null; echo "$?"
 timeout 0.1 yes > /dev/null; echo "$?"; timeout 1 cat /dev/null; echo "$?"
 echo through | timeout 5 cat; timeout --foreground 0.05 sleep 5; echo "$?"

@@ -16,6 +16,6 @@ bash -c 'f() { trap "echo return" RETURN; echo body; }; f'
 bash -c 'trap "echo debug" DEBUG; :; :'
 
 # A signal that comes while the shell waits for a child is handled after wait returns.
-bash -c 'trap "echo got" USR1; (sleep 0.1; kill -USR1 $$) & sleep 0.3; echo slept; wait'
+bash -c 'trap "echo got" USR1; (sleep 0.1; kill -USR1 $$) & sleep 0.6; echo slept; wait'
 bash -c 'trap "echo interrupted" USR1; (sleep 0.1; kill -USR1 $$) & sleep 5 & wait $!; echo "wait $?"; kill $!'
 cd / && rm -rf "$dir"

@@ -1,1 +1,13 @@
-//! lx-tests.
+//! Runs programs natively and on lx, and compares what they did.
+//!
+//! - [`programs`]: the scripts of `tests/programs` and the programs that they need.
+//! - [`Run`]: one bounded run of a command, with all that it printed.
+//! - [`lx`]: where the `lx` command is and how to run a program on it.
+//! - [`compare`]: what differs between two runs, as text for a failed test.
+
+pub mod compare;
+pub mod lx;
+pub mod programs;
+mod run;
+
+pub use run::{LIMIT, Outcome, Run};
