@@ -8,6 +8,7 @@ use lx_core::timer::TimerQueue;
 
 use crate::futex::FutexTable;
 use crate::pid::PidTable;
+use crate::report::Reports;
 use crate::task::Task;
 
 use crate::uts::UtsNames;
@@ -32,6 +33,8 @@ pub struct Kernel {
     pub uts: UtsNames,
     /// What is observed.
     pub observe: Observe,
+    /// Who hears of init's children.
+    pub reports: Reports,
     handler_factory: HandlerFactory,
 }
 
@@ -51,7 +54,7 @@ impl Kernel {
 
     /// Hands a line of `--strace` to whoever collects them.
     pub fn trace_line(&self, line: &str) {
-        let _ = line;
+        self.reports.trace_line(self.host, line);
     }
 
     /// The trap handler of a task, for the host.

@@ -13,6 +13,7 @@ pub mod exec;
 pub mod futex;
 pub mod kernel;
 pub mod pid;
+pub mod report;
 pub mod robust_list;
 pub mod sched;
 pub mod signal;

@@ -54,6 +54,8 @@ pub const FILE_OBJECT_SECOND: Level = 48;
 pub const CACHE: Level = 52;
 /// The ready list of an epoll instance, which wakers append to.
 pub const EPOLL_READY: Level = 56;
+/// The machine's commands and the events for its owner.
+pub const MACHINE: Level = 56;
 /// A wait queue: innermost but for counters.
 pub const WAIT_QUEUE: Level = 58;
 /// Statistics and traces.

@@ -1,0 +1,65 @@
+//! What the kernel tells the program that owns the machine: ends and stops of its commands, lines
+//! of `--strace`.
+
+use alloc::sync::Arc;
+
+use lx_core::abi::Signal;
+use lx_core::abi::wait::WaitStatus;
+use lx_core::host::{Buf, Host, HostFd};
+use lx_core::sync::{Mutex, level};
+
+/// Hears of children of init. Called without any lock held.
+pub trait Reporter: Send + Sync {
+    /// A child of init has ended and was reaped.
+    fn ended(&self, tgid: i32, status: WaitStatus);
+    /// A child of init was stopped.
+    fn stopped(&self, tgid: i32, signal: Signal);
+}
+
+/// Where reports go.
+#[derive(Default)]
+pub struct Reports {
+    targets: Mutex<Targets, { level::STATS }>,
+}
+
+#[derive(Default)]
+struct Targets {
+    reporter: Option<Arc<dyn Reporter>>,
+    trace: Option<Arc<HostFd>>,
+}
+
+impl Reports {
+    /// Sets who hears of init's children.
+    pub fn set_reporter(&self, reporter: Arc<dyn Reporter>) {
+        self.targets.lock().reporter = Some(reporter);
+    }
+
+    /// Sets where trace lines go.
+    pub fn set_trace(&self, fd: HostFd) {
+        self.targets.lock().trace = Some(Arc::new(fd));
+    }
+
+    /// A child of init has ended.
+    pub fn ended(&self, tgid: i32, status: WaitStatus) {
+        let reporter = self.targets.lock().reporter.clone();
+        if let Some(reporter) = reporter {
+            reporter.ended(tgid, status);
+        }
+    }
+
+    /// A child of init was stopped.
+    pub fn stopped(&self, tgid: i32, signal: Signal) {
+        let reporter = self.targets.lock().reporter.clone();
+        if let Some(reporter) = reporter {
+            reporter.stopped(tgid, signal);
+        }
+    }
+
+    /// Writes a line of `--strace`. The receiver may be gone: then the line is lost.
+    pub fn trace_line(&self, host: &dyn Host, line: &str) {
+        let fd = self.targets.lock().trace.clone();
+        if let Some(fd) = fd {
+            let _ = host.write(&fd, Buf::Kernel(line.as_bytes()));
+        }
+    }
+}
