@@ -48,6 +48,7 @@ impl Kernel {
             timers: Arc::default(),
             uts: UtsNames::default(),
             observe: Observe::new(),
+            reports: Reports::default(),
             handler_factory,
         }
     }
