@@ -1,0 +1,164 @@
+//! Register context beyond the general registers: segment bases, `XSAVE` state, time stamp.
+
+use core::arch::asm;
+use core::arch::x86_64::{__cpuid_count, _rdtsc};
+
+use crate::thread_block::Frame;
+
+/// Room for the extended state of one thread: everything but AMX tiles, which are not offered.
+pub const XSTATE_SIZE: usize = 4096;
+/// Components that are saved and loaded: x87, SSE, AVX, AVX-512, PKRU.
+const WANTED_FEATURES: u64 = 0b10_1110_0111;
+/// The part of the area that `FXSAVE` defines.
+const LEGACY_SIZE: usize = 512;
+/// `xstate_bv` follows the legacy part.
+const XSTATE_BV: usize = 512;
+/// `mxcsr` in the legacy part.
+const MXCSR: usize = 24;
+/// The 16-byte slots of xmm0-15.
+const XMM: usize = 160;
+/// Component bits of x87 and SSE.
+const SSE: u64 = 2;
+/// Default MXCSR: all exceptions masked.
+const MXCSR_DEFAULT: u32 = 0x1f80;
+/// Bits of MXCSR that may be set.
+const MXCSR_MASK: u32 = 0xffff;
+
+/// An extended state area.
+#[repr(C, align(64))]
+pub struct Xstate(pub [u8; XSTATE_SIZE]);
+
+/// The components that are kept (a subset of XCR0).
+#[must_use]
+pub fn xstate_features() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: XGETBV of XCR0 only reads; every CPU with AVX has it, and x86-64 kernels enable
+    // XSAVE wherever there is one.
+    unsafe {
+        asm!("xgetbv", in("ecx") 0, out("eax") low, out("edx") high, options(nomem, nostack));
+    }
+    (u64::from(low) | u64::from(high) << 32) & WANTED_FEATURES
+}
+
+/// Length of the area in the standard format, for the components in `features`.
+#[must_use]
+pub fn xstate_size(features: u64) -> usize {
+    let mut size = LEGACY_SIZE + 64;
+    for component in 2..32 {
+        if features >> component & 1 == 1 {
+            let leaf = __cpuid_count(0xd, component);
+            size = size.max((leaf.eax as usize).saturating_add(leaf.ebx as usize));
+        }
+    }
+    size.min(XSTATE_SIZE)
+}
+
+/// Stores the running thread's extended state, taking xmm0-15 from `frame`, because the kernel's
+/// code has used them since.
+///
+/// # Safety
+///
+/// Nobody else uses `area`; `frame` is the one that the thread entered the kernel with.
+pub unsafe fn save_xstate(area: &mut Xstate, frame: &Frame, features: u64) {
+    if let Some(header) = area.0.get_mut(LEGACY_SIZE..LEGACY_SIZE + 64) {
+        header.fill(0);
+    }
+    // SAFETY: the area is aligned, large enough for the components of `features`, and its header
+    // is clean.
+    unsafe {
+        asm!(
+            "xsave64 [{area}]",
+            area = in(reg) area.0.as_mut_ptr(),
+            in("eax") features as u32,
+            in("edx") (features >> 32) as u32,
+            options(nostack),
+        );
+    }
+    for (slot, value) in frame.xmm.iter().enumerate() {
+        let at = XMM + slot * 16;
+        if let Some(bytes) = area.0.get_mut(at..at + 16) {
+            bytes.copy_from_slice(&value.to_le_bytes());
+        }
+    }
+    if let Some(bits) = area.0.get_mut(XSTATE_BV) {
+        *bits |= SSE as u8;
+    }
+}
+
+/// Copies an area from a guest, so that loading it cannot fail; `false` if it is malformed.
+#[must_use]
+pub fn import_xstate(area: &mut Xstate, source: &[u8], features: u64) -> bool {
+    area.0.fill(0);
+    let size = xstate_size(features);
+    let extended = source.len() >= LEGACY_SIZE + 64;
+    let len = if extended { source.len().min(size) } else { LEGACY_SIZE };
+    let (Some(to), Some(from)) = (area.0.get_mut(..len), source.get(..len)) else { return false };
+    to.copy_from_slice(from);
+    let header: Option<&mut [u8; 64]> =
+        area.0.get_mut(LEGACY_SIZE..LEGACY_SIZE + 64).and_then(|header| header.try_into().ok());
+    let Some(header) = header else { return false };
+    let mut components = [0; 8];
+    components.copy_from_slice(header.get(..8).unwrap_or(&[0; 8]));
+    // Without the extended part: x87 and SSE from the legacy part, the others as they start.
+    let components = if extended { u64::from_le_bytes(components) } else { 3 };
+    header.fill(0);
+    if components & !features != 0 {
+        return false;
+    }
+    if let Some(bytes) = header.get_mut(..8) {
+        bytes.copy_from_slice(&components.to_le_bytes());
+    }
+    if let Some(mxcsr) = area.0.get_mut(MXCSR..MXCSR + 4) {
+        let value = mxcsr.try_into().map_or(MXCSR_DEFAULT, u32::from_le_bytes);
+        mxcsr.copy_from_slice(&(value & MXCSR_MASK).to_le_bytes());
+    }
+    true
+}
+
+/// Makes `area` the state of a fresh program.
+pub fn init_xstate(area: &mut Xstate) {
+    area.0.fill(0);
+    if let Some(mxcsr) = area.0.get_mut(MXCSR..MXCSR + 4) {
+        mxcsr.copy_from_slice(&MXCSR_DEFAULT.to_le_bytes());
+    }
+}
+
+/// The FS base.
+///
+/// # Safety
+///
+/// The host allows FSGSBASE instructions.
+#[must_use]
+pub unsafe fn read_fs_base() -> u64 {
+    let base;
+    // SAFETY: the caller's promise.
+    unsafe { asm!("rdfsbase {}", out(reg) base, options(nomem, nostack, preserves_flags)) };
+    base
+}
+
+/// Sets the FS base.
+///
+/// # Safety
+///
+/// As [`read_fs_base`], and no kernel code uses FS.
+pub unsafe fn write_fs_base(base: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("wrfsbase {}", in(reg) base, options(nomem, nostack, preserves_flags)) };
+}
+
+/// Sets the GS base.
+///
+/// # Safety
+///
+/// As [`read_fs_base`]; `base` is the address of a block that belongs to the calling thread.
+pub unsafe fn write_gs_base(base: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { asm!("wrgsbase {}", in(reg) base, options(nostack, preserves_flags)) };
+}
+
+/// The time stamp counter.
+#[must_use]
+pub fn read_tsc() -> u64 {
+    // SAFETY: user code may read it unless the host took that away, which no Linux program survives.
+    unsafe { _rdtsc() }
+}

@@ -1,0 +1,297 @@
+//! Access to memory that may fault.
+//!
+//! Each routine is a short piece of assembly whose instructions are listed in a table. When one of
+//! them faults, the host's handler looks its RIP up ([`fixup`]) and continues at the given address,
+//! where the routine returns what it has done so far. There is no cost unless a fault happens.
+
+use core::arch::global_asm;
+
+use crate::stub;
+
+global_asm!(
+    ".pushsection .text.lx_user, \"ax\", @progbits",
+    // lx_user_copy(dst, src, len) -> bytes that were not copied.
+    ".balign 64",
+    ".globl lx_user_copy",
+    "lx_user_copy:",
+    "mov rcx, rdx",
+    "cmp rcx, 128",
+    "jae 6f",
+    "sub rcx, 32",
+    "jb 3f",
+    "2:",
+    "lx_user_copy_a:",
+    "mov rax, [rsi]",
+    "mov r8, [rsi + 8]",
+    "mov r9, [rsi + 16]",
+    "mov r10, [rsi + 24]",
+    "mov [rdi], rax",
+    "mov [rdi + 8], r8",
+    "mov [rdi + 16], r9",
+    "mov [rdi + 24], r10",
+    "lx_user_copy_a_end:",
+    "add rsi, 32",
+    "add rdi, 32",
+    "sub rcx, 32",
+    "jae 2b",
+    "3:",
+    "add rcx, 32",
+    "cmp ecx, 8",
+    "jb 5f",
+    "4:",
+    "lx_user_copy_b:",
+    "mov rax, [rsi]",
+    "mov [rdi], rax",
+    "lx_user_copy_b_end:",
+    "add rsi, 8",
+    "add rdi, 8",
+    "sub ecx, 8",
+    "cmp ecx, 8",
+    "jae 4b",
+    "5:",
+    "test ecx, ecx",
+    "je 8f",
+    "7:",
+    "lx_user_copy_c:",
+    "mov al, [rsi]",
+    "mov [rdi], al",
+    "lx_user_copy_c_end:",
+    "inc rsi",
+    "inc rdi",
+    "dec ecx",
+    "jne 7b",
+    "8:",
+    "xor eax, eax",
+    "ret",
+    "6:",
+    "lx_user_copy_d:",
+    "rep movsb",
+    "lx_user_copy_d_end:",
+    "lx_user_copy_done:",
+    "mov rax, rcx",
+    "ret",
+    // A block of 32 bytes failed: find the byte.
+    "lx_user_copy_a_failed:",
+    "add rcx, 32",
+    // A word failed, or the rest: bytes say exactly where.
+    "lx_user_copy_b_failed:",
+    "lx_user_copy_e:",
+    "rep movsb",
+    "lx_user_copy_e_end:",
+    "jmp lx_user_copy_done",
+
+    // lx_user_zero(dst, len) -> bytes that were not zeroed.
+    ".balign 16",
+    ".globl lx_user_zero",
+    "lx_user_zero:",
+    "mov rcx, rsi",
+    "xor eax, eax",
+    "lx_user_zero_a:",
+    "rep stosb",
+    "lx_user_zero_a_end:",
+    "mov rax, rcx",
+    "ret",
+
+    // lx_user_str(dst, src, max) -> length without NUL, max if there is no NUL, -1 at a fault.
+    ".balign 16",
+    ".globl lx_user_str",
+    "lx_user_str:",
+    "mov r11, rdi",
+    "mov r9, 0x0101010101010101",
+    "mov r10, 0x8080808080808080",
+    "2:",
+    "cmp rdx, 8",
+    "jb 3f",
+    "lx_user_str_a:",
+    "mov rax, [rsi]",
+    "lx_user_str_a_end:",
+    // Does the word hold a zero byte?
+    "mov rcx, rax",
+    "sub rcx, r9",
+    "mov r8, rax",
+    "not r8",
+    "and rcx, r8",
+    "and rcx, r10",
+    "jne 3f",
+    "mov [rdi], rax",
+    "add rdi, 8",
+    "add rsi, 8",
+    "sub rdx, 8",
+    "jmp 2b",
+    "3:",
+    "lx_user_str_bytes:",
+    "test rdx, rdx",
+    "je 4f",
+    "lx_user_str_b:",
+    "mov al, [rsi]",
+    "lx_user_str_b_end:",
+    "test al, al",
+    "je 4f",
+    "mov [rdi], al",
+    "inc rdi",
+    "inc rsi",
+    "dec rdx",
+    "jmp 3b",
+    "4:",
+    "mov rax, rdi",
+    "sub rax, r11",
+    "ret",
+
+    // lx_user_load32(src, out) -> 0.
+    ".balign 16",
+    ".globl lx_user_load32",
+    "lx_user_load32:",
+    "lx_user_load32_a:",
+    "mov eax, [rdi]",
+    "lx_user_load32_a_end:",
+    "mov [rsi], eax",
+    "xor eax, eax",
+    "ret",
+
+    // lx_user_cas32(dst, current, new, out) -> 0.
+    ".balign 16",
+    ".globl lx_user_cas32",
+    "lx_user_cas32:",
+    "mov eax, esi",
+    "lx_user_cas32_a:",
+    "lock cmpxchg [rdi], edx",
+    "lx_user_cas32_a_end:",
+    "mov [rcx], eax",
+    "xor eax, eax",
+    "ret",
+
+    "lx_user_failed:",
+    "mov rax, -1",
+    "ret",
+    ".popsection",
+);
+
+macro_rules! labels {
+    ($($label:ident),* $(,)?) => {
+        unsafe extern "C" { $(fn $label();)* }
+    };
+}
+labels!(
+    lx_user_copy_a, lx_user_copy_a_end, lx_user_copy_a_failed, lx_user_copy_b, lx_user_copy_b_end,
+    lx_user_copy_b_failed, lx_user_copy_c, lx_user_copy_c_end, lx_user_copy_d, lx_user_copy_d_end,
+    lx_user_copy_e, lx_user_copy_e_end, lx_user_copy_done, lx_user_zero_a, lx_user_zero_a_end,
+    lx_user_str_a, lx_user_str_a_end, lx_user_str_bytes, lx_user_str_b, lx_user_str_b_end,
+    lx_user_load32_a, lx_user_load32_a_end, lx_user_cas32_a, lx_user_cas32_a_end, lx_user_failed,
+);
+
+unsafe extern "C" {
+    fn lx_user_copy(dst: u64, src: u64, len: usize) -> usize;
+    fn lx_user_zero(dst: u64, len: usize) -> usize;
+    fn lx_user_str(dst: *mut u8, src: u64, max: usize) -> isize;
+    fn lx_user_load32(src: u64, out: *mut u32) -> isize;
+    fn lx_user_cas32(dst: u64, current: u32, new: u32, out: *mut u32) -> isize;
+}
+
+type Label = unsafe extern "C" fn();
+
+/// First instruction, end, and where to go on.
+static FIXUPS: [(Label, Label, Label); 10] = [
+    (lx_user_copy_a, lx_user_copy_a_end, lx_user_copy_a_failed),
+    (lx_user_copy_b, lx_user_copy_b_end, lx_user_copy_b_failed),
+    (lx_user_copy_c, lx_user_copy_c_end, lx_user_copy_done),
+    (lx_user_copy_d, lx_user_copy_d_end, lx_user_copy_done),
+    (lx_user_copy_e, lx_user_copy_e_end, lx_user_copy_done),
+    (lx_user_zero_a, lx_user_zero_a_end, lx_user_copy_done),
+    (lx_user_str_a, lx_user_str_a_end, lx_user_str_bytes),
+    (lx_user_str_b, lx_user_str_b_end, lx_user_failed),
+    (lx_user_load32_a, lx_user_load32_a_end, lx_user_failed),
+    (lx_user_cas32_a, lx_user_cas32_a_end, lx_user_failed),
+];
+
+/// Where to continue after a fault at `rip`, if that is one of this module's accesses.
+#[must_use]
+pub fn fixup(rip: u64) -> Option<u64> {
+    FIXUPS.iter().find_map(|&(start, end, target)| {
+        (start as *const () as u64..end as *const () as u64)
+            .contains(&rip)
+            .then_some(target as *const () as u64)
+    })
+}
+
+/// Copies and says how many bytes arrived.
+///
+/// # Safety
+///
+/// Each side is either kernel memory that is valid for the access, or an address that belongs to
+/// the guest. A fault handler that uses [`fixup`] is installed.
+pub unsafe fn copy(dst: u64, src: u64, len: usize) -> usize {
+    // SAFETY: the caller's promise.
+    let rest = unsafe { lx_user_copy(dst, src, len) };
+    len.saturating_sub(rest)
+}
+
+/// Zeroes and says how many bytes were zeroed.
+///
+/// # Safety
+///
+/// As [`copy`].
+pub unsafe fn zero(dst: u64, len: usize) -> usize {
+    // SAFETY: the caller's promise.
+    let rest = unsafe { lx_user_zero(dst, len) };
+    len.saturating_sub(rest)
+}
+
+/// Copies a string up to its NUL byte: `Ok(None)` if `dst` is too short, `Err` at a fault.
+///
+/// # Safety
+///
+/// As [`copy`].
+pub unsafe fn copy_str(dst: &mut [u8], src: u64) -> Result<Option<usize>, ()> {
+    // SAFETY: the caller's promise; `dst` is valid for its length.
+    let len = unsafe { lx_user_str(dst.as_mut_ptr(), src, dst.len()) };
+    match usize::try_from(len) {
+        Ok(len) => Ok((len < dst.len()).then_some(len)),
+        Err(_) => Err(()),
+    }
+}
+
+/// Loads an aligned word.
+///
+/// # Safety
+///
+/// As [`copy`].
+pub unsafe fn load_u32(src: u64) -> Option<u32> {
+    let mut value = 0;
+    // SAFETY: the caller's promise.
+    let status = unsafe { lx_user_load32(src, &mut value) };
+    (status == 0).then_some(value)
+}
+
+/// Compares and exchanges an aligned word; what it held before.
+///
+/// # Safety
+///
+/// As [`copy`].
+pub unsafe fn compare_exchange_u32(dst: u64, current: u32, new: u32) -> Option<u32> {
+    let mut value = 0;
+    // SAFETY: the caller's promise.
+    let status = unsafe { lx_user_cas32(dst, current, new, &mut value) };
+    (status == 0).then_some(value)
+}
+
+/// End of the addresses that code of a guest can have.
+const GUEST_END: u64 = 0x7000_0000_0000;
+
+/// Reads guest code; `false` unless all of it was readable.
+pub fn read_code(address: u64, bytes: &mut [u8]) -> bool {
+    let in_guest =
+        address.checked_add(bytes.len() as u64).is_some_and(|end| end <= GUEST_END);
+    // SAFETY: `bytes` is kernel memory, the address belongs to the guest.
+    in_guest && unsafe { copy(bytes.as_mut_ptr() as u64, address, bytes.len()) } == bytes.len()
+}
+
+/// [`stub::resume_rip`] on the guest's memory. Most of the time there is no jump near `rip`, which
+/// one look at the bytes before it tells.
+pub(crate) fn resume_rip(rip: u64) -> Option<u64> {
+    let mut before = [0u8; 40];
+    let start = rip.checked_sub(32)?;
+    if start & 0xfff <= 0xfff - 40 && read_code(start, &mut before) && !before.contains(&0xe9) {
+        return None;
+    }
+    stub::resume_rip(rip, read_code)
+}
