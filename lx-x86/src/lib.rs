@@ -3,10 +3,14 @@
 
 extern crate alloc;
 
+pub mod context;
 mod decode;
+pub mod entry;
 pub mod layout;
 pub mod rewrite;
 pub mod scan;
 pub mod stub;
 mod targets;
+pub mod thread_block;
+pub mod user_copy;
 pub mod vdso;
