@@ -35,14 +35,15 @@ pub fn host_call_counts() -> impl Iterator<Item = (usize, u64)> {
 fn result(value: usize) -> SysResult {
     if value > usize::MAX - 4095 {
         // An error number is at most 4095.
-        Err(Errno(value.wrapping_neg() as u16))
+        Err(Errno::from_number(value.wrapping_neg() as u16).unwrap_or(Errno::EIO))
     } else {
         Ok(value)
     }
 }
 
+/// Counts a call that is made by hand-written code.
 #[inline]
-fn count(number: u32) {
+pub(crate) fn note_call(number: u32) {
     if COUNTING.load(Ordering::Relaxed) {
         if let Some(count) = COUNTS.get(number as usize) {
             count.fetch_add(1, Ordering::Relaxed);
@@ -59,7 +60,7 @@ fn count(number: u32) {
 /// the host does with them, mappings of the image and region are left alone.
 #[inline]
 pub(crate) unsafe fn call(number: u32, args: [usize; 6]) -> SysResult {
-    count(number);
+    note_call(number);
     // SAFETY: the caller's promise.
     unsafe { call_uncounted(number, args) }
 }

@@ -162,3 +162,26 @@ pub fn read_tsc() -> u64 {
     // SAFETY: user code may read it unless the host took that away, which no Linux program survives.
     unsafe { _rdtsc() }
 }
+
+/// Loads an extended state into the running thread.
+///
+/// # Safety
+///
+/// `area` was made by [`save_xstate`], [`import_xstate`] or [`init_xstate`]; the caller has no value
+/// in a vector register.
+pub unsafe fn load_xstate(area: &Xstate, features: u64) {
+    // SAFETY: the caller's promise; the compiler is told that all registers change.
+    unsafe {
+        asm!(
+            "xrstor64 [{area}]",
+            area = in(reg) area.0.as_ptr(),
+            in("eax") features as u32,
+            in("edx") (features >> 32) as u32,
+            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
+            out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
+            out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
+            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
+            options(nostack),
+        );
+    }
+}

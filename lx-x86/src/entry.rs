@@ -336,6 +336,7 @@ unsafe extern "C" {
     fn lx_full_exit();
     fn lx_full_exit_end();
     fn lx_trap_entry();
+    fn lx_trap_resume();
     fn lx_enter_guest(frame: *mut Frame, code: u32) -> !;
     fn lx_enter_trap(frame: *mut Frame) -> !;
     fn lx_borrow(frame: *mut Frame, code: u32, saved_rsp: *mut u64);
@@ -353,6 +354,13 @@ pub fn entry_address() -> u64 {
 #[must_use]
 pub fn trap_entry_address() -> u64 {
     lx_trap_entry as *const () as u64
+}
+
+/// Where a signal handler continues a thread whose complete frame shall be handled by the cause in
+/// the block, with RSP at the frame.
+#[must_use]
+pub fn trap_resume_address() -> u64 {
+    lx_trap_resume as *const () as u64
 }
 
 /// If `rip` is on a way out behind the last look at `PENDING`: where to look again, with RSP at

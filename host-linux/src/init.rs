@@ -1,0 +1,192 @@
+//! The init process of a machine: it runs no guest, but waits for everything that comes from
+//! outside: the deaths of host processes, host descriptors that become ready, the kernel's timer,
+//! the control socket.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+use lx_core::abi::Errno;
+use lx_core::host::Supervisor;
+
+use crate::boot::MakeKernel;
+use crate::reactor::{self, Source};
+use crate::sys::{self, sys};
+use crate::thread::{self, state};
+use crate::{clock, control, host, process, report, vvar};
+
+/// Wakes init's loop.
+static WAKE_FD: AtomicI32 = AtomicI32::new(-1);
+/// Whether a wake is on its way.
+static WAKE_SENT: AtomicU32 = AtomicU32::new(0);
+
+const SIGCHLD: u64 = 17;
+const NONBLOCK_CLOEXEC: usize = 0o4000 | 0o2000000;
+
+/// Makes init look for work: processes for the pool, events to send.
+pub(crate) fn wake() {
+    if WAKE_SENT.swap(1, Ordering::SeqCst) == 0 {
+        let one = 1u64;
+        // SAFETY: the kernel reads the counter.
+        let _ = unsafe {
+            sys!(sys::__NR_write, WAKE_FD.load(Ordering::Relaxed), &raw const one, 8usize)
+        };
+    }
+}
+
+/// Init's life, on its block's kernel stack.
+pub(crate) unsafe extern "C" fn run(make_kernel: MakeKernel) -> ! {
+    // SAFETY: the calls read the given variables only.
+    let (children, wake_fd) = unsafe {
+        let mask = 1u64 << (SIGCHLD - 1);
+        let _ = sys!(sys::__NR_rt_sigprocmask, 0usize, &raw const mask, 0usize, 8usize);
+        (
+            sys!(sys::__NR_signalfd4, -1isize, &raw const mask, 8usize, NONBLOCK_CLOEXEC),
+            sys!(sys::__NR_eventfd2, 0usize, NONBLOCK_CLOEXEC),
+        )
+    };
+    let children = children.map_or(-1, |fd| fd as i32);
+    let wake_fd = wake_fd.map_or(-1, |fd| fd as i32);
+    WAKE_FD.store(wake_fd, Ordering::Relaxed);
+    let timer = clock::create_timer();
+    reactor::create();
+    vvar::start();
+    let supervisor = make_kernel(host());
+    for (fd, source) in [
+        (children, Source::Children),
+        (wake_fd, Source::Wake),
+        (timer, Source::Timer),
+        (control::FD, Source::Control),
+    ] {
+        reactor::watch(fd, source);
+    }
+    process::fill_pool();
+    supervisor.boot();
+    let mut init = Init { supervisor, children, wake_fd, timer, packet: Vec::new() };
+    loop {
+        init.turn();
+    }
+}
+
+struct Init {
+    supervisor: Arc<dyn Supervisor>,
+    children: i32,
+    wake_fd: i32,
+    timer: i32,
+    packet: Vec<u8>,
+}
+
+impl Init {
+    /// Sends what there is to be sent, waits once and handles what has come.
+    fn turn(&mut self) {
+        self.send_events();
+        let mut ready = reactor::Ready::new();
+        for (source, events) in reactor::wait(&mut ready, vvar::INTERVAL_MS) {
+            match source {
+                Source::Children => {
+                    drain(self.children);
+                    self.reap();
+                }
+                Source::Wake => {
+                    drain(self.wake_fd);
+                    WAKE_SENT.store(0, Ordering::SeqCst);
+                    process::fill_pool();
+                }
+                Source::Timer => {
+                    drain(self.timer);
+                    self.supervisor.timer_expired(clock::monotonic());
+                }
+                Source::Control => control::receive(&*self.supervisor),
+                Source::Guest(token) => self.supervisor.host_ready(token, events),
+            }
+        }
+        vvar::update();
+    }
+
+    fn send_events(&mut self) {
+        loop {
+            self.packet.clear();
+            if !self.supervisor.next_event(&mut self.packet) {
+                return;
+            }
+            control::send(&self.packet);
+        }
+    }
+
+    /// Takes dead host processes; tells the kernel about those that did not end by themselves.
+    fn reap(&self) {
+        loop {
+            let mut status = 0i32;
+            const NOHANG: usize = 1;
+            // SAFETY: the kernel writes the status.
+            let pid =
+                unsafe { sys!(sys::__NR_wait4, -1isize, &raw mut status, NOHANG, 0usize) };
+            let pid = match pid {
+                Ok(pid) if pid > 0 => pid as u32,
+                Err(Errno::EINTR) => continue,
+                _ => break,
+            };
+            process::forget_idle(pid);
+            let signal = (status & 0x7f) as u8;
+            thread::for_each(|block| {
+                if block.pid.load(Ordering::Acquire) == pid {
+                    self.block_died(block, signal);
+                }
+            });
+        }
+        process::fill_pool();
+    }
+
+    /// The thread of this block is gone without having given the block back.
+    fn block_died(&self, block: &'static thread::Block, signal: u8) {
+        let was = block.state.swap(state::DEAD, Ordering::AcqRel);
+        block.engine.host_tid.store(0, Ordering::SeqCst);
+        block.pid.store(0, Ordering::Release);
+        // A lock that it held will never be free.
+        let owner = block.owner_id();
+        thread::for_each(|other| {
+            let value = other.park_value.load(Ordering::Relaxed);
+            if other.parked.load(Ordering::SeqCst) != 0 && value == owner | 1 << 31 {
+                check_owner(owner);
+            }
+        });
+        if was == state::ACTIVE {
+            self.supervisor.host_thread_died(block.id(), signal);
+        }
+    }
+}
+
+/// Stops the machine if the owner of a lock is dead.
+pub(crate) fn check_owner(owner: u32) {
+    let Some(block) = thread::by_owner(owner) else { return };
+    if block.state.load(Ordering::Acquire) == state::DEAD || is_dead(block) {
+        report::stop(format_args!(
+            "host process of thread block {} was killed while it held a lock",
+            block.index
+        ));
+    }
+}
+
+/// For init itself, which cannot reap while it waits for a lock.
+fn is_dead(block: &thread::Block) -> bool {
+    const P_PID: usize = 1;
+    const EXITED_NOHANG_NOWAIT: usize = 4 | 1 | 0x0100_0000;
+    if thread::current().state.load(Ordering::Relaxed) != state::INIT {
+        return false;
+    }
+    let pid = block.pid.load(Ordering::Acquire);
+    let mut info = [0u32; 32];
+    // SAFETY: the kernel fills the structure.
+    let result = unsafe {
+        sys!(sys::__NR_waitid, P_PID, pid, info.as_mut_ptr(), EXITED_NOHANG_NOWAIT, 0usize)
+    };
+    // The pid field is zero if nobody has died.
+    pid != 0 && result.is_ok() && info.get(3).is_some_and(|&pid| pid != 0)
+}
+
+/// Empties a counter or a queue of signals.
+fn drain(fd: i32) {
+    let mut bytes = [0u8; 1024];
+    // SAFETY: the kernel writes the buffer.
+    let _ = unsafe { sys!(sys::__NR_read, fd, bytes.as_mut_ptr(), bytes.len()) };
+}

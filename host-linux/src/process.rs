@@ -1,0 +1,432 @@
+//! Host processes and threads: twins, threads, borrowed threads, the pool, the end.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::arch::{asm, naked_asm};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use lx_core::abi::{Errno, GuestRegs};
+use lx_core::host::{HostError, HostResult, Resume, TrapHandler};
+use lx_core::sync::Mutex;
+use lx_x86::thread_block::{ThreadBlock, TrapCause};
+use lx_x86::{context, entry};
+
+use crate::sys::{self, sys};
+use crate::thread::{self, Block, state};
+use crate::{init, memory, report, signal};
+
+/// Idle processes that are kept.
+const POOL_SIZE: usize = 4;
+/// Init makes new ones when there are fewer.
+const POOL_LOW: usize = 2;
+/// Lock level of the pool.
+const LEVEL: u8 = 59;
+
+const CLONE_VM: usize = 0x100;
+const CLONE_FS: usize = 0x200;
+const CLONE_FILES: usize = 0x400;
+const CLONE_SIGHAND: usize = 0x800;
+const CLONE_PARENT: usize = 0x8000;
+const CLONE_THREAD: usize = 0x1_0000;
+const CLONE_PARENT_SETTID: usize = 0x10_0000;
+const CLONE_SYSVSEM: usize = 0x4_0000;
+const SIGCHLD: usize = 17;
+const SIGKILL: usize = 9;
+const PR_SET_PDEATHSIG: usize = 1;
+
+/// All host processes share one descriptor table and are children of init.
+const PROCESS_FLAGS: usize = CLONE_FILES | CLONE_FS | CLONE_PARENT | SIGCHLD;
+const POOL_FLAGS: usize = CLONE_FILES | CLONE_FS | SIGCHLD;
+const THREAD_FLAGS: usize =
+    CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+
+/// One host process that runs guests.
+pub(crate) struct Process {
+    /// Threads that have not ended.
+    threads: AtomicU32,
+}
+
+impl Process {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { threads: AtomicU32::new(1) })
+    }
+}
+
+struct Pool {
+    idle: Vec<&'static Block>,
+    /// Tasks that wait for a process.
+    waiting: VecDeque<Arc<dyn TrapHandler>>,
+    /// Processes that init has been asked for or is making.
+    coming: usize,
+}
+
+static POOL: Mutex<Pool, LEVEL> =
+    Mutex::new(Pool { idle: Vec::new(), waiting: VecDeque::new(), coming: 0 });
+
+/// What a new thread begins with.
+#[repr(usize)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    /// A twin: enter the guest.
+    Twin = 0,
+    /// A thread of the same process: set FS and enter the guest.
+    Thread = 1,
+    /// A process of the pool: wait for a task.
+    Idle = 2,
+}
+
+/// clone(flags, stack, block, begin, tid): as the host call; the new thread runs `begin_thread`.
+#[unsafe(naked)]
+unsafe extern "C" fn clone_raw(
+    flags: usize,
+    stack: u64,
+    block: *const Block,
+    begin: usize,
+    tid: *mut u32,
+) -> isize {
+    naked_asm!(
+        // The new thread finds its arguments in registers that the call preserves.
+        "push rbx",
+        "push r12",
+        "mov rbx, rdx",
+        "mov r12, rcx",
+        "mov rdx, r8",
+        "xor r10d, r10d",
+        "xor r8d, r8d",
+        "mov eax, 56",
+        "syscall",
+        "test rax, rax",
+        "jz 2f",
+        "pop r12",
+        "pop rbx",
+        "ret",
+        "2:",
+        "xor ebp, ebp",
+        "mov rdi, rbx",
+        "mov rsi, r12",
+        "call {begin}",
+        "ud2",
+        begin = sym begin_thread,
+    )
+}
+
+/// Starts a thread on `block`'s kernel stack.
+fn clone_onto(flags: usize, block: &'static Block, begin: Begin) -> HostResult<()> {
+    let stack = block.engine.frame() as u64;
+    // The kernel stores the id before the new thread runs.
+    let tid = if begin == Begin::Thread { &block.tid } else { &block.pid };
+    sys::note_call(sys::__NR_clone);
+    // SAFETY: the stack below the frame is the new thread's alone, the block is never freed.
+    let result = unsafe {
+        clone_raw(flags | CLONE_PARENT_SETTID, stack, block, begin as usize, tid.as_ptr())
+    };
+    if result >= 0 {
+        return Ok(());
+    }
+    let errno = u16::try_from(result.unsigned_abs()).ok().and_then(Errno::from_number);
+    Err(HostError(errno.unwrap_or(Errno::EAGAIN)))
+}
+
+/// First code of every new thread.
+unsafe extern "C" fn begin_thread(block: &'static Block, begin: usize) -> ! {
+    // SAFETY: the block was made for this thread.
+    unsafe { thread::set_gs(block) };
+    thread::use_signal_stack(block);
+    signal::arm_call_trap();
+    if begin != Begin::Thread as usize {
+        block.tid.store(block.pid.load(Ordering::Relaxed), Ordering::Relaxed);
+        die_with_init();
+    }
+    block.engine.host_tid.swap(block.tid.load(Ordering::Relaxed), Ordering::SeqCst);
+    if begin == Begin::Idle as usize {
+        idle(block);
+    }
+    if begin == Begin::Thread as usize {
+        thread::set_fs_base(block.start_fs.get());
+    }
+    block.cpu_base.set(crate::clock::thread_cpu_raw());
+    // SAFETY: the frame was prepared by the parent.
+    unsafe { entry::enter_guest(&block.engine, Resume::Full) }
+}
+
+/// No process outlives init.
+fn die_with_init() {
+    // SAFETY: harmless calls.
+    let parent = unsafe {
+        let _ = sys!(sys::__NR_prctl, PR_SET_PDEATHSIG, SIGKILL);
+        sys!(sys::__NR_getppid).unwrap_or(0) as u32
+    };
+    if parent != report::init_pid() {
+        exit_process();
+    }
+}
+
+/// Makes a twin of the calling process; see [`HostProcess`](lx_core::host::HostProcess).
+pub(crate) fn fork(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()> {
+    let parent = thread::current();
+    let child = thread::allocate().ok_or(HostError(Errno::EAGAIN))?;
+    handler.attached(child.id());
+    child.prepare(Some(handler), Some(regs), Some(parent));
+    drop(child.set_process(Some(Process::new())));
+    match clone_onto(PROCESS_FLAGS, child, Begin::Twin) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            abandon(child);
+            Err(error)
+        }
+    }
+}
+
+/// Takes a block back whose thread could not be made.
+fn abandon(block: &'static Block) {
+    // SAFETY: no thread runs on the block.
+    drop(unsafe { block.engine.set_handler(None) });
+    drop(block.set_process(None));
+    block.release();
+}
+
+/// Starts a thread in the calling process.
+pub(crate) fn spawn_thread(
+    handler: Arc<dyn TrapHandler>,
+    regs: &GuestRegs,
+    fs_base: u64,
+) -> HostResult<()> {
+    let parent = thread::current();
+    let child = thread::allocate().ok_or(HostError(Errno::EAGAIN))?;
+    // SAFETY: the calling thread's own block.
+    let process = unsafe { &*parent.process.get() }.clone();
+    if let Some(process) = &process {
+        process.threads.fetch_add(1, Ordering::AcqRel);
+    }
+    handler.attached(child.id());
+    child.prepare(Some(handler), Some(regs), Some(parent));
+    drop(child.set_process(process.clone()));
+    child.pid.store(parent.pid.load(Ordering::Relaxed), Ordering::Relaxed);
+    child.start_fs.set(fs_base);
+    match clone_onto(THREAD_FLAGS, child, Begin::Thread) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            if let Some(process) = process {
+                process.threads.fetch_sub(1, Ordering::AcqRel);
+            }
+            abandon(child);
+            Err(error)
+        }
+    }
+}
+
+/// Runs a task on the calling thread until it ends; see
+/// [`HostProcess`](lx_core::host::HostProcess).
+pub(crate) fn run_borrowed(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()> {
+    let lender = thread::current();
+    let child = thread::allocate().ok_or(HostError(Errno::EAGAIN))?;
+    handler.attached(child.id());
+    child.prepare(Some(handler), Some(regs), Some(lender));
+    child.lender.set(lender);
+    // SAFETY: the calling thread's own block.
+    let process = unsafe { &*lender.process.get() }.clone();
+    drop(child.set_process(process));
+    child.pid.store(lender.pid.load(Ordering::Relaxed), Ordering::Relaxed);
+    let tid = lender.engine.host_tid.load(Ordering::Relaxed);
+
+    // The child may change what the lender's guest has in FS and in the vector registers.
+    let fs = thread::fs_base();
+    // SAFETY: own area and frame; nothing else is using them now.
+    unsafe {
+        context::save_xstate(lender.xstate(), &*lender.engine.frame(), thread::xstate_features());
+    }
+    // Interrupts for the lender wait for it in `PENDING`.
+    lender.parked.swap(1, Ordering::SeqCst);
+    child.engine.host_tid.swap(tid, Ordering::SeqCst);
+    child.cpu_base.set(crate::clock::thread_cpu_raw());
+    // SAFETY: the block was allocated for this.
+    unsafe { thread::set_gs(child) };
+    // SAFETY: GS is the child's, its frame is complete.
+    unsafe { entry::borrow_thread(&child.engine, Resume::Full, &child.saved_rsp) };
+
+    // `on_exit` has made the lender the current block again.
+    lender.parked.swap(0, Ordering::SeqCst);
+    thread::set_fs_base(fs);
+    // SAFETY: the area was saved above.
+    unsafe { context::load_xstate(lender.xstate(), thread::xstate_features()) };
+    child.release();
+    Ok(())
+}
+
+/// Starts a task in an empty process.
+pub(crate) fn spawn_process(handler: Arc<dyn TrapHandler>) -> HostResult<()> {
+    let mut pool = POOL.lock();
+    let worker = pool.idle.pop();
+    let call_init = pool.idle.len() + pool.coming < POOL_LOW;
+    let waiting = match worker {
+        Some(_) => Some(handler),
+        None => {
+            pool.waiting.push_back(handler);
+            None
+        }
+    };
+    drop(pool);
+    if let (Some(worker), Some(handler)) = (worker, waiting) {
+        assign(worker, handler);
+    }
+    if worker.is_none() || call_init {
+        init::wake();
+    }
+    Ok(())
+}
+
+fn assign(worker: &'static Block, handler: Arc<dyn TrapHandler>) {
+    handler.attached(worker.id());
+    worker.prepare(Some(handler), None, None);
+    worker.state.store(state::ACTIVE, Ordering::Release);
+    worker.job.store(1, Ordering::Release);
+    sys::futex_wake(worker.job.as_ptr(), 1);
+}
+
+/// Fills the pool; called by init.
+pub(crate) fn fill_pool() {
+    loop {
+        let mut pool = POOL.lock();
+        let missing = pool.idle.len() + pool.coming < POOL_LOW.max(pool.waiting.len().min(64));
+        if missing {
+            pool.coming += 1;
+        }
+        drop(pool);
+        if !missing {
+            return;
+        }
+        let Some(block) = thread::allocate() else { return };
+        block.state.store(state::IDLE, Ordering::Release);
+        block.prepare(None, None, None);
+        drop(block.set_process(Some(Process::new())));
+        block.job.store(0, Ordering::Relaxed);
+        if clone_onto(POOL_FLAGS, block, Begin::Idle).is_err() {
+            abandon(block);
+            POOL.lock().coming -= 1;
+            return;
+        }
+        // The process enters itself into the list, but counts from now on.
+    }
+}
+
+/// An idle process on its way out of the world: not to be given a task any more.
+pub(crate) fn forget_idle(pid: u32) {
+    let mut pool = POOL.lock();
+    pool.idle.retain(|block| block.pid.load(Ordering::Relaxed) != pid);
+}
+
+/// Waits for a task and begins it; runs on the block's kernel stack.
+fn idle(block: &'static Block) -> ! {
+    let mut pool = POOL.lock();
+    pool.coming = pool.coming.saturating_sub(1);
+    let task = pool.waiting.pop_front();
+    if task.is_none() {
+        block.job.store(0, Ordering::Relaxed);
+        block.state.store(state::IDLE, Ordering::Release);
+        pool.idle.push(block);
+    }
+    drop(pool);
+    match task {
+        Some(handler) => {
+            handler.attached(block.id());
+            block.prepare(Some(handler), None, None);
+            block.state.store(state::ACTIVE, Ordering::Release);
+        }
+        None => {
+            while block.job.load(Ordering::Acquire) == 0 {
+                let _ = sys::futex_wait(block.job.as_ptr(), 0, None);
+            }
+        }
+    }
+    start(block)
+}
+
+/// Begins the task that has been put on the block.
+fn start(block: &'static Block) -> ! {
+    block.cpu_base.set(crate::clock::thread_cpu_raw());
+    thread::set_fs_base(0);
+    // SAFETY: own area; nobody else uses it.
+    unsafe {
+        context::init_xstate(block.xstate());
+        context::load_xstate(block.xstate(), thread::xstate_features());
+    }
+    // SAFETY: the frame is clean, and nothing on this stack is needed any more.
+    unsafe { entry::enter_trap(&block.engine, TrapCause::Start) }
+}
+
+/// The task on the block is over: called by the entry on the block's kernel stack.
+pub(crate) unsafe extern "C" fn on_exit(engine: *const ThreadBlock) -> ! {
+    // SAFETY: the engine's part comes first in a block, and blocks are never freed.
+    let block: &'static Block = unsafe { &*engine.cast::<Block>() };
+    // SAFETY: the handler has returned for good.
+    drop(unsafe { block.engine.set_handler(None) });
+    let lender = block.lender.replace(core::ptr::null());
+    if !lender.is_null() {
+        drop(block.set_process(None));
+        // SAFETY: the lender is this very thread's other block, and its stack waits in
+        // `borrow_thread`.
+        unsafe {
+            thread::set_gs(&*lender);
+            entry::end_borrow(block.saved_rsp.get())
+        }
+    }
+    let last = match block.set_process(None) {
+        Some(process) => process.threads.fetch_sub(1, Ordering::AcqRel) == 1,
+        None => true,
+    };
+    if !last {
+        end_thread(block, sys::__NR_exit);
+    }
+    // Only a process whose first thread is left is as good as new.
+    let is_leader =
+        block.engine.host_tid.load(Ordering::Relaxed) == block.pid.load(Ordering::Relaxed);
+    if is_leader && reserve_idle() {
+        memory::reset();
+        drop(block.set_process(Some(Process::new())));
+        block.engine.pending.store(0, Ordering::Relaxed);
+        block.job.store(0, Ordering::Relaxed);
+        idle(block);
+    }
+    end_thread(block, sys::__NR_exit_group)
+}
+
+/// Whether the pool has room for one more process.
+fn reserve_idle() -> bool {
+    let mut pool = POOL.lock();
+    let room = pool.idle.len() + pool.coming < POOL_SIZE || !pool.waiting.is_empty();
+    if room {
+        pool.coming += 1;
+    }
+    room
+}
+
+/// Ends the calling thread and frees its block, which is not used any more after that.
+fn end_thread(block: &'static Block, call: u32) -> ! {
+    // An interrupt that is still on its way must not find the block in other hands.
+    signal::block_all();
+    block.engine.host_tid.store(0, Ordering::SeqCst);
+    block.pid.store(0, Ordering::Release);
+    block.state.store(state::ENDING, Ordering::Release);
+    // SAFETY: from the store on nothing of the block is touched, its stack included.
+    unsafe {
+        asm!(
+            "mov dword ptr [{state}], {free}",
+            "xor edi, edi",
+            "syscall",
+            "ud2",
+            state = in(reg) block.state.as_ptr(),
+            free = const state::FREE,
+            in("eax") call,
+            options(noreturn, nostack),
+        )
+    }
+}
+
+/// Ends the calling process.
+pub(crate) fn exit_process() -> ! {
+    loop {
+        // SAFETY: never returns.
+        let _ = unsafe { sys!(sys::__NR_exit_group, 0usize) };
+    }
+}
