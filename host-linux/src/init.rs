@@ -35,6 +35,7 @@ pub(crate) fn wake() {
 }
 
 /// Init's life, on its block's kernel stack.
+#[expect(improper_ctypes_definitions, reason = "called by `boot` with this very argument")]
 pub(crate) unsafe extern "C" fn run(make_kernel: MakeKernel) -> ! {
     // SAFETY: the calls read the given variables only.
     let (children, wake_fd) = unsafe {

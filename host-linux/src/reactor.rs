@@ -71,7 +71,7 @@ fn control(operation: usize, fd: i32, events: u32, token: u64) -> sys::SysResult
 /// Watches a descriptor of init's own.
 pub(crate) fn watch(fd: i32, source: Source) {
     let index = SOURCES.iter().position(|&known| known == source).unwrap_or(0) as u64;
-    let _ = control(CTL_ADD, fd, PollEvents::IN.bits(), INTERNAL + index);
+    let _ = control(CTL_ADD, fd, PollEvents::POLLIN.bits(), INTERNAL + index);
 }
 
 /// Reports `fd` once when one of `events` holds.

@@ -38,7 +38,7 @@ const FLAGS_CLEARED: u64 = 0x500;
 static TRAPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Guest calls that were not rewritten and came by the trap.
-pub fn trapped_calls() -> u64 {
+pub(crate) fn trapped_calls() -> u64 {
     TRAPPED.load(Ordering::Relaxed)
 }
 

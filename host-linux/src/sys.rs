@@ -19,12 +19,12 @@ static COUNTING: AtomicBool = AtomicBool::new(false);
 static COUNTS: [AtomicU64; COUNTED] = [const { AtomicU64::new(0) }; COUNTED];
 
 /// Switches counting by kind on.
-pub fn count_host_calls(on: bool) {
+pub(crate) fn count_host_calls(on: bool) {
     COUNTING.store(on, Ordering::Relaxed);
 }
 
 /// How often each host call was made while counting was on: `(number, count)`.
-pub fn host_call_counts() -> impl Iterator<Item = (usize, u64)> {
+pub(crate) fn host_call_counts() -> impl Iterator<Item = (usize, u64)> {
     COUNTS.iter().enumerate().filter_map(|(number, count)| {
         let count = count.load(Ordering::Relaxed);
         (count != 0).then_some((number, count))

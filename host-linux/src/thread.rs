@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use lx_core::abi::GuestRegs;
 use lx_core::host::{HostThreadId, TrapHandler};
@@ -21,7 +21,7 @@ use lx_core::sync::Mutex;
 use lx_x86::context::{self, Xstate};
 use lx_x86::thread_block::ThreadBlock;
 
-use crate::alloc::{CLASSES, Magazine};
+use crate::heap::{CLASSES, Magazine};
 use crate::process::Process;
 use crate::sys::{self, sys};
 use crate::{process, region};
@@ -45,6 +45,9 @@ pub(crate) mod state {
     pub(crate) const ENDING: u32 = 3;
     /// The init process runs on it.
     pub(crate) const INIT: u32 = 4;
+    /// Its host process was killed. Never used again, so that a lock that names it as the owner
+    /// can be told from others.
+    pub(crate) const DEAD: u32 = 5;
 }
 
 /// A thread block.
@@ -95,10 +98,15 @@ static FSGSBASE: AtomicBool = AtomicBool::new(false);
 /// Components of the extended state that are kept.
 static XFEATURES: AtomicU64 = AtomicU64::new(0);
 
+/// Length of an area with them.
+static XSTATE_SIZE: AtomicUsize = AtomicUsize::new(0);
+
 /// Notes what the CPU and the host kernel offer, once, at boot.
 pub(crate) fn probe_cpu(hwcap2: u64) {
     FSGSBASE.store(hwcap2 & 2 != 0, Ordering::Relaxed);
-    XFEATURES.store(context::xstate_features(), Ordering::Relaxed);
+    let features = context::xstate_features();
+    XFEATURES.store(features, Ordering::Relaxed);
+    XSTATE_SIZE.store(context::xstate_size(features), Ordering::Relaxed);
 }
 
 /// Whether FS can be read and written without a host call.
@@ -108,6 +116,10 @@ pub(crate) fn has_fsgsbase() -> bool {
 
 pub(crate) fn xstate_features() -> u64 {
     XFEATURES.load(Ordering::Relaxed)
+}
+
+pub(crate) fn xstate_size() -> usize {
+    XSTATE_SIZE.load(Ordering::Relaxed)
 }
 
 /// The calling thread's block.

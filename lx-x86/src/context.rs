@@ -40,7 +40,8 @@ pub fn xstate_features() -> u64 {
     (u64::from(low) | u64::from(high) << 32) & WANTED_FEATURES
 }
 
-/// Length of the area in the standard format, for the components in `features`.
+/// Length of the area in the standard format, for the components in `features`. Slow under a
+/// hypervisor, which emulates `cpuid`: ask once.
 #[must_use]
 pub fn xstate_size(features: u64) -> usize {
     let mut size = LEGACY_SIZE + 64;
@@ -86,10 +87,10 @@ pub unsafe fn save_xstate(area: &mut Xstate, frame: &Frame, features: u64) {
 }
 
 /// Copies an area from a guest, so that loading it cannot fail; `false` if it is malformed.
+/// `size` is that of an area with these features.
 #[must_use]
-pub fn import_xstate(area: &mut Xstate, source: &[u8], features: u64) -> bool {
+pub fn import_xstate(area: &mut Xstate, source: &[u8], features: u64, size: usize) -> bool {
     area.0.fill(0);
-    let size = xstate_size(features);
     let extended = source.len() >= LEGACY_SIZE + 64;
     let len = if extended { source.len().min(size) } else { LEGACY_SIZE };
     let (Some(to), Some(from)) = (area.0.get_mut(..len), source.get(..len)) else { return false };

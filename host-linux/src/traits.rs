@@ -1,0 +1,185 @@
+//! `HostThread`, `HostProcess`, `HostStats` and `HostCode`: each method leads to its module.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::AtomicU32;
+
+use lx_core::abi::{Errno, GuestRegs, Sysno};
+use lx_core::host::{
+    HostCode, HostError, HostProcess, HostResult, HostStats, HostThread, HostThreadId, Nanos,
+    Rewritten, TrapHandler, VdsoImage,
+};
+use lx_x86::context;
+
+use crate::LinuxHost;
+use crate::sys::{self, sys};
+use crate::{init, park, process, report, signal, thread};
+
+impl HostThread for LinuxHost {
+    fn spawn_thread(
+        &self,
+        handler: Arc<dyn TrapHandler>,
+        regs: &GuestRegs,
+        fs_base: u64,
+    ) -> HostResult<()> {
+        process::spawn_thread(handler, regs, fs_base)
+    }
+
+    fn park(&self, word: &AtomicU32, expected: u32, deadline: Option<Nanos>) {
+        park::park(word, expected, deadline);
+    }
+
+    fn wake(&self, word: &AtomicU32, count: u32) {
+        park::wake(word, count);
+    }
+
+    fn interrupt(&self, thread: HostThreadId) {
+        park::interrupt(thread);
+    }
+
+    fn current(&self) -> HostThreadId {
+        thread::current().id()
+    }
+
+    fn yield_now(&self) {
+        // SAFETY: touches no memory.
+        let _ = unsafe { sys!(sys::__NR_sched_yield) };
+    }
+
+    fn fs_base(&self) -> u64 {
+        thread::fs_base()
+    }
+
+    fn set_fs_base(&self, base: u64) {
+        thread::set_fs_base(base);
+    }
+
+    fn save_xstate(&self, area: &mut [u8]) -> usize {
+        let block = thread::current();
+        let features = thread::xstate_features();
+        // SAFETY: own area and frame; the frame was filled when the thread entered the kernel.
+        let state = unsafe {
+            let state = block.xstate();
+            context::save_xstate(state, &*block.engine.frame(), features);
+            state
+        };
+        let len = thread::xstate_size().min(area.len());
+        if let (Some(to), Some(from)) = (area.get_mut(..len), state.0.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        len
+    }
+
+    fn load_xstate(&self, area: &[u8]) -> HostResult<()> {
+        // SAFETY: own area; nobody else uses it.
+        let state = unsafe { thread::current().xstate() };
+        if area.is_empty() {
+            context::init_xstate(state);
+            return Ok(());
+        }
+        if context::import_xstate(state, area, thread::xstate_features(), thread::xstate_size()) {
+            Ok(())
+        } else {
+            Err(HostError(Errno::EINVAL))
+        }
+    }
+
+    fn xstate_size(&self) -> usize {
+        thread::xstate_size()
+    }
+
+    fn xstate_features(&self) -> u64 {
+        thread::xstate_features()
+    }
+
+    fn cpu_count(&self) -> u32 {
+        let mut mask = [0u64; 128];
+        // SAFETY: the kernel writes the mask.
+        let len = unsafe {
+            sys!(sys::__NR_sched_getaffinity, 0usize, size_of_val(&mask), mask.as_mut_ptr())
+        };
+        let words = len.unwrap_or(8) / 8;
+        mask.iter().take(words).map(|word| word.count_ones()).sum::<u32>().max(1)
+    }
+
+    fn current_cpu(&self) -> u32 {
+        let mut cpu = 0u32;
+        // SAFETY: the kernel writes the number.
+        let _ = unsafe { sys!(sys::__NR_getcpu, &raw mut cpu, 0usize, 0usize) };
+        cpu
+    }
+}
+
+impl HostProcess for LinuxHost {
+    fn fork(&self, handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()> {
+        process::fork(handler, regs)
+    }
+
+    fn run_borrowed(&self, handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()> {
+        process::run_borrowed(handler, regs)
+    }
+
+    fn is_borrowed(&self) -> bool {
+        !thread::current().lender.get().is_null()
+    }
+
+    fn spawn_process(&self, handler: Arc<dyn TrapHandler>) -> HostResult<()> {
+        process::spawn_process(handler)
+    }
+
+    fn notify_supervisor(&self) {
+        init::wake();
+    }
+
+    fn shut_down(&self) -> ! {
+        report::kill_machine(0)
+    }
+
+    fn stop_machine(&self, report: &str) -> ! {
+        report::stop(format_args!("{report}"))
+    }
+}
+
+impl HostStats for LinuxHost {
+    fn host_calls(&self) -> u64 {
+        thread::current().engine.host_calls.get()
+    }
+
+    fn trapped_calls(&self) -> u64 {
+        signal::trapped_calls()
+    }
+
+    fn host_call_kinds(&self) -> Vec<(&'static str, u64)> {
+        sys::host_call_counts()
+            .map(|(number, count)| (Sysno(number as u32).name().unwrap_or("?"), count))
+            .collect()
+    }
+
+    fn enable_counting(&self) {
+        sys::count_host_calls(true);
+    }
+}
+
+impl HostCode for LinuxHost {
+    fn rewrite(&self, text: &mut [u8], text_addr: u64, stub_addr: u64) -> Option<Rewritten> {
+        let mut stubs = Vec::new();
+        let report = lx_x86::rewrite::rewrite(
+            text,
+            text_addr,
+            stub_addr,
+            &mut stubs,
+            &lx_x86::layout::gs,
+            &lx_x86::rewrite::Hints::default(),
+        );
+        let (patched, unpatched) = (report.patched.len(), report.unpatched.len());
+        Some(Rewritten { stubs, patched, unpatched })
+    }
+
+    fn stub_room(&self, _text: &[u8]) -> usize {
+        0
+    }
+
+    fn vdso(&self) -> Option<VdsoImage> {
+        None
+    }
+}
