@@ -33,6 +33,14 @@ fn by_call(clock: usize) -> Nanos {
     nanos(&time)
 }
 
+pub(crate) fn realtime() -> Nanos {
+    read(CLOCK_REALTIME)
+}
+
+pub(crate) fn boottime() -> Nanos {
+    read(CLOCK_BOOTTIME)
+}
+
 fn read(clock: usize) -> Nanos {
     let address = VDSO_CLOCK.load(Ordering::Relaxed);
     if address == 0 {
@@ -127,11 +135,11 @@ impl HostClock for LinuxHost {
     }
 
     fn realtime(&self) -> Nanos {
-        read(CLOCK_REALTIME)
+        realtime()
     }
 
     fn boottime(&self) -> Nanos {
-        read(CLOCK_BOOTTIME)
+        boottime()
     }
 
     fn thread_cpu(&self) -> Nanos {
@@ -160,7 +168,7 @@ impl HostClock for LinuxHost {
         };
     }
 
-    fn vdso_clock_page(&self) -> Option<[u8; 128]> {
-        None
+    fn vdso_clock_page(&self) -> Option<u64> {
+        Some(crate::vvar::address())
     }
 }

@@ -10,8 +10,7 @@ use lx_core::abi::Errno;
 use lx_core::control::{CONTROL_FD, Envelope, MAX_DESCRIPTORS, MAX_INLINE, large_packet, open};
 use lx_core::host::{HostFd, Supervisor};
 
-use crate::host;
-use crate::report;
+use crate::{host, init};
 use crate::sys::{self, sys};
 
 /// Init's end of the socket.
@@ -71,11 +70,11 @@ pub(crate) fn receive(supervisor: &dyn Supervisor) {
         let received =
             unsafe { sys!(sys::__NR_recvmsg, FD, &raw const header, DONTWAIT | CMSG_CLOEXEC) };
         let len = match received {
-            Ok(0) => end(),
+            Ok(0) => init::end(),
             Ok(len) => len,
             Err(Errno::EINTR) => continue,
             Err(Errno::EAGAIN) => return,
-            Err(_) => end(),
+            Err(_) => init::end(),
         };
         let mut fds = take_fds(&rights, header.control_len);
         let Some(message) = packet.get(..len) else { return };
@@ -90,11 +89,6 @@ pub(crate) fn receive(supervisor: &dyn Supervisor) {
             _ => supervisor.control_message(message, &mut fds),
         }
     }
-}
-
-/// The machine ends with its owner; every process dies with init.
-fn end() -> ! {
-    report::kill_machine(0)
 }
 
 fn take_fds(rights: &Rights, control_len: usize) -> Vec<HostFd> {

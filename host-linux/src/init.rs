@@ -13,10 +13,12 @@ use crate::boot::MakeKernel;
 use crate::reactor::{self, Source};
 use crate::sys::{self, sys};
 use crate::thread::{self, state};
-use crate::{clock, control, host, process, report, vvar};
+use crate::{clock, control, host, park, process, report, vvar};
 
 /// Wakes init's loop.
 static WAKE_FD: AtomicI32 = AtomicI32::new(-1);
+/// Set when the machine shall end.
+static ENDING: AtomicU32 = AtomicU32::new(0);
 /// Whether a wake is on its way.
 static WAKE_SENT: AtomicU32 = AtomicU32::new(0);
 
@@ -91,6 +93,9 @@ impl Init {
                 Source::Wake => {
                     drain(self.wake_fd);
                     WAKE_SENT.store(0, Ordering::SeqCst);
+                    if ENDING.load(Ordering::SeqCst) != 0 {
+                        end();
+                    }
                     process::fill_pool();
                 }
                 Source::Timer => {
@@ -183,6 +188,44 @@ fn is_dead(block: &thread::Block) -> bool {
     };
     // The pid field is zero if nobody has died.
     pid != 0 && result.is_ok() && info.get(3).is_some_and(|&pid| pid != 0)
+}
+
+/// Ends the machine: kills every host process and waits until they are gone.
+pub(crate) fn end() -> ! {
+    const SIGKILL: usize = 9;
+    const NOHANG: usize = 1;
+    if thread::current().state.load(Ordering::Relaxed) != state::INIT {
+        ENDING.store(1, Ordering::SeqCst);
+        WAKE_SENT.store(0, Ordering::SeqCst);
+        wake();
+        loop {
+            // Killed soon.
+            park::park(&ENDING, 1, None);
+        }
+    }
+    let limit = clock::monotonic().saturating_add(5_000_000_000);
+    while clock::monotonic() < limit {
+        thread::for_each(|block| {
+            let pid = block.pid.load(Ordering::Acquire);
+            if pid != 0 && pid != report::init_pid() {
+                // SAFETY: one of our processes, which stays a zombie until it is waited for here.
+                let _ = unsafe { sys!(sys::__NR_kill, pid, SIGKILL) };
+            }
+        });
+        // SAFETY: touches no memory.
+        match unsafe { sys!(sys::__NR_wait4, -1isize, 0usize, NOHANG, 0usize) } {
+            Err(Errno::ECHILD) => break,
+            Ok(0) => {
+                let _ = sys::futex_wait(
+                    ENDING.as_ptr(),
+                    ENDING.load(Ordering::Relaxed),
+                    Some(clock::monotonic().saturating_add(200_000)),
+                );
+            }
+            _ => {}
+        }
+    }
+    report::kill_machine(0)
 }
 
 /// Empties a counter or a queue of signals.

@@ -10,6 +10,8 @@ use lx_core::host::{
     Rewritten, TrapHandler, VdsoImage,
 };
 use lx_x86::context;
+use lx_x86::stub::{MAX_STUB, SLOT};
+use lx_x86::vdso::VVAR_SIZE;
 
 use crate::LinuxHost;
 use crate::sys::{self, sys};
@@ -132,7 +134,7 @@ impl HostProcess for LinuxHost {
     }
 
     fn shut_down(&self) -> ! {
-        report::kill_machine(0)
+        init::end()
     }
 
     fn stop_machine(&self, report: &str) -> ! {
@@ -175,11 +177,19 @@ impl HostCode for LinuxHost {
         Some(Rewritten { stubs, patched, unpatched })
     }
 
-    fn stub_room(&self, _text: &[u8]) -> usize {
-        0
+    fn stub_room(&self, text: &[u8]) -> usize {
+        let candidates = memchr::memmem::find_iter(text, b"\x0f\x05").count();
+        // Stubs do not cross pages, so a page may end with a gap.
+        let largest = (MAX_STUB + SLOT) as usize;
+        candidates.saturating_mul(largest).next_multiple_of(4096)
     }
 
     fn vdso(&self) -> Option<VdsoImage> {
-        None
+        let vdso = lx_x86::vdso::build_vdso(&lx_x86::layout::gs);
+        Some(VdsoImage {
+            image: vdso.bytes,
+            data_len: VVAR_SIZE as u64,
+            restorer: vdso.restorer,
+        })
     }
 }

@@ -20,7 +20,7 @@ pub trait HostClock {
     /// Asks for [`Supervisor::timer_expired`](super::Supervisor::timer_expired) once the monotonic
     /// clock reaches `deadline`; replaces the former request; `None` cancels it.
     fn set_timer(&self, deadline: Option<Nanos>);
-    /// The bytes of the page that the guests' vDSO reads the clock from, or `None` if every clock
-    /// call has to enter the kernel.
-    fn vdso_clock_page(&self) -> Option<[u8; 128]>;
+    /// Address in the shared region of the page that the guests' vDSO reads the clocks from, kept up
+    /// to date by the host; `None` if every clock call has to enter the kernel.
+    fn vdso_clock_page(&self) -> Option<u64>;
 }

@@ -18,8 +18,8 @@ pub struct Rewritten {
 pub struct VdsoImage {
     /// An ELF shared object, a whole number of pages.
     pub image: Vec<u8>,
-    /// Length of the data area that must be mapped, readable, directly before the image: a whole
-    /// number of pages. It starts with [`HostClock::vdso_clock_page`](super::HostClock).
+    /// Length of the data area that must be mapped, readable, directly before the image: the pages
+    /// at [`HostClock::vdso_clock_page`](super::HostClock::vdso_clock_page), shared.
     pub data_len: u64,
     /// Offset of a signal restorer (`rt_sigreturn`) in the image.
     pub restorer: u64,
