@@ -143,7 +143,7 @@ impl HostClock for MockHost {
     fn set_timer(&self, deadline: Option<Nanos>) {
         self.world().timer = deadline;
     }
-    fn vdso_clock_page(&self) -> Option<[u8; 128]> {
+    fn vdso_clock_page(&self) -> Option<u64> {
         None
     }
 }
