@@ -7,7 +7,7 @@ use core::any::Any;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use crate::abi::Errno;
-use crate::abi::fcntl::OpenFlags;
+use crate::abi::fcntl::{FcntlCmd, OpenFlags};
 use crate::abi::stat::Stat;
 use crate::caller::Caller;
 use crate::error::Result;
@@ -156,6 +156,24 @@ pub trait FileOps: Any + Send + Sync {
     fn ioctl(&self, caller: &Caller<'_>, file: &OpenFile, request: u32, arg: u64) -> Result<u64> {
         let _ = (caller, file, request, arg);
         Err(Errno::ENOTTY.into())
+    }
+
+    /// Commands of `fcntl(2)` that are the file's own: pipe sizes, seals.
+    ///
+    /// # Errors
+    /// `EINVAL` for commands that the file does not know.
+    fn control(
+        &self,
+        caller: &Caller<'_>,
+        file: &OpenFile,
+        command: FcntlCmd,
+        arg: u64,
+    ) -> Result<u64> {
+        let _ = (caller, file, arg);
+        match command {
+            FcntlCmd::F_GETPIPE_SZ | FcntlCmd::F_SETPIPE_SZ => Err(Errno::EBADF.into()),
+            _ => Err(Errno::EINVAL.into()),
+        }
     }
 
     /// What a mapping of the file shows.

@@ -4,12 +4,14 @@
 extern crate alloc;
 
 pub mod anon;
+pub mod close;
 pub mod dentry;
 pub mod dir;
 pub mod dev;
 pub mod epoll;
 pub mod eventfd;
 pub mod fs;
+pub mod file_lock;
 pub mod fs_context;
 pub mod host_stream;
 pub mod inode;

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 
 use lx_core::Caller;
-use lx_core::abi::fcntl::OpenFlags;
+use lx_core::abi::fcntl::{FcntlCmd, OpenFlags};
 use lx_core::abi::stat::{S_IFIFO, Stat};
 use lx_core::abi::Errno;
 use lx_core::error::Result;
@@ -83,6 +83,24 @@ impl FileOps for PipeEnd {
             Node::Pipe(inode) => Ok(inode.stat()),
             Node::Fifo(inode) => Ok(inode.attr(caller)?.to_stat()),
         }
+    }
+
+    fn control(
+        &self,
+        caller: &Caller<'_>,
+        _file: &OpenFile,
+        command: FcntlCmd,
+        arg: u64,
+    ) -> Result<u64> {
+        let size = match command {
+            FcntlCmd::F_GETPIPE_SZ => self.pipe.capacity(),
+            FcntlCmd::F_SETPIPE_SZ => {
+                let wanted = usize::try_from(arg).map_err(|_| Errno::EINVAL)?;
+                self.pipe.set_capacity(caller, wanted)?
+            }
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        Ok(size as u64)
     }
 
     fn readable_bytes(&self) -> Result<usize> {
