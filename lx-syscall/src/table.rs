@@ -56,14 +56,18 @@ macro_rules! syscalls {
     };
 }
 
-use Support::Full;
+use Support::{Full, Partial};
 
 syscalls! {
+    2 open => open::sys_open, Full;
     39 getpid => id::sys_getpid, Full;
+    85 creat => open::sys_creat, Full;
     102 getuid => id::sys_getuid, Full;
     104 getgid => id::sys_getgid, Full;
     107 geteuid => id::sys_geteuid, Full;
     108 getegid => id::sys_getegid, Full;
     110 getppid => id::sys_getppid, Full;
     186 gettid => id::sys_gettid, Full;
+    257 openat => open::sys_openat, Full;
+    437 openat2 => open::sys_openat2, Partial("RESOLVE_CACHED always gives EAGAIN");
 }

@@ -1,0 +1,85 @@
+//! What the calls with paths have in common: copying a path in and finding where it starts.
+
+use alloc::sync::Arc;
+
+use lx_core::Result;
+use lx_core::abi::{DirFd, Errno, UserCStr};
+use lx_core::file::OpenFile;
+use lx_core::user_memory::PathBuffer;
+use lx_proc::CurrentTask;
+use lx_vfs::location::Path;
+use lx_vfs::path::Lookup;
+
+/// Where a relative path starts: a descriptor's place, or the working directory.
+pub(super) struct Start(Option<Arc<OpenFile>>);
+
+impl Start {
+    /// For a path that does not depend on a descriptor.
+    pub(super) const CWD: Self = Self(None);
+
+    /// The place, `None` for the working directory.
+    ///
+    /// # Errors
+    /// `ENOTDIR` if the descriptor's file has no place in the tree (a pipe, for example).
+    pub(super) fn path(&self) -> Result<Option<&Path>> {
+        match &self.0 {
+            None => Ok(None),
+            Some(file) => Ok(Some(Path::of(file).ok_or(Errno::ENOTDIR)?)),
+        }
+    }
+}
+
+/// Finds the start of `path`. An absolute path has none, so that its descriptor is not looked at.
+///
+/// # Errors
+/// `EBADF`.
+pub(super) fn start(task: &CurrentTask<'_>, dirfd: DirFd, path: &[u8]) -> Result<Start> {
+    if path.first() == Some(&b'/') {
+        return Ok(Start::CWD);
+    }
+    start_of_any(task, dirfd)
+}
+
+/// As [`start`], also for absolute paths: those of `RESOLVE_IN_ROOT` start at the descriptor.
+///
+/// # Errors
+/// `EBADF`.
+pub(super) fn start_of_any(task: &CurrentTask<'_>, dirfd: DirFd) -> Result<Start> {
+    match dirfd.fd() {
+        None => Ok(Start::CWD),
+        Some(fd) => Ok(Start(Some(task.files().get_any(fd)?))),
+    }
+}
+
+/// Copies a path in.
+///
+/// # Errors
+/// `EFAULT`, `ENAMETOOLONG`; `ENOENT` if it is empty.
+pub(super) fn read_path<'b>(
+    task: &CurrentTask<'_>,
+    path: UserCStr,
+    buffer: &'b mut PathBuffer,
+) -> Result<&'b [u8]> {
+    let path = task.memory().read_path(path, buffer)?;
+    if path.is_empty() { Err(Errno::ENOENT.into()) } else { Ok(path) }
+}
+
+/// Copies a path in and resolves it.
+///
+/// # Errors
+/// As `path_resolution(7)`; `EBADF`, `EFAULT`.
+pub(super) fn lookup(
+    task: &CurrentTask<'_>,
+    dirfd: DirFd,
+    path: UserCStr,
+    how: Lookup,
+) -> Result<Path> {
+    let mut buffer = PathBuffer::new();
+    let path = if how.contains(Lookup::EMPTY) {
+        task.memory().read_path(path, &mut buffer)?
+    } else {
+        read_path(task, path, &mut buffer)?
+    };
+    let start = start(task, dirfd, path)?;
+    task.fs().lookup(&task.caller(), start.path()?, path, how)
+}
