@@ -1,2 +1,53 @@
-//! Project tasks.
-fn main() {}
+//! Project tasks: `cargo xtask <task>`.
+
+mod check;
+mod command;
+mod docs;
+mod layers;
+mod lints;
+
+use std::env;
+use std::process::ExitCode;
+
+use command::cargo;
+
+const USAGE: &str = "\
+usage: cargo xtask <task>
+
+  check  formatting, layering, lints, generated documents, licences: one line for each
+  test   builds lx and the guest programs, then runs every test
+  bench  compares the latency of one guest program natively and on lx
+  docs   writes the generated documents
+  deny   licences and duplicates of the dependencies";
+
+/// What a task reports when it did not succeed: a sentence, or several lines.
+type Failure = String;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let task = arguments.first().map(String::as_str);
+    let rest = arguments.get(1..).unwrap_or_default();
+    let result = match task {
+        Some("check") => check::run(),
+        Some("test") => test(rest),
+        Some("bench") => cargo(&["bench", "--bench", "latency"]).args(rest).run(),
+        Some("docs") => docs::write(),
+        Some("deny") => check::deny().map(|summary| println!("{summary}")),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Builds what the tests run, then runs every test. `rest` goes to `cargo test`.
+fn test(rest: &[String]) -> Result<(), Failure> {
+    // The tests start these programs, and a package's tests only build its own.
+    cargo(&["build", "--release", "--package", "lx", "--package", "lx-guest-tests"]).run()?;
+    // The image is no program that a test harness can start; what it consists of is tested.
+    cargo(&["test", "--workspace", "--exclude", "lx-image", "--no-fail-fast"]).args(rest).run()
+}

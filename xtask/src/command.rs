@@ -1,0 +1,58 @@
+//! Commands that a task runs.
+
+use std::env;
+use std::process::{Command, Output};
+
+use crate::Failure;
+
+/// A command, and the words that name it in a report.
+#[derive(Debug)]
+pub(crate) struct Task {
+    command: Command,
+    name: String,
+}
+
+/// The cargo that runs this task.
+pub(crate) fn cargo(args: &[&str]) -> Task {
+    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.args(args);
+    Task { command, name: format!("cargo {}", args.join(" ")) }
+}
+
+impl Task {
+    /// Adds arguments that the name leaves out.
+    pub(crate) fn args(mut self, args: &[String]) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// Sets an environment variable.
+    pub(crate) fn env(mut self, key: &str, value: &str) -> Self {
+        self.command.env(key, value);
+        self
+    }
+
+    /// Runs with the terminal's own input and output.
+    pub(crate) fn run(mut self) -> Result<(), Failure> {
+        match self.command.status() {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!("{}: {status}", self.name)),
+            Err(error) => Err(format!("{} cannot be run: {error}", self.name)),
+        }
+    }
+
+    /// Runs silently; the failure holds everything that it printed.
+    pub(crate) fn output(mut self) -> Result<Vec<u8>, Failure> {
+        match self.command.output() {
+            Ok(Output { status, stdout, .. }) if status.success() => Ok(stdout),
+            Ok(Output { status, stdout, stderr }) => Err(format!(
+                "{}: {status}\n{}{}",
+                self.name,
+                String::from_utf8_lossy(&stdout),
+                String::from_utf8_lossy(&stderr)
+            )),
+            Err(error) => Err(format!("{} cannot be run: {error}", self.name)),
+        }
+    }
+}
