@@ -13,11 +13,14 @@ use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
 use arrayvec::ArrayVec;
 use lx_core::Result;
-use lx_core::abi::Errno;
 use lx_core::abi::futex::FUTEX_BITSET_MATCH_ANY;
+use lx_core::abi::{Errno, UserPtr};
 use lx_core::error::SysError;
 use lx_core::host::{Host, Nanos};
 use lx_core::sync::{Mutex, WaitEnd, Waiter, level};
+use lx_core::user_memory::check_range;
+
+use crate::task::Task;
 
 /// Number of buckets, a power of two.
 const BUCKETS: usize = 256;
@@ -55,6 +58,21 @@ impl FutexKey {
         let mixed = (a.rotate_left(32) ^ b >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed >> 40) as u32 % BUCKETS as u32
     }
+}
+
+/// The key of the futex at `word` in the memory of `task`; `private` if the guest says that no
+/// other process uses it.
+///
+/// # Errors
+/// `EINVAL` if the address is not aligned, `EFAULT` if it is not the guest's.
+pub fn key(task: &Task, word: UserPtr<u32>, private: bool) -> Result<FutexKey> {
+    let addr = word.addr();
+    if addr & 3 != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    check_range(addr, 4)?;
+    let _ = private;
+    Ok(FutexKey::Private { space: task.tgid().cast_unsigned().into(), addr })
 }
 
 /// A task's ability to wait for one futex; every task owns one.

@@ -26,7 +26,7 @@ pub use entropy::HostEntropy;
 pub use error::{HostError, HostResult};
 pub use memory::{Backing, Fault, HostMemory, Prot};
 pub use pages::{BLOCK_SIZE, HostPages, PageBlock};
-pub use process::{HostProcess, HostStats, Supervisor};
+pub use process::{HostProcess, HostStats, MachineLoad, Supervisor};
 pub use storage::{
     Buf, BufMut, HostDirEntry, HostFd, HostFileType, HostOpen, HostSetAttr, HostStat, HostStatFs,
     HostStorage, HostTime,

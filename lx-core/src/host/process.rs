@@ -46,8 +46,34 @@ pub trait Supervisor: Send + Sync {
     fn next_event(&self, packet: &mut alloc::vec::Vec<u8>) -> bool;
 }
 
-/// Counters of the host, for `--stats`.
+/// Memory and load of the machine that lx runs on, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MachineLoad {
+    /// Memory.
+    pub memory: u64,
+    /// Memory that nothing uses.
+    pub memory_free: u64,
+    /// Memory that programs could get.
+    pub memory_available: u64,
+    /// Swap space.
+    pub swap: u64,
+    /// Swap space that nothing uses.
+    pub swap_free: u64,
+    /// Load averages over 1, 5 and 15 minutes, times 65536.
+    pub loads: [u64; 3],
+}
+
+/// Counters of the host, for `--stats`, and what it knows of the machine.
 pub trait HostStats {
+    /// Memory and load; unknown figures are plausible ones.
+    fn machine_load(&self) -> MachineLoad {
+        MachineLoad {
+            memory: 4 << 30,
+            memory_free: 2 << 30,
+            memory_available: 2 << 30,
+            ..MachineLoad::default()
+        }
+    }
     /// Host system calls that the calling thread has made so far.
     fn host_calls(&self) -> u64 {
         0

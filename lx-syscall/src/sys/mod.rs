@@ -3,3 +3,8 @@
 mod at;
 pub(crate) mod id;
 pub(crate) mod open;
+pub(crate) mod futex;
+pub(crate) mod id;
+pub(crate) mod info;
+pub(crate) mod sched;
+pub(crate) mod time;
