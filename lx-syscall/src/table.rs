@@ -60,12 +60,11 @@ use Support::{Full, Partial};
 
 syscalls! {
     2 open => open::sys_open, Full;
-    39 getpid => id::sys_getpid, Full;
-    85 creat => open::sys_creat, Full;
     24 sched_yield => sched::sys_sched_yield, Full;
     35 nanosleep => time::sys_nanosleep, Full;
     39 getpid => id::sys_getpid, Full;
     63 uname => info::sys_uname, Full;
+    85 creat => open::sys_creat, Full;
     96 gettimeofday => time::sys_gettimeofday, Full;
     97 getrlimit => info::sys_getrlimit, Full;
     98 getrusage => info::sys_getrusage, Partial("processor time only, and none of children");
@@ -91,8 +90,6 @@ syscalls! {
     170 sethostname => info::sys_sethostname, Full;
     171 setdomainname => info::sys_setdomainname, Full;
     186 gettid => id::sys_gettid, Full;
-    257 openat => open::sys_openat, Full;
-    437 openat2 => open::sys_openat2, Partial("RESOLVE_CACHED always gives EAGAIN");
     201 time => time::sys_time, Full;
     202 futex => futex::sys_futex, Partial("no operations with priority inheritance");
     203 sched_setaffinity => sched::sys_sched_setaffinity, Partial("recorded; the host schedules");
@@ -103,9 +100,11 @@ syscalls! {
     230 clock_nanosleep => time::sys_clock_nanosleep, Partial("not by processor time");
     251 ioprio_set => sched::sys_ioprio_set, Partial("recorded; the host schedules");
     252 ioprio_get => sched::sys_ioprio_get, Full;
+    257 openat => open::sys_openat, Full;
     302 prlimit64 => info::sys_prlimit64, Full;
     309 getcpu => sched::sys_getcpu, Full;
     314 sched_setattr => sched::sys_sched_setattr, Partial("recorded; no SCHED_DEADLINE, no utilisation clamps");
     315 sched_getattr => sched::sys_sched_getattr, Full;
     318 getrandom => info::sys_getrandom, Full;
+    437 openat2 => open::sys_openat2, Partial("RESOLVE_CACHED always gives EAGAIN");
 }
