@@ -12,6 +12,7 @@ pub mod current;
 pub mod exec;
 pub mod futex;
 pub mod kernel;
+pub mod mm;
 pub mod pid;
 pub mod report;
 pub mod robust_list;

@@ -1,0 +1,270 @@
+//! madvise(2), msync(2), mincore(2), mlock(2) and relatives.
+
+use alloc::vec::Vec;
+
+use lx_core::Result;
+use lx_core::abi::mman::{Madvice, MlockallFlags, MsyncFlags};
+use lx_core::abi::{Errno, PAGE_SIZE, USER_END};
+use lx_core::caller::Caller;
+use lx_core::cred::Capabilities;
+use lx_core::host::Host;
+use lx_core::rlimit::{RLIM_INFINITY, Resource};
+
+use super::tree::{page_down, page_up};
+use super::vma::{Vma, VmaBacking, VmaFlags};
+use super::{AddressSpace, Inner};
+
+const FALLOC_FL_KEEP_SIZE: u32 = 1;
+const FALLOC_FL_PUNCH_HOLE: u32 = 2;
+
+impl AddressSpace {
+    /// The visible parts of a range, and whether the range has holes.
+    fn parts(&self, start: u64, end: u64) -> (Vec<Vma>, bool) {
+        let inner = self.inner.lock();
+        let covered = inner.tree.is_covered(start, end);
+        let parts = inner
+            .tree
+            .overlapping(start, end)
+            .filter(|vma| !vma.is_invisible())
+            .map(|vma| {
+                let (from, to) = (vma.start.max(start), vma.end.min(end));
+                let backing = vma.backing.advance(from.saturating_sub(vma.start));
+                Vma { start: from, end: to, backing, ..vma.clone() }
+            })
+            .collect();
+        (parts, !covered)
+    }
+
+    /// madvise(2). With holes in the range the rest gets the advice all the same.
+    ///
+    /// # Errors
+    /// As madvise(2).
+    pub fn advise(&self, caller: &Caller<'_>, addr: u64, len: u64, advice: Madvice) -> Result<()> {
+        let known = matches!(
+            advice,
+            Madvice::MADV_NORMAL
+                | Madvice::MADV_RANDOM
+                | Madvice::MADV_SEQUENTIAL
+                | Madvice::MADV_WILLNEED
+                | Madvice::MADV_DONTNEED
+                | Madvice::MADV_FREE
+                | Madvice::MADV_REMOVE
+                | Madvice::MADV_DONTFORK
+                | Madvice::MADV_DOFORK
+                | Madvice::MADV_MERGEABLE
+                | Madvice::MADV_UNMERGEABLE
+                | Madvice::MADV_HUGEPAGE
+                | Madvice::MADV_NOHUGEPAGE
+                | Madvice::MADV_DONTDUMP
+                | Madvice::MADV_DODUMP
+                | Madvice::MADV_WIPEONFORK
+                | Madvice::MADV_KEEPONFORK
+                | Madvice::MADV_COLD
+                | Madvice::MADV_PAGEOUT
+                | Madvice::MADV_POPULATE_READ
+                | Madvice::MADV_POPULATE_WRITE
+                | Madvice::MADV_DONTNEED_LOCKED
+        );
+        if !known || addr % PAGE_SIZE != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let end = page_up(len).and_then(|len| addr.checked_add(len)).ok_or(Errno::EINVAL)?;
+        if end == addr {
+            return Ok(());
+        }
+        if end > USER_END {
+            return Err(Errno::ENOMEM.into());
+        }
+        let (parts, holes) = self.parts(addr, end);
+        for vma in &parts {
+            self.advise_part(caller, vma, advice)?;
+        }
+        if holes { Err(Errno::ENOMEM.into()) } else { Ok(()) }
+    }
+
+    fn advise_part(&self, caller: &Caller<'_>, vma: &Vma, advice: Madvice) -> Result<()> {
+        let host = caller.host;
+        let (start, len) = (vma.start, vma.len());
+        let shared = vma.flags.contains(VmaFlags::SHARED);
+        let locked = vma.flags.contains(VmaFlags::LOCKED);
+        match advice {
+            Madvice::MADV_DONTNEED if locked => return Err(Errno::EINVAL.into()),
+            Madvice::MADV_DONTNEED | Madvice::MADV_DONTNEED_LOCKED => {
+                // Pages of a shared mapping stay with the file.
+                if !shared {
+                    host.discard(start, len)?;
+                }
+            }
+            Madvice::MADV_FREE => {
+                if !vma.is_private_anonymous() {
+                    return Err(Errno::EINVAL.into());
+                }
+                host.advise(start, len, advice.0.cast_signed())?;
+            }
+            Madvice::MADV_REMOVE => remove_pages(caller, vma)?,
+            Madvice::MADV_WIPEONFORK if !vma.is_private_anonymous() => {
+                return Err(Errno::EINVAL.into());
+            }
+            Madvice::MADV_DONTFORK
+            | Madvice::MADV_DOFORK
+            | Madvice::MADV_WIPEONFORK
+            | Madvice::MADV_KEEPONFORK => {
+                host.advise(start, len, advice.0.cast_signed())?;
+                self.set_fork_flags(vma, advice);
+            }
+            Madvice::MADV_POPULATE_READ | Madvice::MADV_POPULATE_WRITE => {
+                host.advise(start, len, advice.0.cast_signed())?;
+            }
+            Madvice::MADV_HUGEPAGE | Madvice::MADV_NOHUGEPAGE => {
+                // A hint: a host that does not know it need not.
+                if vma.is_private_anonymous() {
+                    let _ = host.advise(start, len, advice.0.cast_signed());
+                }
+            }
+            // Hints about access patterns and core dumps.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn set_fork_flags(&self, part: &Vma, advice: Madvice) {
+        let mut inner = self.inner.lock();
+        inner.tree.update(part.start, part.end, |vma| match advice {
+            Madvice::MADV_DONTFORK => vma.flags |= VmaFlags::DONT_FORK,
+            Madvice::MADV_DOFORK => vma.flags -= VmaFlags::DONT_FORK,
+            Madvice::MADV_WIPEONFORK => vma.flags |= VmaFlags::WIPE_ON_FORK,
+            _ => vma.flags -= VmaFlags::WIPE_ON_FORK,
+        });
+    }
+
+    /// msync(2).
+    ///
+    /// # Errors
+    /// As msync(2).
+    pub fn sync(&self, host: &dyn Host, addr: u64, len: u64, flags: MsyncFlags) -> Result<()> {
+        let both = MsyncFlags::MS_ASYNC | MsyncFlags::MS_SYNC;
+        if flags.contains(both) || addr % PAGE_SIZE != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let end = page_up(len).and_then(|len| addr.checked_add(len)).ok_or(Errno::ENOMEM)?;
+        if end == addr {
+            return Ok(());
+        }
+        let (parts, holes) = self.parts(addr, end);
+        for vma in &parts {
+            if flags.contains(MsyncFlags::MS_INVALIDATE) && vma.flags.contains(VmaFlags::LOCKED) {
+                return Err(Errno::EBUSY.into());
+            }
+            let shared = vma.flags.contains(VmaFlags::SHARED);
+            if shared && matches!(vma.backing, VmaBacking::Host(..)) {
+                host.sync(vma.start, vma.len(), flags.bits().cast_signed())?;
+            }
+        }
+        if holes { Err(Errno::ENOMEM.into()) } else { Ok(()) }
+    }
+
+    /// mincore(2): one byte for each page. What is mapped counts as present.
+    ///
+    /// # Errors
+    /// `EINVAL`, `ENOMEM` as mincore(2).
+    pub fn residency(&self, addr: u64, len: u64) -> Result<u64> {
+        if addr % PAGE_SIZE != 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let end = page_up(len).and_then(|len| addr.checked_add(len)).ok_or(Errno::ENOMEM)?;
+        if end > USER_END || !self.inner.lock().tree.is_covered(addr, end) {
+            return Err(Errno::ENOMEM.into());
+        }
+        Ok((end - addr) / PAGE_SIZE)
+    }
+
+    /// mlock(2) and munlock(2). Only the accounting: the host's memory is the host's business.
+    ///
+    /// # Errors
+    /// As mlock(2).
+    pub fn lock_memory(&self, caller: &Caller<'_>, addr: u64, len: u64, lock: bool) -> Result<()> {
+        let start = page_down(addr);
+        let end = addr.checked_add(len).and_then(page_up).ok_or(Errno::EINVAL)?;
+        if len == 0 {
+            return Ok(());
+        }
+        let mut inner = self.inner.lock();
+        if !inner.tree.is_covered(start, end) {
+            return Err(Errno::ENOMEM.into());
+        }
+        let changing: u64 = inner
+            .tree
+            .overlapping(start, end)
+            .filter(|vma| vma.flags.contains(VmaFlags::LOCKED) != lock)
+            .map(|vma| vma.end.min(end).saturating_sub(vma.start.max(start)))
+            .sum();
+        if lock {
+            inner.check_locked(caller, changing)?;
+            inner.locked = inner.locked.saturating_add(changing);
+        } else {
+            inner.locked = inner.locked.saturating_sub(changing);
+        }
+        inner.tree.update(start, end, |vma| vma.flags.set(VmaFlags::LOCKED, lock));
+        Ok(())
+    }
+
+    /// mlockall(2), or munlockall(2) with `None`.
+    ///
+    /// # Errors
+    /// As mlockall(2).
+    pub fn lock_all(&self, caller: &Caller<'_>, flags: Option<MlockallFlags>) -> Result<()> {
+        let mut inner = self.inner.lock();
+        let flags = flags.unwrap_or_default();
+        if flags == MlockallFlags::MCL_ONFAULT {
+            return Err(Errno::EINVAL.into());
+        }
+        let current = flags.contains(MlockallFlags::MCL_CURRENT);
+        if current {
+            let all = inner.tree.mapped().saturating_sub(inner.locked);
+            inner.check_locked(caller, all)?;
+        }
+        inner.lock_future = flags.contains(MlockallFlags::MCL_FUTURE);
+        if current || flags.is_empty() {
+            inner.tree.update(0, USER_END, |vma| {
+                if !vma.is_invisible() {
+                    vma.flags.set(VmaFlags::LOCKED, current);
+                }
+            });
+            inner.locked = if current { inner.tree.mapped() } else { 0 };
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Checks `RLIMIT_MEMLOCK` for `more` bytes.
+    pub(super) fn check_locked(&self, caller: &Caller<'_>, more: u64) -> Result<()> {
+        let limit = caller.rlimits.soft(Resource::Memlock);
+        if limit == RLIM_INFINITY
+            || self.locked.saturating_add(more) <= limit
+            || caller.cred().has(Capabilities::IPC_LOCK)
+        {
+            return Ok(());
+        }
+        Err(if limit == 0 { Errno::EPERM } else { Errno::ENOMEM }.into())
+    }
+}
+
+/// `MADV_REMOVE`: a hole in the file.
+fn remove_pages(caller: &Caller<'_>, vma: &Vma) -> Result<()> {
+    if vma.flags.contains(VmaFlags::LOCKED) || !vma.flags.contains(VmaFlags::SHARED) {
+        return Err(Errno::EINVAL.into());
+    }
+    if let VmaBacking::Pages(pages, offset) = &vma.backing
+        && let Some(memory) = pages.memory()
+    {
+        memory.zero(*offset, vma.len());
+        return Ok(());
+    }
+    let file = vma.backing.file().ok_or(Errno::EINVAL)?;
+    if vma.flags.contains(VmaFlags::NO_WRITE) {
+        return Err(Errno::EACCES.into());
+    }
+    let mode = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
+    file.ops().allocate(caller, file, mode, vma.backing.file_offset(), vma.len())
+}

@@ -1,0 +1,131 @@
+//! Faults of guest code, and where futex words lie.
+
+use lx_core::Result;
+use lx_core::abi::{Errno, PAGE_SIZE};
+use lx_core::caller::Caller;
+use lx_core::host::{Backing, FaultInfo, FaultKind, Prot};
+use lx_core::rlimit::Resource;
+
+use super::AddressSpace;
+use super::tree::page_down;
+use super::vma::{Vma, VmaBacking, VmaFlags};
+
+/// Free bytes that must remain between a stack and the mapping below it.
+const STACK_GUARD_GAP: u64 = 1 << 20;
+
+/// What becomes of a memory fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultOutcome {
+    /// The memory is there now: run the instruction again.
+    Retry,
+    /// `SIGSEGV` with `SEGV_MAPERR`.
+    NotMapped,
+    /// `SIGSEGV` with `SEGV_ACCERR`.
+    NoAccess,
+    /// `SIGBUS` with `BUS_ADRERR`.
+    Bus,
+}
+
+/// What a futex word is part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WordLocation {
+    /// Private memory: the word is named by address space and address.
+    Private,
+    /// Kernel pages that several processes may have mapped: their address in the shared region.
+    Region(u64),
+    /// A host file: device, inode and offset.
+    File(u64, u64, u64),
+}
+
+impl AddressSpace {
+    /// Handles a fault of guest code at a memory address.
+    pub fn fault(&self, caller: &Caller<'_>, info: &FaultInfo) -> FaultOutcome {
+        match info.kind {
+            FaultKind::Bus => return FaultOutcome::Bus,
+            FaultKind::Access => return FaultOutcome::NoAccess,
+            _ => {}
+        }
+        let inner = self.inner.lock();
+        let vma = inner.tree.find(info.address).filter(|vma| !vma.is_invisible()).cloned();
+        drop(inner);
+        match vma {
+            None if self.grow_stack(caller, info.address) => FaultOutcome::Retry,
+            None => FaultOutcome::NotMapped,
+            Some(vma) if vma.prot.is_empty() => FaultOutcome::NoAccess,
+            Some(vma) => fill_in(caller, &vma, info.address),
+        }
+    }
+
+    /// Extends the stack-like mapping above `addr` down to it; whether there is one.
+    fn grow_stack(&self, caller: &Caller<'_>, addr: u64) -> bool {
+        let start = page_down(addr);
+        let mut inner = self.inner.lock();
+        let Some(stack) = inner.tree.find_from(start).cloned() else { return false };
+        if !stack.flags.contains(VmaFlags::GROWS_DOWN) || stack.start <= start {
+            return false;
+        }
+        let grow = stack.start - start;
+        let below = inner.tree.find_below(start).map_or(0, |vma| vma.end);
+        let limit = caller.rlimits.soft(Resource::Stack);
+        if stack.len().saturating_add(grow) > limit
+            || start < below.saturating_add(STACK_GUARD_GAP)
+            || inner.check_limits(caller.rlimits, grow).is_err()
+        {
+            return false;
+        }
+        inner.tree.insert(Vma { start, end: stack.start, ..stack.clone() });
+        drop(inner);
+        if caller.host.map(start, grow, stack.prot, Backing::Anonymous).is_ok() {
+            return true;
+        }
+        // Anonymous memory: dropping it calls nobody.
+        drop(self.inner.lock().tree.remove(start, stack.start));
+        false
+    }
+
+    /// What a word of guest memory is part of.
+    ///
+    /// # Errors
+    /// `EFAULT` if nothing is mapped there.
+    pub fn locate_word(&self, addr: u64) -> Result<WordLocation> {
+        let inner = self.inner.lock();
+        let vma = inner.tree.find(addr).filter(|vma| !vma.is_invisible()).ok_or(Errno::EFAULT)?;
+        if !vma.flags.contains(VmaFlags::SHARED) {
+            return Ok(WordLocation::Private);
+        }
+        let backing = vma.backing.advance(addr.saturating_sub(vma.start));
+        drop(inner);
+        match &backing {
+            VmaBacking::Pages(pages, offset) => {
+                Ok(WordLocation::Region(pages.region_address(*offset)?))
+            }
+            VmaBacking::Host(host, offset) => {
+                let identity = host.file.ops().identity().ok_or(Errno::EFAULT)?;
+                Ok(WordLocation::File(identity.dev, identity.ino, *offset))
+            }
+            _ => Ok(WordLocation::Private),
+        }
+    }
+}
+
+/// A fault inside a mapping: a file that ended before the address when it was mapped may have
+/// grown since.
+fn fill_in(caller: &Caller<'_>, vma: &Vma, addr: u64) -> FaultOutcome {
+    let VmaBacking::Pages(pages, offset) = &vma.backing else {
+        return match vma.backing {
+            VmaBacking::Host(..) => FaultOutcome::Bus,
+            _ => FaultOutcome::NotMapped,
+        };
+    };
+    let page = page_down(addr);
+    let at = offset.wrapping_add(page.saturating_sub(vma.start));
+    if at >= pages.len() {
+        return FaultOutcome::Bus;
+    }
+    let shared = vma.flags.contains(VmaFlags::SHARED);
+    let prot: Prot = vma.prot;
+    match pages.map(caller.host, page, PAGE_SIZE, at, prot, shared) {
+        Ok(()) => FaultOutcome::Retry,
+        Err(_) => FaultOutcome::Bus,
+    }
+}

@@ -1,0 +1,495 @@
+//! mmap(2).
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use lx_core::Result;
+use lx_core::abi::mman::MapFlags;
+use lx_core::abi::{Errno, PAGE_SIZE, USER_END};
+use lx_core::caller::Caller;
+use lx_core::file::{MapSource, OpenFile};
+use lx_core::host::{Backing, Host, Prot};
+use lx_core::rlimit::{RLIM_INFINITY, Resource};
+use lx_vfs::location::Path;
+use lx_vfs::mount::MountFlags;
+
+use super::pages::{PageMapping, SharedMemory};
+use super::text::{Known, PatchedText, TextMapping, TextPart};
+use super::tree::{Window, page_down, page_up};
+use super::vma::{HostMapping, Vma, VmaBacking, VmaFlags};
+use super::{AddressSpace, Inner, MAX_RECYCLED_LEN, MMAP_MIN_ADDR};
+
+/// Addresses that are left free behind a file that the kernel places: room for stubs.
+const FILE_GAP: u64 = 128 << 10;
+/// Text and stubs may be this far apart.
+const NEAR: u64 = 0x7000_0000;
+/// Addresses for `MAP_32BIT`.
+const LOW_WINDOW: Window = Window { low: 0x4000_0000, high: 0x8000_0000 };
+
+const MADV_POPULATE_READ: i32 = 22;
+const MADV_POPULATE_WRITE: i32 = 23;
+
+/// What mmap(2) asks for, after the descriptor was looked up.
+#[derive(Clone)]
+pub struct MapRequest<'a> {
+    /// The hint, or the address for `MAP_FIXED`.
+    pub addr: u64,
+    /// Length in bytes.
+    pub len: u64,
+    /// Rights.
+    pub prot: Prot,
+    /// Flags.
+    pub flags: MapFlags,
+    /// The file; `None` for `MAP_ANONYMOUS`.
+    pub file: Option<&'a Arc<OpenFile>>,
+    /// Offset in the file.
+    pub offset: u64,
+    /// Where stubs of text shall go, if the caller knows a good place.
+    pub stubs: Option<u64>,
+}
+
+impl MapRequest<'_> {
+    /// Whether this is what the recycled ranges can serve.
+    fn is_small_private(&self) -> bool {
+        let harmless = MapFlags::MAP_STACK | MapFlags::MAP_NORESERVE;
+        self.file.is_none()
+            && self.addr == 0
+            && self.len > 0
+            && self.len <= MAX_RECYCLED_LEN
+            && self.prot == Prot::READ | Prot::WRITE
+            && self.flags - harmless == MapFlags::MAP_PRIVATE | MapFlags::MAP_ANONYMOUS
+    }
+
+    fn is_fixed(&self) -> bool {
+        self.flags.intersects(MapFlags::MAP_FIXED | MapFlags::MAP_FIXED_NOREPLACE)
+    }
+}
+
+impl AddressSpace {
+    /// mmap(2).
+    ///
+    /// # Errors
+    /// As mmap(2).
+    pub fn map(&self, caller: &Caller<'_>, request: &MapRequest<'_>) -> Result<u64> {
+        if request.is_small_private()
+            && let Some(addr) = self.reuse(caller, request.len)?
+        {
+            return Ok(addr);
+        }
+        if request.offset % PAGE_SIZE != 0 || request.len == 0 {
+            return Err(Errno::EINVAL.into());
+        }
+        let len = page_up(request.len).ok_or(Errno::ENOMEM)?;
+        if request.file.is_some() && request.offset.checked_add(len).is_none() {
+            return Err(Errno::EOVERFLOW.into());
+        }
+        if request.flags.contains(MapFlags::MAP_HUGETLB) {
+            // No huge pages were set aside.
+            return Err(Errno::ENOMEM.into());
+        }
+        check_address(request, len)?;
+        let (backing, flags) = backing_for(caller, request, len)?;
+        let vma = Vma { start: 0, end: len, prot: request.prot, flags, backing };
+        let text = request.prot.contains(Prot::EXEC)
+            && request.file.is_some()
+            && !flags.contains(VmaFlags::SHARED);
+        let addr = self.place(caller, request, vma.clone())?;
+        let vma = Vma { start: addr, end: addr.saturating_add(len), ..vma };
+        let mapped = match text {
+            true => self.map_text(caller, request, &vma),
+            false => map_plain(caller.host, &vma),
+        };
+        if let Err(error) = mapped {
+            let _ = caller.host.unmap(addr, len);
+            let removed = self.inner.lock().tree.remove(addr, vma.end);
+            drop(removed);
+            return Err(error);
+        }
+        if request.flags.contains(MapFlags::MAP_POPULATE)
+            && !request.flags.contains(MapFlags::MAP_NONBLOCK)
+        {
+            let write = request.prot.contains(Prot::WRITE) && !flags.contains(VmaFlags::SHARED);
+            let advice = if write { MADV_POPULATE_WRITE } else { MADV_POPULATE_READ };
+            // A file may be shorter than its mapping; mmap succeeds all the same.
+            let _ = caller.host.advise(addr, len, advice);
+        }
+        Ok(addr)
+    }
+
+    /// A recycled range.
+    fn reuse(&self, caller: &Caller<'_>, len: u64) -> Result<Option<u64>> {
+        let len = page_up(len).ok_or(Errno::ENOMEM)?;
+        let mut inner = self.inner.lock();
+        if inner.lock_future {
+            return Ok(None);
+        }
+        let Some(at) = inner.recycled.iter().rposition(|&(_, have)| have == len) else {
+            return Ok(None);
+        };
+        inner.check_limits(caller.rlimits, len)?;
+        let (addr, _) = inner.recycled.remove(at);
+        inner.tree.update(addr, addr.saturating_add(len), |vma| {
+            vma.flags -= VmaFlags::RECYCLED;
+        });
+        drop(inner);
+        if caller.host.zero(addr, len).is_err() {
+            caller.host.map(addr, len, Prot::READ | Prot::WRITE, Backing::Anonymous)?;
+        }
+        Ok(Some(addr))
+    }
+
+    /// Chooses the address and puts the mapping into the tree.
+    fn place(&self, caller: &Caller<'_>, request: &MapRequest<'_>, vma: Vma) -> Result<u64> {
+        let len = vma.end;
+        let mut removed = Vec::new();
+        let mut inner = self.inner.lock();
+        let result = inner.place(caller, request, vma, &mut removed);
+        if result.is_ok() {
+            inner.note_peak();
+        }
+        drop(inner);
+        let addr = result?;
+        // Stubs of text that is no longer there.
+        self.drop_stubs(caller.host, &removed);
+        drop(removed);
+        debug_assert!(addr.checked_add(len).is_some_and(|end| end <= USER_END));
+        Ok(addr)
+    }
+
+    /// Maps a file's text with its sites rewritten, or as it is if it has none.
+    fn map_text(&self, caller: &Caller<'_>, request: &MapRequest<'_>, vma: &Vma) -> Result<()> {
+        let Some(file) = request.file else { return map_plain(caller.host, vma) };
+        let mut part = TextPart::new(caller, file, request.offset, vma.len())?;
+        if part.len < vma.len() {
+            // Something must be there behind the file's end.
+            map_plain(caller.host, vma)?;
+        }
+        let cache = Arc::clone(self.text_cache());
+        let room = match part.len {
+            0 => return Ok(()),
+            _ => match cache.look(caller, &mut part)? {
+                Known::Plain => return map_plain(caller.host, vma),
+                Known::Sites(room) => room,
+            },
+        };
+        let text_end = vma.start.saturating_add(part.len);
+        let Some(stubs) = self.reserve_stubs(vma, text_end, room, request.stubs) else {
+            // Without stubs the sites trap, which is slow but correct.
+            return map_plain(caller.host, vma);
+        };
+        let patched = cache.patched(caller, part, room, vma.start, stubs);
+        let text = match patched {
+            Ok(Some(text)) => text,
+            Ok(None) | Err(_) => {
+                drop(self.inner.lock().tree.remove(stubs, stubs.saturating_add(room)));
+                patched?;
+                return map_plain(caller.host, vma);
+            }
+        };
+        let mapping = TextMapping::new(text, vma.backing.clone(), stubs);
+        if let Err(error) = map_patched(caller, vma, &mapping) {
+            drop(self.inner.lock().tree.remove(stubs, stubs.saturating_add(room)));
+            return Err(error);
+        }
+        let text_len = mapping.text.text_len();
+        let mut inner = self.inner.lock();
+        let mut old = Vec::new();
+        inner.tree.update(vma.start, text_end, |vma_now| {
+            let delta = vma_now.start.saturating_sub(vma.start);
+            let new = VmaBacking::Text(Arc::clone(&mapping), delta);
+            old.push(core::mem::replace(&mut vma_now.backing, new));
+        });
+        inner.tree.update(stubs, stubs.saturating_add(room), |stub_vma| {
+            let new = VmaBacking::Text(Arc::clone(&mapping), text_len);
+            old.push(core::mem::replace(&mut stub_vma.backing, new));
+        });
+        drop(inner);
+        drop(old);
+        Ok(())
+    }
+
+    /// Finds room for stubs within reach of text at `vma` and reserves it.
+    pub(super) fn reserve_stubs(
+        &self,
+        vma: &Vma,
+        text_end: u64,
+        room: u64,
+        wish: Option<u64>,
+    ) -> Option<u64> {
+        let mut inner = self.inner.lock();
+        let wish = wish.unwrap_or_else(|| inner.end_of_file_run(vma));
+        let end = wish.checked_add(room)?;
+        let near = Window {
+            low: text_end.saturating_sub(NEAR).max(MMAP_MIN_ADDR),
+            high: vma.start.saturating_add(NEAR).min(USER_END),
+        };
+        inner.evict_recycled(wish, end);
+        let stubs = if wish >= near.low && end <= near.high && inner.tree.is_free(wish, end) {
+            wish
+        } else {
+            let top = inner.mmap_top;
+            let above = Window { low: text_end, high: near.high };
+            let below = Window { low: near.low, high: vma.start };
+            let found = inner.tree.find_free_upwards(room, above);
+            match found {
+                Some(found) => found,
+                None => inner.tree.find_free(room, below, top)?,
+            }
+        };
+        inner.tree.insert(Vma {
+            start: stubs,
+            end: stubs.checked_add(room)?,
+            prot: Prot::READ | Prot::EXEC,
+            flags: VmaFlags::HIDDEN,
+            backing: VmaBacking::Special("stubs"),
+        });
+        Some(stubs)
+    }
+}
+
+impl Inner {
+    /// Chooses an address for `vma` (whose `end` is its length) and inserts it.
+    fn place(
+        &mut self,
+        caller: &Caller<'_>,
+        request: &MapRequest<'_>,
+        vma: Vma,
+        removed: &mut Vec<Vma>,
+    ) -> Result<u64> {
+        let len = vma.end;
+        let addr = if request.is_fixed() {
+            let end = request.addr.saturating_add(len);
+            self.evict_recycled(request.addr, end);
+            if request.flags.contains(MapFlags::MAP_FIXED_NOREPLACE)
+                && !self.tree.is_free(request.addr, end)
+            {
+                return Err(Errno::EEXIST.into());
+            }
+            let covered: u64 =
+                self.tree.overlapping(request.addr, end).map(|vma| overlap(vma, request.addr, end)).sum();
+            self.check_new(caller, &vma, len.saturating_sub(covered))?;
+            *removed = self.tree.remove(request.addr, end);
+            request.addr
+        } else {
+            self.check_new(caller, &vma, len)?;
+            let gap = if request.file.is_some() { FILE_GAP } else { 0 };
+            self.choose(request, len, gap)?
+        };
+        let mut vma = Vma { start: addr, end: addr.saturating_add(len), ..vma };
+        if self.lock_future || request.flags.contains(MapFlags::MAP_LOCKED) {
+            vma.flags |= VmaFlags::LOCKED;
+            self.locked = self.locked.saturating_add(len);
+        }
+        self.tree.insert(vma);
+        Ok(addr)
+    }
+
+    /// Limits that a new mapping with `more` new bytes must keep.
+    fn check_new(&self, caller: &Caller<'_>, vma: &Vma, more: u64) -> Result<()> {
+        self.check_limits(caller.rlimits, more)?;
+        let limit = caller.rlimits.soft(Resource::Data);
+        if limit != RLIM_INFINITY
+            && vma.prot.contains(Prot::WRITE)
+            && !vma.flags.intersects(VmaFlags::SHARED | VmaFlags::STACK)
+            && self.data_bytes().saturating_add(more) > limit
+        {
+            return Err(Errno::ENOMEM.into());
+        }
+        Ok(())
+    }
+
+    /// Bytes that count for `RLIMIT_DATA`: private writable mappings.
+    pub(super) fn data_bytes(&self) -> u64 {
+        let skipped = VmaFlags::SHARED | VmaFlags::STACK | VmaFlags::INVISIBLE;
+        self.tree
+            .iter()
+            .filter(|vma| vma.prot.contains(Prot::WRITE) && !vma.flags.intersects(skipped))
+            .map(Vma::len)
+            .sum()
+    }
+
+    /// An address for a mapping that may go anywhere.
+    fn choose(&mut self, request: &MapRequest<'_>, len: u64, gap: u64) -> Result<u64> {
+        let hint = page_down(request.addr);
+        if hint != 0 {
+            let hint = hint.max(MMAP_MIN_ADDR);
+            if let Some(end) = hint.checked_add(len)
+                && end <= USER_END
+                && self.tree.is_free(hint, end)
+            {
+                return Ok(hint);
+            }
+        }
+        if request.flags.contains(MapFlags::MAP_32BIT) {
+            let low = self.tree.find_free_upwards(len, LOW_WINDOW);
+            return low.ok_or_else(|| Errno::ENOMEM.into());
+        }
+        self.find_free(len, gap).ok_or_else(|| Errno::ENOMEM.into())
+    }
+
+    /// The highest free range below the stack, with `gap` free bytes behind it.
+    pub(super) fn find_free(&mut self, len: u64, gap: u64) -> Option<u64> {
+        let top = self.mmap_top;
+        let window = Window { low: MMAP_MIN_ADDR, high: top };
+        if let Some(addr) = self.tree.find_free(len.checked_add(gap)?, window, top) {
+            return Some(addr);
+        }
+        // Above, beside the stack.
+        let window = Window { low: MMAP_MIN_ADDR, high: USER_END };
+        self.tree.find_free(len, window, top)
+    }
+
+    /// End of the mappings of the same file that follow `vma` without a hole.
+    fn end_of_file_run(&self, vma: &Vma) -> u64 {
+        let Some(file) = vma.backing.file() else { return vma.end };
+        let mut end = vma.end;
+        while let Some(next) = self.tree.find(end)
+            && next.backing.file().is_some_and(|next| Arc::ptr_eq(next, file))
+            && !next.is_invisible()
+        {
+            end = next.end;
+        }
+        end
+    }
+}
+
+/// Bytes of `vma` in a range, as far as the guest sees them.
+fn overlap(vma: &Vma, start: u64, end: u64) -> u64 {
+    if vma.is_invisible() { 0 } else { vma.end.min(end).saturating_sub(vma.start.max(start)) }
+}
+
+/// Checks the address of a fixed mapping, and the length of any.
+fn check_address(request: &MapRequest<'_>, len: u64) -> Result<()> {
+    if len > USER_END {
+        return Err(Errno::ENOMEM.into());
+    }
+    if !request.is_fixed() {
+        return Ok(());
+    }
+    match request.addr.checked_add(len) {
+        Some(end) if end <= USER_END => {}
+        _ => return Err(Errno::ENOMEM.into()),
+    }
+    if request.addr % PAGE_SIZE != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    if request.addr < MMAP_MIN_ADDR {
+        return Err(Errno::EPERM.into());
+    }
+    Ok(())
+}
+
+/// Flags that `MAP_SHARED_VALIDATE` knows.
+const KNOWN_FLAGS: MapFlags = MapFlags::MAP_SHARED
+    .union(MapFlags::MAP_PRIVATE)
+    .union(MapFlags::MAP_FIXED)
+    .union(MapFlags::MAP_ANONYMOUS)
+    .union(MapFlags::MAP_32BIT)
+    .union(MapFlags::MAP_ABOVE4G)
+    .union(MapFlags::MAP_GROWSDOWN)
+    .union(MapFlags::MAP_DENYWRITE)
+    .union(MapFlags::MAP_EXECUTABLE)
+    .union(MapFlags::MAP_LOCKED)
+    .union(MapFlags::MAP_NORESERVE)
+    .union(MapFlags::MAP_POPULATE)
+    .union(MapFlags::MAP_NONBLOCK)
+    .union(MapFlags::MAP_STACK)
+    .union(MapFlags::MAP_FIXED_NOREPLACE);
+
+/// What stands behind the new mapping, and its flags.
+fn backing_for(
+    caller: &Caller<'_>,
+    request: &MapRequest<'_>,
+    len: u64,
+) -> Result<(VmaBacking, VmaFlags)> {
+    let asked = request.flags;
+    let shared = match asked.map_type() {
+        1 => true,
+        MapFlags::MAP_SHARED_VALIDATE if request.file.is_some() => {
+            if !KNOWN_FLAGS.contains(asked) {
+                return Err(Errno::EOPNOTSUPP.into());
+            }
+            true
+        }
+        2 => false,
+        _ => return Err(Errno::EINVAL.into()),
+    };
+    let mut flags = VmaFlags::empty();
+    flags.set(VmaFlags::SHARED, shared);
+    flags.set(VmaFlags::NO_RESERVE, asked.contains(MapFlags::MAP_NORESERVE));
+    let grows = asked.contains(MapFlags::MAP_GROWSDOWN);
+    flags.set(VmaFlags::GROWS_DOWN, grows);
+    let Some(file) = request.file else {
+        if !shared {
+            return Ok((VmaBacking::Anonymous, flags));
+        }
+        if grows {
+            return Err(Errno::EINVAL.into());
+        }
+        let memory = SharedMemory::new(caller.host, len)?;
+        return Ok((VmaBacking::Pages(PageMapping::of_memory(memory), 0), flags));
+    };
+    if !file.is_readable() || (shared && request.prot.contains(Prot::WRITE) && !file.is_writable()) {
+        return Err(Errno::EACCES.into());
+    }
+    if request.prot.contains(Prot::EXEC)
+        && Path::of(file).is_some_and(|path| path.mount.flags().contains(MountFlags::NOEXEC))
+    {
+        return Err(Errno::EPERM.into());
+    }
+    flags.set(VmaFlags::NO_WRITE, shared && !file.is_writable());
+    let source = file.ops().map_source(caller, file, shared)?;
+    if grows {
+        return Err(Errno::EINVAL.into());
+    }
+    let backing = match source {
+        MapSource::Anonymous if shared => {
+            let memory = SharedMemory::new(caller.host, len)?;
+            VmaBacking::Pages(PageMapping::of_memory(memory), 0)
+        }
+        MapSource::Anonymous => VmaBacking::Anonymous,
+        MapSource::Host(fd) => {
+            let mapping = HostMapping { fd, file: Arc::clone(file) };
+            VmaBacking::Host(Arc::new(mapping), request.offset)
+        }
+        MapSource::Pages(source) => {
+            VmaBacking::Pages(PageMapping::of_file(source, Arc::clone(file)), request.offset)
+        }
+    };
+    flags.set(VmaFlags::REWRITTEN, request.prot.contains(Prot::EXEC) && !shared);
+    Ok((backing, flags))
+}
+
+/// Lets the host map what the tree says.
+pub(super) fn map_plain(host: &dyn Host, vma: &Vma) -> Result<()> {
+    let shared = vma.flags.contains(VmaFlags::SHARED);
+    let (start, len, prot) = (vma.start, vma.len(), vma.prot);
+    match &vma.backing {
+        VmaBacking::Anonymous | VmaBacking::Special(_) => {
+            host.map(start, len, prot, Backing::Anonymous)?;
+        }
+        VmaBacking::Pages(pages, offset) => {
+            pages.map(host, start, len, *offset, prot, shared)?;
+        }
+        VmaBacking::Host(mapping, offset) => {
+            let backing = Backing::File { fd: &mapping.fd, offset: *offset, shared };
+            host.map(start, len, prot, backing)?;
+        }
+        VmaBacking::Text(text, offset) => {
+            let address = text.text.address(*offset);
+            host.map(start, len, prot, Backing::Pages { address, shared: false })?;
+        }
+    }
+    Ok(())
+}
+
+/// Maps rewritten text and its stubs.
+fn map_patched(caller: &Caller<'_>, vma: &Vma, mapping: &TextMapping) -> Result<()> {
+    let text: &PatchedText = &mapping.text;
+    let backing = Backing::Pages { address: text.address(0), shared: false };
+    caller.host.map(vma.start, text.text_len(), vma.prot, backing)?;
+    let backing = Backing::Pages { address: text.address(text.text_len()), shared: false };
+    let prot = Prot::READ | Prot::EXEC;
+    caller.host.map(mapping.stubs, text.stub_len(), prot, backing)?;
+    Ok(())
+}
