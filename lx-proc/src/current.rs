@@ -12,6 +12,7 @@ use lx_core::user_memory::UserMemory;
 use lx_vfs::fs_context::FsContext;
 
 use crate::kernel::Kernel;
+use crate::mm::AddressSpace;
 use crate::task::Task;
 use crate::thread_group::ThreadGroup;
 
@@ -23,6 +24,7 @@ pub struct CurrentTask<'a> {
     cred: OnceCell<Arc<Credentials>>,
     files: OnceCell<Arc<FdTable>>,
     fs: OnceCell<Arc<FsContext>>,
+    mm: OnceCell<Arc<AddressSpace>>,
 }
 
 impl<'a> CurrentTask<'a> {
@@ -35,6 +37,7 @@ impl<'a> CurrentTask<'a> {
             cred: OnceCell::new(),
             files: OnceCell::new(),
             fs: OnceCell::new(),
+            mm: OnceCell::new(),
         }
     }
 
@@ -76,6 +79,11 @@ impl<'a> CurrentTask<'a> {
     /// Working directory, root and umask.
     pub fn fs(&self) -> &Arc<FsContext> {
         self.fs.get_or_init(|| self.task.fs())
+    }
+
+    /// Its memory, as it was when first asked for in this call.
+    pub fn mm(&self) -> &Arc<AddressSpace> {
+        self.mm.get_or_init(|| self.task.mm())
     }
 
     /// The task as lx-vfs and lx-net see it.

@@ -7,6 +7,7 @@ use lx_core::host::{Host, TrapHandler};
 use lx_core::timer::TimerQueue;
 
 use crate::futex::FutexTable;
+use crate::mm::text::TextCache;
 use crate::pid::PidTable;
 use crate::report::Reports;
 use crate::task::Task;
@@ -35,6 +36,8 @@ pub struct Kernel {
     pub observe: Observe,
     /// Who hears of init's children.
     pub reports: Reports,
+    /// Program text with rewritten system-call sites.
+    pub text: Arc<TextCache>,
     handler_factory: HandlerFactory,
 }
 
@@ -49,6 +52,7 @@ impl Kernel {
             uts: UtsNames::default(),
             observe: Observe::new(),
             reports: Reports::default(),
+            text: Arc::default(),
             handler_factory,
         }
     }

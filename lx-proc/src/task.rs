@@ -9,6 +9,7 @@ use lx_vfs::fs_context::FsContext;
 
 use crate::futex::FutexSlot;
 use crate::kernel::Kernel;
+use crate::mm::AddressSpace;
 use crate::sched::Scheduling;
 use crate::sleep::SleepState;
 use crate::thread_group::ThreadGroup;
@@ -34,6 +35,8 @@ pub struct Shared {
     pub files: Arc<FdTable>,
     /// Working directory, root and umask.
     pub fs: Arc<FsContext>,
+    /// Memory.
+    pub mm: Arc<AddressSpace>,
 }
 
 impl Task {
@@ -101,6 +104,16 @@ impl Task {
     pub fn set_cred(&self, cred: Arc<Credentials>) {
         let old = core::mem::replace(&mut self.shared.lock().cred, cred);
         drop(old);
+    }
+
+    /// Its memory.
+    pub fn mm(&self) -> Arc<AddressSpace> {
+        Arc::clone(&self.shared.lock().mm)
+    }
+
+    /// Replaces its memory, at exec; the former one is returned.
+    pub(crate) fn set_mm(&self, mm: Arc<AddressSpace>) -> Arc<AddressSpace> {
+        core::mem::replace(&mut self.shared.lock().mm, mm)
     }
 
     /// Descriptor table.

@@ -62,6 +62,14 @@ syscalls! {
     2 open => open::sys_open, Full;
     24 sched_yield => sched::sys_sched_yield, Full;
     35 nanosleep => time::sys_nanosleep, Full;
+    9 mmap => mm::sys_mmap, Partial("huge pages do not exist");
+    10 mprotect => mm::sys_mprotect, Full;
+    11 munmap => mm::sys_munmap, Full;
+    12 brk => mm::sys_brk, Full;
+    25 mremap => mm::sys_mremap, Partial("MREMAP_DONTUNMAP of private file mappings re-reads the file");
+    26 msync => mm::sys_msync, Full;
+    27 mincore => mm::sys_mincore, Partial("what is mapped counts as present");
+    28 madvise => mm::sys_madvise, Partial("guard pages and memory failures are EINVAL");
     39 getpid => id::sys_getpid, Full;
     63 uname => info::sys_uname, Full;
     85 creat => open::sys_creat, Full;
@@ -107,4 +115,10 @@ syscalls! {
     315 sched_getattr => sched::sys_sched_getattr, Full;
     318 getrandom => info::sys_getrandom, Full;
     437 openat2 => open::sys_openat2, Partial("RESOLVE_CACHED always gives EAGAIN");
+    149 mlock => mm::sys_mlock, Partial("accounting only");
+    150 munlock => mm::sys_munlock, Full;
+    151 mlockall => mm::sys_mlockall, Partial("accounting only");
+    152 munlockall => mm::sys_munlockall, Full;
+    186 gettid => id::sys_gettid, Full;
+    325 mlock2 => mm::sys_mlock2, Partial("accounting only");
 }

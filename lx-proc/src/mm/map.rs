@@ -265,8 +265,11 @@ impl Inner {
             {
                 return Err(Errno::EEXIST.into());
             }
-            let covered: u64 =
-                self.tree.overlapping(request.addr, end).map(|vma| overlap(vma, request.addr, end)).sum();
+            let covered: u64 = self
+                .tree
+                .overlapping(request.addr, end)
+                .map(|vma| overlap(vma, request.addr, end))
+                .sum();
             self.check_new(caller, &vma, len.saturating_sub(covered))?;
             *removed = self.tree.remove(request.addr, end);
             request.addr
@@ -429,7 +432,8 @@ fn backing_for(
         let memory = SharedMemory::new(caller.host, len)?;
         return Ok((VmaBacking::Pages(PageMapping::of_memory(memory), 0), flags));
     };
-    if !file.is_readable() || (shared && request.prot.contains(Prot::WRITE) && !file.is_writable()) {
+    if !file.is_readable() || (shared && request.prot.contains(Prot::WRITE) && !file.is_writable())
+    {
         return Err(Errno::EACCES.into());
     }
     if request.prot.contains(Prot::EXEC)

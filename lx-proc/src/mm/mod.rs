@@ -184,8 +184,10 @@ impl Inner {
     /// Forgets recycled ranges that touch a range which is going to be used; their mappings leave
     /// the tree, what the host has there is covered by whatever comes.
     fn evict_recycled(&mut self, start: u64, end: u64) {
-        while let Some(at) =
-            self.recycled.iter().position(|&(addr, len)| addr < end && start < addr.saturating_add(len))
+        while let Some(at) = self
+            .recycled
+            .iter()
+            .position(|&(addr, len)| addr < end && start < addr.saturating_add(len))
         {
             let (addr, len) = self.recycled.remove(at);
             // Recycled memory has no file, so dropping it here calls nobody.

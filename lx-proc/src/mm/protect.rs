@@ -15,7 +15,7 @@ use super::vma::{Vma, VmaBacking, VmaFlags};
 use super::{AddressSpace, Inner};
 
 /// The host's form of protection bits.
-pub fn host_prot(prot: ProtFlags) -> Prot {
+pub(super) fn host_prot(prot: ProtFlags) -> Prot {
     Prot::from_bits_truncate(prot.bits())
 }
 

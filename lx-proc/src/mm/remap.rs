@@ -159,13 +159,7 @@ impl AddressSpace {
 }
 
 /// Checks what can be checked without the tree.
-fn check(
-    old: u64,
-    old_len: u64,
-    new_len: u64,
-    flags: MremapFlags,
-    new: u64,
-) -> Result<Request> {
+fn check(old: u64, old_len: u64, new_len: u64, flags: MremapFlags, new: u64) -> Result<Request> {
     let moves = flags.contains(MremapFlags::MREMAP_MAYMOVE);
     let needs_move = flags.intersects(MremapFlags::MREMAP_FIXED | MremapFlags::MREMAP_DONTUNMAP);
     if (needs_move && !moves) || old % PAGE_SIZE != 0 {

@@ -170,7 +170,8 @@ impl MapLine {
     fn write_to(&self, text: &mut Bytes, caller: &Caller<'_>, root: &Path) -> fmt::Result {
         let stat = self.file.as_ref().and_then(|file| file.ops().stat(caller, file).ok());
         let (dev, ino) = stat.map_or((0, 0), |stat| (stat.st_dev, stat.st_ino));
-        let right = |right: Prot, letter: char| if self.prot.contains(right) { letter } else { '-' };
+        let right =
+            |right: Prot, letter: char| if self.prot.contains(right) { letter } else { '-' };
         let before = text.0.len();
         write!(
             text,
@@ -185,7 +186,8 @@ impl MapLine {
             lx_core::abi::stat::major(dev),
             lx_core::abi::stat::minor(dev),
         )?;
-        let path = self.file.as_ref().and_then(|file| Path::of(file)).map(|path| path.display(root));
+        let path =
+            self.file.as_ref().and_then(|file| Path::of(file)).map(|path| path.display(root));
         let name = path.as_deref().unwrap_or(self.name.as_bytes());
         if !name.is_empty() {
             // Names begin in column 73.

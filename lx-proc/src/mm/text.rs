@@ -258,10 +258,10 @@ impl TextCache {
         let mut entries = self.entries.lock();
         let mut dropped = Vec::new();
         if entries.bytes > CACHE_LIMIT {
-            let unused = |entry: &Entry| {
-                entry.variants.iter().all(|(_, text)| Arc::strong_count(text) == 1)
-            };
-            dropped.extend(entries.map.extract_if(|_, entry| unused(entry)).map(|(_, entry)| entry));
+            let unused =
+                |entry: &Entry| entry.variants.iter().all(|(_, text)| Arc::strong_count(text) == 1);
+            dropped
+                .extend(entries.map.extract_if(|_, entry| unused(entry)).map(|(_, entry)| entry));
             let freed = dropped.iter().flat_map(|entry| &entry.variants);
             let freed: u64 = freed.map(|(_, text)| text.pages.len()).sum();
             entries.bytes = entries.bytes.saturating_sub(freed);

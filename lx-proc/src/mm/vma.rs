@@ -74,7 +74,9 @@ impl VmaBacking {
     pub(crate) fn advance(&self, delta: u64) -> Self {
         match self {
             Self::Anonymous => Self::Anonymous,
-            Self::Pages(pages, offset) => Self::Pages(Arc::clone(pages), offset.wrapping_add(delta)),
+            Self::Pages(pages, offset) => {
+                Self::Pages(Arc::clone(pages), offset.wrapping_add(delta))
+            }
             Self::Host(host, offset) => Self::Host(Arc::clone(host), offset.wrapping_add(delta)),
             Self::Text(text, offset) => Self::Text(Arc::clone(text), offset.wrapping_add(delta)),
             Self::Special(name) => Self::Special(name),

@@ -7,3 +7,4 @@ pub(crate) mod info;
 pub(crate) mod open;
 pub(crate) mod sched;
 pub(crate) mod time;
+pub(crate) mod mm;
