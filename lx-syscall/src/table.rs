@@ -70,6 +70,9 @@ syscalls! {
     26 msync => mm::sys_msync, Full;
     27 mincore => mm::sys_mincore, Partial("what is mapped counts as present");
     28 madvise => mm::sys_madvise, Partial("guard pages and memory failures are EINVAL");
+    4 stat => stat::sys_stat, Full;
+    5 fstat => stat::sys_fstat, Full;
+    6 lstat => stat::sys_lstat, Full;
     39 getpid => id::sys_getpid, Full;
     63 uname => info::sys_uname, Full;
     85 creat => open::sys_creat, Full;
@@ -97,6 +100,8 @@ syscalls! {
     164 settimeofday => time::sys_settimeofday, Partial("always EPERM: the clocks are the host's");
     170 sethostname => info::sys_sethostname, Full;
     171 setdomainname => info::sys_setdomainname, Full;
+    137 statfs => stat::sys_statfs, Full;
+    138 fstatfs => stat::sys_fstatfs, Full;
     186 gettid => id::sys_gettid, Full;
     201 time => time::sys_time, Full;
     202 futex => futex::sys_futex, Partial("no operations with priority inheritance");
@@ -114,6 +119,8 @@ syscalls! {
     314 sched_setattr => sched::sys_sched_setattr, Partial("recorded; no SCHED_DEADLINE, no utilisation clamps");
     315 sched_getattr => sched::sys_sched_getattr, Full;
     318 getrandom => info::sys_getrandom, Full;
+    262 newfstatat => stat::sys_newfstatat, Full;
+    332 statx => stat::sys_statx, Partial("STATX_DIOALIGN, STATX_SUBVOL, STATX_WRITE_ATOMIC are not filled in");
     437 openat2 => open::sys_openat2, Partial("RESOLVE_CACHED always gives EAGAIN");
     149 mlock => mm::sys_mlock, Partial("accounting only");
     150 munlock => mm::sys_munlock, Full;

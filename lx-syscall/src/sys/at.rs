@@ -3,7 +3,8 @@
 use alloc::sync::Arc;
 
 use lx_core::Result;
-use lx_core::abi::{DirFd, Errno, UserCStr};
+use lx_core::abi::fcntl::AtFlags;
+use lx_core::abi::{DirFd, Errno, Fd, UserCStr};
 use lx_core::file::OpenFile;
 use lx_core::user_memory::PathBuffer;
 use lx_proc::CurrentTask;
@@ -82,4 +83,31 @@ pub(super) fn lookup(
     };
     let start = start(task, dirfd, path)?;
     task.fs().lookup(&task.caller(), start.path()?, path, how)
+}
+
+/// For calls that follow links unless `AT_SYMLINK_NOFOLLOW` is given.
+pub(super) fn follow_unless_told(flags: AtFlags) -> Lookup {
+    let mut how = Lookup::empty();
+    how.set(Lookup::FOLLOW, !flags.contains(AtFlags::AT_SYMLINK_NOFOLLOW));
+    how.set(Lookup::EMPTY, flags.contains(AtFlags::AT_EMPTY_PATH));
+    how
+}
+
+/// The descriptor, if `AT_EMPTY_PATH` with an empty path (or none) says that its own file is
+/// meant.
+///
+/// # Errors
+/// `EFAULT`.
+pub(super) fn descriptor_itself(
+    task: &CurrentTask<'_>,
+    dirfd: DirFd,
+    path: UserCStr,
+    flags: AtFlags,
+) -> Result<Option<Fd>> {
+    if !flags.contains(AtFlags::AT_EMPTY_PATH) {
+        return Ok(None);
+    }
+    let Some(fd) = dirfd.fd() else { return Ok(None) };
+    let is_empty = path.is_null() || task.memory().read(path.as_ptr())? == 0;
+    Ok(is_empty.then_some(fd))
 }

@@ -8,3 +8,4 @@ pub(crate) mod open;
 pub(crate) mod sched;
 pub(crate) mod time;
 pub(crate) mod mm;
+pub(crate) mod stat;
