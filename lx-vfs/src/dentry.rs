@@ -268,13 +268,17 @@ impl Dentry {
         children.changes = children.changes.wrapping_add(1);
     }
 
-    /// Forgets all names.
+    /// Forgets all names, but for those that something is mounted on.
     pub fn forget_all(&self) {
+        let is_mountpoint =
+            |child: &Option<Arc<Self>>| child.as_ref().is_some_and(|child| child.is_mountpoint());
+        // Dropped when the lock is free: that may call the host.
         let dropped = {
             let mut children = self.children.lock();
             children.changes = children.changes.wrapping_add(1);
             children.negative = 0;
-            core::mem::take(&mut children.names)
+            let dropped = children.names.extract_if(|_, child| !is_mountpoint(child));
+            dropped.filter_map(|(_, child)| child).collect::<Vec<_>>()
         };
         drop(dropped);
     }

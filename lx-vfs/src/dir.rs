@@ -158,10 +158,12 @@ impl FileOps for PathFile {
 /// `ENXIO` if there is no such device.
 pub fn open_device(
     caller: &Caller<'_>,
-    file_type: FileType,
+    inode: &Arc<dyn InodeOps>,
     rdev: u64,
     flags: OpenFlags,
 ) -> Result<Arc<dyn FileOps>> {
-    let _ = (caller, flags, rdev, file_type);
-    Err(Errno::ENXIO.into())
+    match inode.file_type() {
+        FileType::CharDevice => crate::dev::open_char(caller, rdev, flags, inode),
+        _ => Err(Errno::ENXIO.into()),
+    }
 }

@@ -1,5 +1,6 @@
 //! File systems.
 
+pub mod hostfs;
 pub(crate) mod meta;
 pub mod pseudo;
 pub mod tmpfs;

@@ -187,7 +187,10 @@ impl InodeOps for TmpInode {
                 let fifo = fifo.clone();
                 fifo.open(caller, flags, self)
             }
-            Body::Device(rdev) => open_device(caller, self.file_type, *rdev, flags),
+            Body::Device(rdev) => {
+                let (rdev, inode) = (*rdev, Arc::clone(&self) as Arc<dyn InodeOps>);
+                open_device(caller, &inode, rdev, flags)
+            }
             Body::Socket => Err(Errno::ENXIO.into()),
         }
     }

@@ -1,0 +1,492 @@
+//! Inodes that stand for files of the host.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use lx_core::Result;
+use lx_core::abi::Errno;
+use lx_core::abi::fcntl::{OpenFlags, RenameFlags};
+use lx_core::abi::stat::FileType;
+use lx_core::caller::Caller;
+use lx_core::file::FileOps;
+use lx_core::host::{HostFd, HostFileType, HostOpen, HostSetAttr, HostStat, Nanos};
+use lx_core::sync::{Mutex, level};
+
+use super::file::HostFile;
+use super::{MAX_AGE, Shared, Trust};
+use crate::dir::{DirFile, open_device};
+use crate::inode::{
+    Attr, DirListing, InodeOps, NameCaching, NewInode, NewKind, Permissions, SetAttr, downcast,
+};
+use crate::location::Path;
+use crate::pipe::Fifo;
+
+/// A file or directory of the host.
+pub struct HostInode {
+    shared: Arc<Shared>,
+    file_type: FileType,
+    /// The host's device and inode number.
+    key: (u64, u64),
+    place: Mutex<Place, { level::INODE }>,
+    known: Mutex<Known, { level::INODE_DATA }>,
+    // A copy of what `known` says, for permission checks without a lock.
+    mode: AtomicU32,
+    uid: AtomicU32,
+    gid: AtomicU32,
+    /// A directory, or a regular file open for reading.
+    fd: Mutex<Option<Arc<HostFd>>, { level::CACHE }>,
+    fifo: Fifo,
+}
+
+/// One way to the file.
+#[derive(Clone)]
+struct Place {
+    /// `None` for the root, whose descriptor is never given up.
+    parent: Option<Arc<HostInode>>,
+    name: Box<[u8]>,
+}
+
+/// What was learnt of the file, and when.
+struct Known {
+    stat: HostStat,
+    checked: Nanos,
+    link: Option<Arc<[u8]>>,
+    /// Of a directory: its times when its names were last looked at, and when that was.
+    names: (i64, i64),
+    names_checked: Nanos,
+}
+
+pub(super) fn guest_type(file_type: HostFileType) -> FileType {
+    match file_type {
+        HostFileType::Regular => FileType::Regular,
+        HostFileType::Directory => FileType::Directory,
+        HostFileType::Symlink => FileType::Symlink,
+        HostFileType::CharDevice => FileType::CharDevice,
+        HostFileType::BlockDevice => FileType::BlockDevice,
+        HostFileType::Fifo => FileType::Fifo,
+        HostFileType::Socket => FileType::Socket,
+    }
+}
+
+impl HostInode {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        place: Option<(&Arc<Self>, &[u8])>,
+        stat: &HostStat,
+    ) -> Self {
+        let now = shared.host.monotonic();
+        let place = match place {
+            Some((parent, name)) => Place { parent: Some(Arc::clone(parent)), name: name.into() },
+            None => Place { parent: None, name: Box::default() },
+        };
+        Self {
+            shared: Arc::clone(shared),
+            file_type: guest_type(stat.file_type),
+            key: (stat.dev, stat.ino),
+            place: Mutex::new(place),
+            known: Mutex::new(Known {
+                stat: *stat,
+                checked: now,
+                link: None,
+                names: (stat.mtime, stat.ctime),
+                names_checked: now,
+            }),
+            mode: AtomicU32::new(stat.mode),
+            uid: AtomicU32::new(stat.uid),
+            gid: AtomicU32::new(stat.gid),
+            fd: Mutex::new(None),
+            fifo: Fifo::new(),
+        }
+    }
+
+    pub(super) fn new_root(shared: &Arc<Shared>, fd: &Arc<HostFd>, stat: &HostStat) -> Self {
+        let root = Self::new(shared, None, stat);
+        *root.fd.lock() = Some(Arc::clone(fd));
+        root
+    }
+
+    /// The inode number that guests see.
+    pub fn ino(&self) -> u64 {
+        self.shared.ino(self.key.0, self.key.1)
+    }
+
+    pub(super) fn is_type(&self, file_type: HostFileType) -> bool {
+        guest_type(file_type) == self.file_type
+    }
+
+    pub(super) fn host(&self) -> &'static dyn lx_core::host::Host {
+        self.shared.host
+    }
+
+    /// Lookup has found the inode under this name, with these attributes.
+    pub(super) fn found_at(&self, parent: &Arc<Self>, name: &[u8], stat: &HostStat) {
+        self.learn(stat);
+        let new = Place { parent: Some(Arc::clone(parent)), name: name.into() };
+        let old = {
+            let mut place = self.place.lock();
+            if place.parent.is_none() {
+                return;
+            }
+            core::mem::replace(&mut *place, new)
+        };
+        drop(old);
+    }
+
+    pub(super) fn forget_fd(&self) {
+        if self.place.lock().parent.is_some() {
+            let fd = self.fd.lock().take();
+            drop(fd);
+        }
+    }
+
+    pub(super) fn learn(&self, stat: &HostStat) {
+        self.mode.store(stat.mode, Ordering::Relaxed);
+        self.uid.store(stat.uid, Ordering::Relaxed);
+        self.gid.store(stat.gid, Ordering::Relaxed);
+        let now = self.shared.host.monotonic();
+        let mut known = self.known.lock();
+        known.stat = *stat;
+        known.checked = now;
+    }
+
+    /// What is known of the file now, without asking the host.
+    pub(super) fn known_stat(&self) -> HostStat {
+        self.known.lock().stat
+    }
+
+    fn parent_and_name(&self) -> Result<(Arc<HostFd>, Box<[u8]>)> {
+        let Place { parent, name } = self.place.lock().clone();
+        match parent {
+            Some(parent) => Ok((parent.dir_fd()?, name)),
+            None => {
+                let root = self.fd.lock().clone().ok_or(Errno::ENOENT)?;
+                Ok((root, Box::default()))
+            }
+        }
+    }
+
+    /// The kept descriptor, or a new one.
+    fn kept_fd(self: &Arc<Self>, how: HostOpen) -> Result<Arc<HostFd>> {
+        if let Some(fd) = &*self.fd.lock() {
+            return Ok(Arc::clone(fd));
+        }
+        let (dir, name) = self.parent_and_name()?;
+        let fd = Arc::new(self.shared.host.open(&dir, &name, how)?);
+        let old = self.fd.lock().replace(Arc::clone(&fd));
+        if old.is_none() {
+            self.shared.keeps_fd(self);
+        }
+        Ok(fd)
+    }
+
+    /// A descriptor of this directory.
+    fn dir_fd(self: &Arc<Self>) -> Result<Arc<HostFd>> {
+        self.kept_fd(HostOpen { directory: true, ..HostOpen::default() })
+    }
+
+    /// A descriptor of this regular file for reading.
+    ///
+    /// # Errors
+    /// The host's.
+    pub(crate) fn read_fd(self: &Arc<Self>) -> Result<Arc<HostFd>> {
+        self.kept_fd(HostOpen { read: true, ..HostOpen::default() })
+    }
+
+    /// Asks the host for the attributes.
+    pub(super) fn refresh(&self) -> Result<HostStat> {
+        let (dir, name) = self.parent_and_name()?;
+        let stat = self.shared.host.stat(&dir, &name)?;
+        self.learn(&stat);
+        Ok(stat)
+    }
+
+    /// What is known of the file, if that may be believed for now.
+    pub(super) fn fresh_stat(&self) -> Option<HostStat> {
+        if self.shared.trust == Trust::Stable {
+            Some(self.known_stat())
+        } else {
+            self.recent_stat()
+        }
+    }
+
+    /// What is known of the file, if that was learnt just now.
+    pub(super) fn recent_stat(&self) -> Option<HostStat> {
+        let now = self.shared.host.monotonic();
+        let known = self.known.lock();
+        (now.saturating_sub(known.checked) < MAX_AGE).then_some(known.stat)
+    }
+
+    fn current_stat(&self) -> Result<HostStat> {
+        self.fresh_stat().map_or_else(|| self.refresh(), Ok)
+    }
+
+    /// Attributes as guests see them.
+    pub(super) fn to_attr(&self, stat: &HostStat) -> Attr {
+        Attr {
+            dev: self.shared.dev,
+            ino: self.ino(),
+            mode: self.file_type.mode_bits() | stat.mode,
+            nlink: stat.nlink,
+            uid: stat.uid,
+            gid: stat.gid,
+            rdev: stat.rdev,
+            size: stat.size,
+            blocks: stat.blocks,
+            blksize: 4096,
+            atime: stat.atime,
+            mtime: stat.mtime,
+            ctime: stat.ctime,
+            btime: None,
+        }
+    }
+
+    /// Attributes; no caller is needed.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn attributes(&self) -> Result<Attr> {
+        Ok(self.to_attr(&self.current_stat()?))
+    }
+
+    /// The entry `name`.
+    ///
+    /// # Errors
+    /// `ENOENT` and the host's.
+    pub fn child(self: &Arc<Self>, name: &[u8]) -> Result<Arc<Self>> {
+        let dir = self.dir_fd()?;
+        let stat = self.shared.host.stat(&dir, name)?;
+        Ok(self.shared.inode(self, name, &stat))
+    }
+
+    /// All entries.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn entries(self: &Arc<Self>, listing: &mut DirListing) -> Result<()> {
+        let dir = self.dir_fd()?;
+        for entry in self.shared.host.read_dir(&dir)? {
+            let file_type = entry.file_type.map_or(0, |t| guest_type(t).dirent_type());
+            listing.push(self.shared.ino(self.key.0, entry.ino), file_type, &entry.name);
+        }
+        Ok(())
+    }
+
+    /// The target of this symbolic link.
+    ///
+    /// # Errors
+    /// `EINVAL` and the host's.
+    pub fn link_target(&self) -> Result<Arc<[u8]>> {
+        if let Some(link) = &self.known.lock().link {
+            return Ok(Arc::clone(link));
+        }
+        let (dir, name) = self.parent_and_name()?;
+        let link: Arc<[u8]> = self.shared.host.read_link(&dir, &name)?.into();
+        self.known.lock().link = Some(Arc::clone(&link));
+        Ok(link)
+    }
+
+    /// This inode, shared: methods of the trait get `&self` only.
+    fn shared_self(&self) -> Result<Arc<Self>> {
+        let known = self.shared.inodes.lock().get(&self.key).and_then(alloc::sync::Weak::upgrade);
+        known.ok_or(Errno::ENOENT.into())
+    }
+
+    /// Opens for writing; also for reading if the host lets us.
+    fn write_fd(&self) -> Result<Arc<HostFd>> {
+        let (dir, name) = self.parent_and_name()?;
+        let both = HostOpen { read: true, write: true, ..HostOpen::default() };
+        let fd = match self.shared.host.open(&dir, &name, both) {
+            Err(error) if error.0 == Errno::EACCES => {
+                self.shared.host.open(&dir, &name, HostOpen { read: false, ..both })?
+            }
+            other => other?,
+        };
+        Ok(Arc::new(fd))
+    }
+
+    /// Gives a new host file its owner, where the host lets us.
+    fn give(&self, dir: &HostFd, name: &[u8], new: &NewInode<'_>, stat: HostStat) -> HostStat {
+        if (stat.uid, stat.gid) == (new.uid, new.gid) {
+            return stat;
+        }
+        let owner =
+            HostSetAttr { uid: Some(new.uid), gid: Some(new.gid), ..HostSetAttr::default() };
+        match self.shared.host.set_attr(dir, name, &owner) {
+            Ok(()) => self.shared.host.stat(dir, name).unwrap_or(stat),
+            Err(_) => stat,
+        }
+    }
+}
+
+impl Drop for HostInode {
+    fn drop(&mut self) {
+        let mut inodes = self.shared.inodes.lock();
+        if inodes.get(&self.key).is_some_and(|inode| inode.strong_count() == 0) {
+            inodes.remove(&self.key);
+        }
+    }
+}
+
+impl InodeOps for HostInode {
+    fn file_type(&self) -> FileType {
+        self.file_type
+    }
+
+    fn permissions(&self) -> Permissions {
+        Permissions {
+            mode: self.mode.load(Ordering::Relaxed),
+            uid: self.uid.load(Ordering::Relaxed),
+            gid: self.gid.load(Ordering::Relaxed),
+        }
+    }
+
+    fn attr(&self, _caller: &Caller<'_>) -> Result<Attr> {
+        self.attributes()
+    }
+
+    fn set_attr(&self, _caller: &Caller<'_>, change: &SetAttr) -> Result<()> {
+        let (dir, name) = self.parent_and_name()?;
+        let change = HostSetAttr {
+            mode: change.mode,
+            uid: change.uid,
+            gid: change.gid,
+            size: change.size,
+            atime: change.atime,
+            mtime: change.mtime,
+        };
+        self.shared.host.set_attr(&dir, &name, &change)?;
+        self.refresh().map(drop)
+    }
+
+    fn open(
+        self: Arc<Self>,
+        caller: &Caller<'_>,
+        _path: &Path,
+        flags: OpenFlags,
+    ) -> Result<Arc<dyn FileOps>> {
+        match self.file_type {
+            FileType::Regular => {
+                let fd =
+                    if flags.access_mode().writable() { self.write_fd()? } else { self.read_fd()? };
+                Ok(Arc::new(HostFile::open(self, fd)?))
+            }
+            FileType::Directory => Ok(DirFile::new(self)),
+            FileType::Symlink => Err(Errno::ELOOP.into()),
+            FileType::Fifo => {
+                let fifo = self.fifo.clone();
+                fifo.open(caller, flags, self)
+            }
+            FileType::CharDevice | FileType::BlockDevice => {
+                let rdev = self.known_stat().rdev;
+                let inode: Arc<dyn InodeOps> = self;
+                open_device(caller, &inode, rdev, flags)
+            }
+            FileType::Socket => Err(Errno::ENXIO.into()),
+        }
+    }
+
+    fn name_caching(&self) -> NameCaching {
+        match self.shared.trust {
+            Trust::Shared => NameCaching::Revalidate,
+            Trust::Stable => NameCaching::Always,
+        }
+    }
+
+    fn names_unchanged(&self, _caller: &Caller<'_>) -> bool {
+        let now = self.shared.host.monotonic();
+        {
+            let mut known = self.known.lock();
+            if now.saturating_sub(known.names_checked) < MAX_AGE {
+                return true;
+            }
+            known.names_checked = now;
+        }
+        let Ok(stat) = self.refresh() else { return false };
+        let mut known = self.known.lock();
+        let unchanged = known.names == (stat.mtime, stat.ctime);
+        known.names = (stat.mtime, stat.ctime);
+        unchanged
+    }
+
+    fn lookup(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Arc<dyn InodeOps>> {
+        Ok(self.shared_self()?.child(name)?)
+    }
+
+    fn list(&self, _caller: &Caller<'_>, listing: &mut DirListing) -> Result<()> {
+        self.shared_self()?.entries(listing)
+    }
+
+    fn create(
+        &self,
+        _caller: &Caller<'_>,
+        name: &[u8],
+        new: &NewInode<'_>,
+    ) -> Result<Arc<dyn InodeOps>> {
+        let this = self.shared_self()?;
+        let dir = this.dir_fd()?;
+        let host = self.shared.host;
+        match new.kind {
+            NewKind::Regular => {
+                let create = Some(new.mode);
+                let how = HostOpen { read: true, write: true, create, ..HostOpen::default() };
+                host.open(&dir, name, how)?;
+            }
+            NewKind::Directory => host.make_dir(&dir, name, new.mode)?,
+            NewKind::Symlink(target) => host.make_symlink(&dir, name, target)?,
+            kind => {
+                let mode = kind.file_type().mode_bits() | new.mode;
+                host.make_node(&dir, name, mode, kind.rdev())?;
+            }
+        }
+        let stat = host.stat(&dir, name)?;
+        let stat = self.give(&dir, name, new, stat);
+        Ok(self.shared.inode(&this, name, &stat))
+    }
+
+    fn link(&self, _caller: &Caller<'_>, name: &[u8], target: &Arc<dyn InodeOps>) -> Result<()> {
+        let target = downcast::<Self>(target).ok_or(Errno::EXDEV)?;
+        let (from, from_name) = target.parent_and_name()?;
+        let dir = self.shared_self()?.dir_fd()?;
+        self.shared.host.make_link(&from, &from_name, &dir, name)?;
+        target.refresh().map(drop)
+    }
+
+    fn unlink(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<()> {
+        let dir = self.shared_self()?.dir_fd()?;
+        Ok(self.shared.host.remove(&dir, name, false)?)
+    }
+
+    fn rmdir(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<()> {
+        let dir = self.shared_self()?.dir_fd()?;
+        Ok(self.shared.host.remove(&dir, name, true)?)
+    }
+
+    fn rename(
+        &self,
+        _caller: &Caller<'_>,
+        name: &[u8],
+        new_dir: &Arc<dyn InodeOps>,
+        new_name: &[u8],
+        flags: RenameFlags,
+    ) -> Result<()> {
+        let this = self.shared_self()?;
+        let new_dir = downcast::<Self>(new_dir).ok_or(Errno::EXDEV)?;
+        let (from, to) = (this.dir_fd()?, new_dir.dir_fd()?);
+        let host = self.shared.host;
+        host.rename(&from, name, &to, new_name, flags.bits())?;
+        // The inodes learn their new places.
+        new_dir.child(new_name)?;
+        if flags.contains(RenameFlags::RENAME_EXCHANGE) {
+            this.child(name)?;
+        }
+        Ok(())
+    }
+
+    fn read_link(&self, _caller: &Caller<'_>) -> Result<Arc<[u8]>> {
+        if self.file_type != FileType::Symlink {
+            return Err(Errno::EINVAL.into());
+        }
+        self.link_target()
+    }
+}

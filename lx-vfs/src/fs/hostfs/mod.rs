@@ -1,0 +1,161 @@
+//! A directory of the host as a file system.
+//!
+//! An inode is a name in a host directory; directories keep a descriptor open while the cache of
+//! descriptors allows it. Attributes are kept in memory. How far they may be trusted depends on
+//! what the file system is for ([`Trust`]): `docs/decisions/0003-host-files.md`.
+
+mod file;
+mod inode;
+
+use alloc::collections::VecDeque;
+use alloc::sync::{Arc, Weak};
+
+use hashbrown::HashMap;
+use lx_core::Result;
+use lx_core::abi::stat::Statfs;
+use lx_core::caller::Caller;
+use lx_core::host::{Host, HostFd, HostStat, Nanos};
+use lx_core::sync::{Mutex, level};
+
+use crate::inode::{FileSystem, InodeOps, NAME_MAX};
+
+pub use inode::HostInode;
+
+/// `f_type` of `statfs(2)`: that of 9P, the usual way to see a host's files from inside.
+const V9FS_MAGIC: i64 = 0x0102_1997;
+/// Most descriptors of the host that are kept open for later use.
+const MAX_CACHED_FDS: usize = 512;
+/// How long names and attributes are believed when the host may change them.
+const MAX_AGE: Nanos = 1_000_000_000;
+
+/// Whether the host's directory may change while it is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Shared with the host: names and attributes are looked at again after a second.
+    Shared,
+    /// A lower layer: names stay as they are; attributes of a file are read again when it is
+    /// opened.
+    Stable,
+}
+
+/// What all inodes of one host directory tree share.
+pub(crate) struct Shared {
+    pub(crate) host: &'static dyn Host,
+    dev: u64,
+    /// The host's device of the root.
+    root_dev: u64,
+    trust: Trust,
+    /// All inodes in memory, by the host's device and inode numbers.
+    inodes: Mutex<HashMap<(u64, u64), Weak<HostInode>>, { level::CACHE }>,
+    /// Inodes that keep a descriptor, oldest first.
+    fds: Mutex<VecDeque<Weak<HostInode>>, { level::CACHE }>,
+}
+
+impl Shared {
+    /// The inode number that guests see. Files of other host file systems, mounted inside the
+    /// tree, must not share the numbers of those of the root's.
+    fn ino(&self, dev: u64, ino: u64) -> u64 {
+        if dev == self.root_dev {
+            ino
+        } else {
+            ino.wrapping_add(dev.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 << 63)
+        }
+    }
+
+    /// The inode of what the host found at `name` in `parent`.
+    fn inode(
+        self: &Arc<Self>,
+        parent: &Arc<HostInode>,
+        name: &[u8],
+        stat: &HostStat,
+    ) -> Arc<HostInode> {
+        let key = (stat.dev, stat.ino);
+        let known = self.inodes.lock().get(&key).and_then(Weak::upgrade);
+        if let Some(inode) = known
+            && inode.is_type(stat.file_type)
+        {
+            inode.found_at(parent, name, stat);
+            return inode;
+        }
+        let inode = Arc::new(HostInode::new(self, Some((parent, name)), stat));
+        self.inodes.lock().insert(key, Arc::downgrade(&inode));
+        inode
+    }
+
+    /// Notes that `inode` keeps a descriptor; the one that has kept its longest gives it up.
+    fn keeps_fd(&self, inode: &Arc<HostInode>) {
+        let oldest = {
+            let mut fds = self.fds.lock();
+            fds.push_back(Arc::downgrade(inode));
+            if fds.len() > MAX_CACHED_FDS { fds.pop_front() } else { None }
+        };
+        if let Some(oldest) = oldest.and_then(|oldest| oldest.upgrade()) {
+            oldest.forget_fd();
+        }
+    }
+}
+
+/// A mounted host directory.
+pub struct HostFs {
+    shared: Arc<Shared>,
+    root: Arc<HostInode>,
+    root_fd: Arc<HostFd>,
+}
+
+impl HostFs {
+    /// The tree below `root`.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn new(host: &'static dyn Host, root: HostFd, trust: Trust) -> Result<Arc<Self>> {
+        let stat = host.stat(&root, b"")?;
+        let shared = Arc::new(Shared {
+            host,
+            dev: super::new_dev(),
+            root_dev: stat.dev,
+            trust,
+            inodes: Mutex::default(),
+            fds: Mutex::default(),
+        });
+        let root_fd = Arc::new(root);
+        let root = Arc::new(HostInode::new_root(&shared, &root_fd, &stat));
+        shared.inodes.lock().insert((stat.dev, stat.ino), Arc::downgrade(&root));
+        Ok(Arc::new(Self { shared, root, root_fd }))
+    }
+
+    /// The root directory.
+    pub fn root_inode(&self) -> &Arc<HostInode> {
+        &self.root
+    }
+
+    /// Figures of the host's file system, with `magic` as type.
+    pub(crate) fn figures(&self, magic: i64) -> Result<Statfs> {
+        let figures = self.shared.host.stat_fs(&self.root_fd)?;
+        Ok(Statfs {
+            f_type: magic,
+            f_bsize: figures.block_size.cast_signed(),
+            f_blocks: figures.blocks,
+            f_bfree: figures.free,
+            f_bavail: figures.available,
+            f_files: figures.files,
+            f_ffree: figures.files_free,
+            f_namelen: NAME_MAX as i64,
+            f_frsize: figures.block_size.cast_signed(),
+            ..Statfs::default()
+        })
+    }
+}
+
+impl FileSystem for HostFs {
+    fn name(&self) -> &'static str {
+        "hostfs"
+    }
+
+    fn root(&self) -> Arc<dyn InodeOps> {
+        Arc::clone(&self.root) as _
+    }
+
+    fn statfs(&self, _caller: &Caller<'_>) -> Result<Statfs> {
+        self.figures(V9FS_MAGIC)
+    }
+}
