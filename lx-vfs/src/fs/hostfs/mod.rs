@@ -19,6 +19,7 @@ use lx_core::sync::{Mutex, level};
 
 use crate::inode::{FileSystem, InodeOps, NAME_MAX};
 
+pub(crate) use file::HostFile;
 pub use inode::HostInode;
 
 /// `f_type` of `statfs(2)`: that of 9P, the usual way to see a host's files from inside.

@@ -60,9 +60,7 @@ impl Shared {
             dir
         } else {
             let mut files = self.files.lock();
-            if let Some(file) = files.get(&ino).and_then(Weak::upgrade)
-                && file.file_type() == lower.file_type()
-            {
+            if let Some(file) = files.get(&ino).and_then(Weak::upgrade) {
                 return file;
             }
             let file = OverlayFile::of_lower(self, lower);

@@ -17,7 +17,7 @@ use super::data::MAX_SIZE;
 use crate::permission::without_set_id;
 
 /// An open regular file.
-pub(super) struct TmpFile {
+pub(crate) struct TmpFile {
     inode: Arc<TmpInode>,
     /// `O_NOATIME`.
     no_atime: bool,
@@ -25,7 +25,7 @@ pub(super) struct TmpFile {
 
 impl TmpFile {
     /// Opens `inode`.
-    pub(super) fn new(inode: Arc<TmpInode>, flags: OpenFlags) -> Self {
+    pub(crate) fn new(inode: Arc<TmpInode>, flags: OpenFlags) -> Self {
         Self { inode, no_atime: flags.contains(OpenFlags::O_NOATIME) }
     }
 }

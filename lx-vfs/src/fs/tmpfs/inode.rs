@@ -11,6 +11,7 @@ use lx_core::abi::stat::FileType;
 use lx_core::caller::Caller;
 use lx_core::file::{FileIdentity, FileOps, PageSource};
 use lx_core::host::PageBlock;
+use lx_core::io::IoSrc;
 
 use super::data::{FileData, MAX_SIZE};
 use super::file::TmpFile;
@@ -46,14 +47,28 @@ enum Body {
 
 impl TmpInode {
     pub(super) fn new(shared: &Arc<Shared>, new: &NewInode<'_>, now: i64) -> Arc<Self> {
-        shared.inodes.fetch_add(1, Ordering::Relaxed);
         let meta = Meta::new(new, now);
-        let body = match new.kind {
+        if new.kind == NewKind::Directory {
+            meta.set_nlink(2);
+        }
+        Self::with(shared, new.kind, shared.new_ino(), meta)
+    }
+
+    /// An inode with the number and the attributes of another file system's.
+    pub(super) fn like(
+        shared: &Arc<Shared>,
+        kind: NewKind<'_>,
+        ino: u64,
+        attr: &Attr,
+    ) -> Arc<Self> {
+        Self::with(shared, kind, ino, Meta::copy_of(attr))
+    }
+
+    fn with(shared: &Arc<Shared>, kind: NewKind<'_>, ino: u64, meta: Meta) -> Arc<Self> {
+        shared.inodes.fetch_add(1, Ordering::Relaxed);
+        let body = match kind {
             NewKind::Regular => Body::File(FileData::new()),
-            NewKind::Directory => {
-                meta.set_nlink(2);
-                Body::Directory
-            }
+            NewKind::Directory => Body::Directory,
             NewKind::Symlink(target) => Body::Symlink(target.into()),
             NewKind::Fifo => Body::Fifo(Fifo::new()),
             NewKind::Socket => Body::Socket,
@@ -61,8 +76,8 @@ impl TmpInode {
         };
         Arc::new(Self {
             shared: Arc::clone(shared),
-            ino: shared.new_ino(),
-            file_type: new.kind.file_type(),
+            ino,
+            file_type: kind.file_type(),
             meta,
             body,
             xattrs: Xattrs::default(),
@@ -118,8 +133,14 @@ impl TmpInode {
         self.meta.changed(now);
     }
 
+    /// Stores bytes and leaves the times alone.
+    pub(crate) fn store(&self, offset: u64, bytes: &[u8]) -> Result<usize> {
+        let mut src = IoSrc::kernel(bytes);
+        self.data()?.lock_for_writing().write(self.shared.host, offset, MAX_SIZE, &mut src)
+    }
+
     /// As [`InodeOps::set_attr`], with a length.
-    pub(super) fn set_size(&self, len: u64) -> Result<()> {
+    pub(crate) fn set_size(&self, len: u64) -> Result<()> {
         if len > MAX_SIZE {
             return Err(Errno::EFBIG.into());
         }

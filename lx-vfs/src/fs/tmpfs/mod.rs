@@ -18,8 +18,9 @@ use lx_core::caller::Caller;
 use lx_core::host::{BLOCK_SIZE, Host};
 use lx_core::sync::{Mutex, level};
 
-use crate::inode::{FileSystem, InodeOps, NAME_MAX, NewInode, NewKind};
+use crate::inode::{Attr, FileSystem, InodeOps, NAME_MAX, NewInode, NewKind};
 
+pub(crate) use file::TmpFile;
 pub use inode::TmpInode;
 use tree::Tree;
 
@@ -70,6 +71,11 @@ impl TmpFs {
     pub fn new_inode(&self, caller: &Caller<'_>, new: &NewInode<'_>) -> Arc<TmpInode> {
         debug_assert!(new.kind.file_type() != FileType::Directory);
         TmpInode::new(&self.shared, new, caller.now())
+    }
+
+    /// An inode with the given number and the attributes of another file system's.
+    pub(crate) fn inode_like(&self, kind: NewKind<'_>, ino: u64, attr: &Attr) -> Arc<TmpInode> {
+        TmpInode::like(&self.shared, kind, ino, attr)
     }
 
     /// A number for an inode that another file system makes itself.
