@@ -11,7 +11,8 @@ use alloc::boxed::Box;
 
 struct Demo { host: &'static dyn Host }
 static COUNT: AtomicU64 = AtomicU64::new(0);
-static WORD: AtomicU32 = AtomicU32::new(0);
+static CALLS: AtomicU64 = AtomicU64::new(0);
+static INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 static WORD2: AtomicU32 = AtomicU32::new(0);
 
 pub(crate) fn make_kernel(host: &'static dyn Host) -> Arc<dyn Supervisor> { Arc::new(Demo { host }) }
@@ -48,7 +49,7 @@ impl TrapHandler for Task {
         match regs.orig_rax {
             110 => { regs.rax = 1; COUNT.fetch_add(0, Ordering::Relaxed); Resume::Return }
             39 => { regs.rax = h.monotonic(); Resume::Return }
-            60 => { WORD2.fetch_add(1, Ordering::SeqCst); h.wake(&WORD2, 1); Resume::Exit }
+            60 => { if self.kind.load(Ordering::Relaxed) == 0 { print(h, "end\n"); } WORD2.fetch_add(1, Ordering::SeqCst); h.wake(&WORD2, 1); Resume::Exit }
             57 | 58 | 56 => {
                 let mut child = *regs; child.rax = 0;
                 let t = Arc::new(Task { host: h, kind: AtomicU32::new(regs.orig_rax as u32), id: AtomicU64::new(0) });
@@ -64,29 +65,37 @@ impl TrapHandler for Task {
             200 => { // full exit
                 regs.rbx = regs.rdi + 1; Resume::Full }
             201 => { print(h, &format!("guest says {:#x} {:#x} fs {:#x} borrowed {}\n", regs.rdi, regs.rsi, h.fs_base(), h.is_borrowed())); Resume::Return }
-            202 => { let t = HostThreadId(regs.rdi); h.interrupt(t); Resume::Return }
+            202 => { CALLS.fetch_add(1, Ordering::Relaxed); let t = HostThreadId(regs.rdi); h.interrupt(t); static D: AtomicU32 = AtomicU32::new(0); h.park(&D, 0, Some(h.monotonic() + 20000)); Resume::Return }
             203 => { regs.rax = self.id.load(Ordering::Relaxed); Resume::Return }
             204 => { let mut b=[0u8;8]; let r = h.copy_in(regs.rdi, &mut b); print(h, &format!("copy {:?} {:?} part {}\n", r, b, h.copy_out_partial(regs.rdi, &[1;4096]))); Resume::Return }
             205 => { COUNT.fetch_add(1, Ordering::SeqCst); Resume::Return }
             206 => { regs.rax = COUNT.load(Ordering::SeqCst); Resume::Return }
+            300 => { let t = Arc::new(Task { host: h, kind: AtomicU32::new(9), id: AtomicU64::new(0) }); regs.rax = h.spawn_process(t).is_err() as u64; Resume::Return }
+            301 => { let _ = h.map(0xa00000, 0x1000, Prot::READ | Prot::WRITE | Prot::EXEC, Backing::Anonymous); regs.rax = 0xa00000; Resume::Return }
+            302 => {  regs.rax = INTERRUPTS.load(Ordering::Relaxed) | CALLS.load(Ordering::Relaxed) << 32; Resume::Return }
             n => { print(h, &format!("unknown call {n} at {:#x}\n", regs.rip)); Resume::Exit }
         }
     }
     fn fault(&self, info: &FaultInfo, regs: &mut GuestRegs) -> Resume {
         print(self.host, &format!("fault {info:x?} rip {:#x} rsp {:#x} rbx {:#x}\n", regs.rip, regs.rsp, regs.rbx));
         regs.rip += regs.r15; regs.r15 = 0;
-        if regs.r14 == 0 { return Resume::Exit; }
-        regs.r14 -= 1;
+        if info.address != 0x10 { return Resume::Exit; }
         Resume::Full
     }
     fn interrupt(&self, regs: &mut GuestRegs) -> Resume {
-        print(self.host, &format!("interrupt rip {:#x} rcx {:#x}\n", regs.rip, regs.rcx));
-        regs.r13 = 1;
-        Resume::Full
+        let n = INTERRUPTS.fetch_add(1, Ordering::Relaxed);
+        if regs.rip >= 0x410000 { print(self.host, &format!("interrupt rip {:#x}\n", regs.rip)); }
+        match n % 3 { 0 => Resume::Return, 1 => Resume::Full, _ => {
+            let mut area = alloc::vec![0u8; self.host.xstate_size()];
+            self.host.save_xstate(&mut area);
+            if self.host.load_xstate(&area).is_err() { print(self.host, "load_xstate failed\n"); }
+            Resume::FullWithXstate } }
     }
     fn start(&self, regs: &mut GuestRegs) -> Resume {
         let h = self.host;
+        if self.kind.load(Ordering::Relaxed) == 9 { WORD2.fetch_add(1, Ordering::SeqCst); h.wake(&WORD2, 1); return Resume::Exit; }
         print(h, "start\n");
+        let _ = h.map(0x500000, 0x100000, Prot::READ | Prot::WRITE, Backing::Anonymous);
         let code = include_bytes!("demo.bin");
         if h.map(0x400000, 0x10000, Prot::READ | Prot::WRITE, Backing::Anonymous).is_err() { return Resume::Exit; }
         if h.map(0x800000, 0x100000, Prot::READ | Prot::WRITE, Backing::Anonymous).is_err() { return Resume::Exit; }
