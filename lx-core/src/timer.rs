@@ -16,6 +16,22 @@ use crate::sync::{Mutex, level};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TimerId(u64);
 
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl TimerId {
+    /// A new timer, which does not run.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(NEXT_ID.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Default for TimerId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// What a timer does.
 pub trait TimerTarget: Send + Sync {
     /// The timer has expired, `expirations` times since the last call. Called without a lock, by
@@ -85,7 +101,6 @@ impl State {
 /// All timers that run.
 #[derive(Default)]
 pub struct TimerQueue {
-    next_id: AtomicU64,
     state: Mutex<State, { level::TIMERS }>,
 }
 
@@ -93,11 +108,6 @@ impl TimerQueue {
     /// A queue without timers.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// A new timer that does not run.
-    pub fn create(&self) -> TimerId {
-        TimerId(self.next_id.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Starts, changes or (without a deadline) stops a timer; what was set before.
@@ -226,7 +236,7 @@ mod tests {
     fn expire_in_order_of_time() {
         let log = Arc::new(StdMutex::new(Vec::new()));
         let queue = TimerQueue::new();
-        let ids: Vec<_> = (0..4).map(|_| queue.create()).collect();
+        let ids: Vec<_> = (0..4).map(|_| TimerId::new()).collect();
         for (at, (deadline, interval)) in [(30, 0), (10, 0), (20, 4), (10, 0)].iter().enumerate() {
             let target: Arc<dyn TimerTarget> = Arc::new(Log(at as u64, Arc::clone(&log)));
             let setting = TimerSetting { deadline: Some(*deadline), interval: *interval };

@@ -20,7 +20,8 @@ use lx_core::host::{Host, Nanos};
 use lx_core::sync::{Mutex, WaitEnd, Waiter, level};
 use lx_core::user_memory::check_range;
 
-use crate::task::Task;
+use crate::current::CurrentTask;
+use crate::mm::WordLocation;
 
 /// Number of buckets, a power of two.
 const BUCKETS: usize = 256;
@@ -39,11 +40,18 @@ pub enum FutexKey {
         /// The address.
         addr: u64,
     },
-    /// A word in shared memory.
-    Shared {
-        /// Identity of what is mapped.
-        object: u64,
-        /// Where in it the word is.
+    /// A word in pages of the kernel.
+    Region {
+        /// Its address in the shared region.
+        address: u64,
+    },
+    /// A word in a host file.
+    File {
+        /// Device.
+        dev: u64,
+        /// Inode.
+        ino: u64,
+        /// Offset.
         offset: u64,
     },
 }
@@ -52,7 +60,8 @@ impl FutexKey {
     fn bucket(&self) -> u32 {
         let (a, b) = match *self {
             Self::Private { space, addr } => (space, addr),
-            Self::Shared { object, offset } => (!object, offset),
+            Self::Region { address } => (0, address),
+            Self::File { dev, ino, offset } => (dev.rotate_left(16) ^ ino, offset),
         };
         // Words are aligned to 4, mostly to 8; the multiplier spreads neighbours over the table.
         let mixed = (a.rotate_left(32) ^ b >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -60,19 +69,31 @@ impl FutexKey {
     }
 }
 
-/// The key of the futex at `word` in the memory of `task`; `private` if the guest says that no
-/// other process uses it.
+/// The key of the futex at `word` in the caller's memory; `private` if the guest says that no other
+/// process uses it.
 ///
 /// # Errors
 /// `EINVAL` if the address is not aligned, `EFAULT` if it is not the guest's.
-pub fn key(task: &Task, word: UserPtr<u32>, private: bool) -> Result<FutexKey> {
+pub fn key(current: &CurrentTask<'_>, word: UserPtr<u32>, private: bool) -> Result<FutexKey> {
     let addr = word.addr();
     if addr & 3 != 0 {
         return Err(Errno::EINVAL.into());
     }
     check_range(addr, 4)?;
-    let _ = private;
-    Ok(FutexKey::Private { space: task.tgid().cast_unsigned().into(), addr })
+    let mm = current.mm();
+    match if private { WordLocation::Private } else { mm.locate_word(addr)? } {
+        WordLocation::Private => Ok(FutexKey::Private { space: mm.id(), addr }),
+        WordLocation::Region(address) => Ok(FutexKey::Region { address }),
+        WordLocation::File(dev, ino, offset) => Ok(FutexKey::File { dev, ino, offset }),
+    }
+}
+
+/// Wakes one waiter of the word at `addr` in the caller's memory, which other processes may share.
+pub fn wake_one(current: &CurrentTask<'_>, addr: u64) {
+    // A bad address has no waiters.
+    if let Ok(key) = key(current, UserPtr::new(addr), false) {
+        current.kernel().futexes.wake(key, 1, FUTEX_BITSET_MATCH_ANY);
+    }
 }
 
 /// A task's ability to wait for one futex; every task owns one.
@@ -362,6 +383,6 @@ mod tests {
     #[test]
     fn private_and_shared_keys_differ() {
         assert_ne!(key(64), FutexKey::Private { space: 2, addr: 64 });
-        assert_ne!(key(64), FutexKey::Shared { object: 1, offset: 64 });
+        assert_ne!(key(64), FutexKey::Region { address: 64 });
     }
 }

@@ -6,6 +6,9 @@ use lx_core::abi::UserPtr;
 use lx_core::abi::futex::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
 use lx_core::abi::robust_list::{ROBUST_LIST_LIMIT, RobustListHead};
 
+use crate::current::CurrentTask;
+use crate::futex;
+
 /// The guest memory that a walk works on. A trait, so that the walk is tested without a guest.
 pub trait RobustMemory {
     /// Reads the head.
@@ -30,6 +33,28 @@ pub trait RobustMemory {
     fn compare_exchange(&self, word: UserPtr<u32>, current: u32, new: u32) -> Result<u32>;
     /// Wakes one waiter.
     fn wake_one(&self, word: UserPtr<u32>);
+}
+
+impl RobustMemory for CurrentTask<'_> {
+    fn head(&self, addr: u64) -> Result<RobustListHead> {
+        self.memory().read(UserPtr::new(addr))
+    }
+
+    fn link(&self, addr: u64) -> Result<u64> {
+        self.memory().read(UserPtr::new(addr))
+    }
+
+    fn load(&self, word: UserPtr<u32>) -> Result<u32> {
+        self.memory().load_u32(word)
+    }
+
+    fn compare_exchange(&self, word: UserPtr<u32>, current: u32, new: u32) -> Result<u32> {
+        self.memory().compare_exchange_u32(word, current, new)
+    }
+
+    fn wake_one(&self, word: UserPtr<u32>) {
+        futex::wake_one(self, word.addr());
+    }
 }
 
 /// Bit 0 of a link: the futex it leads to is a PI futex.

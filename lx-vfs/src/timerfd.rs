@@ -50,7 +50,7 @@ pub struct TimerFile {
 pub fn open(timers: &Arc<TimerQueue>, clock: ClockId, flags: OpenFlags) -> Arc<OpenFile> {
     let ops = TimerFile {
         timers: Arc::clone(timers),
-        id: timers.create(),
+        id: TimerId::new(),
         clock,
         expirations: Arc::default(),
     };

@@ -32,7 +32,7 @@ pub(crate) fn sys_futex(
     value3: u32,
 ) -> Result<usize> {
     let cmd = op.cmd();
-    let key = |word| futex::key(task.task(), word, op.is_private());
+    let key = |word| futex::key(task, word, op.is_private());
     let count2 = timeout_or_count as u32;
     if op.is_realtime() && cmd != FutexCmd::FUTEX_WAIT_BITSET {
         return Err(Errno::ENOSYS.into());
