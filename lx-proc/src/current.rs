@@ -3,9 +3,11 @@
 use alloc::sync::Arc;
 use core::cell::{Cell, OnceCell};
 
-use lx_core::abi::GuestRegs;
+use lx_core::abi::siginfo::SigInfo;
+use lx_core::abi::{Errno, GuestRegs, SigSet, Signal};
 use lx_core::caller::{Caller, Identity};
 use lx_core::cred::Credentials;
+use lx_core::error::{Result, SysError};
 use lx_core::fd_table::FdTable;
 use lx_core::host::{Host, Resume};
 use lx_core::user_memory::UserMemory;
@@ -13,6 +15,7 @@ use lx_vfs::fs_context::FsContext;
 
 use crate::kernel::Kernel;
 use crate::mm::AddressSpace;
+use crate::signal;
 use crate::task::Task;
 use crate::thread_group::ThreadGroup;
 
@@ -76,6 +79,11 @@ impl<'a> CurrentTask<'a> {
         self.files.get_or_init(|| self.task.files())
     }
 
+    /// Whether this call has asked for the descriptor table and so holds a reference.
+    pub(crate) fn has_files(&self) -> bool {
+        self.files.get().is_some()
+    }
+
     /// Working directory, root and umask.
     pub fn fs(&self) -> &Arc<FsContext> {
         self.fs.get_or_init(|| self.task.fs())
@@ -110,6 +118,11 @@ impl<'a> CurrentTask<'a> {
         self.regs.set(regs);
     }
 
+    /// Replaces the registers but leaves the way out as it is.
+    pub(crate) fn replace_regs(&self, regs: GuestRegs) {
+        self.regs.set(regs);
+    }
+
     /// Replaces the registers; with `resume` at least [`Resume::Full`] they are all loaded.
     pub fn set_regs(&self, regs: GuestRegs, resume: Resume) {
         self.regs.set(regs);
@@ -124,6 +137,37 @@ impl<'a> CurrentTask<'a> {
     /// How to go on after the handler.
     pub fn resume(&self) -> Resume {
         self.resume.get()
+    }
+
+    /// Makes a call with another signal mask, if one is given, as `ppoll` and its relatives do. If
+    /// a signal ends the call, the old mask comes back when that has been delivered, else at once.
+    ///
+    /// # Errors
+    /// Those of `call`.
+    pub fn with_signal_mask<R>(
+        &self,
+        mask: Option<SigSet>,
+        call: impl FnOnce(&Self) -> Result<R>,
+    ) -> Result<R> {
+        let Some(mask) = mask else { return call(self) };
+        let signals = self.task.signals();
+        let old = signals.blocked();
+        signal::change_mask(self, mask);
+        let result = call(self);
+        match result {
+            Err(
+                SysError::Restart | SysError::RestartNoHandler | SysError::Errno(Errno::EINTR),
+            ) => signals.save_mask(old),
+            _ => signal::change_mask(self, old),
+        }
+        result
+    }
+
+    /// Sends the calling task a signal on behalf of the kernel: `SIGPIPE`, `SIGXFSZ`.
+    pub fn send_self(&self, signal: Signal) {
+        let info = SigInfo::kill(signal, self.task.tgid(), self.cred().uid);
+        // A standard signal always finds room.
+        let _ = signal::send_to_task(self.kernel(), self.task, signal, info, Some(self.task));
     }
 }
 

@@ -3,15 +3,21 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use lx_core::host::{Host, TrapHandler};
+use lx_core::abi::Signal;
+use lx_core::error::Result;
+use lx_core::host::{Host, HostThreadId, TrapHandler};
+use lx_core::rlimit::Rlimits;
 use lx_core::timer::TimerQueue;
 
+use crate::exit;
 use crate::futex::FutexTable;
 use crate::mm::text::TextCache;
 use crate::pid::PidTable;
 use crate::report::Reports;
-use crate::task::Task;
-
+use crate::session::INIT_TGID;
+use crate::signal::SignalActions;
+use crate::task::{Shared, Task};
+use crate::thread_group::ThreadGroup;
 use crate::uts::UtsNames;
 
 /// Number of system-call numbers that are counted.
@@ -39,14 +45,19 @@ pub struct Kernel {
     /// Program text with rewritten system-call sites.
     pub text: Arc<TextCache>,
     handler_factory: HandlerFactory,
+    init: Arc<ThreadGroup>,
 }
 
 impl Kernel {
-    /// A kernel without tasks.
+    /// A kernel with no process but internal init.
     pub fn new(host: &'static dyn Host, handler_factory: HandlerFactory) -> Self {
+        let pids = PidTable::new();
+        let actions = Arc::new(SignalActions::new());
+        let init = ThreadGroup::new(INIT_TGID, INIT_TGID, INIT_TGID, 0, Rlimits::new(), actions);
+        pids.adopt_init(&init);
         Self {
             host,
-            pids: PidTable::new(),
+            pids,
             futexes: FutexTable::new(),
             timers: Arc::default(),
             uts: UtsNames::default(),
@@ -54,7 +65,41 @@ impl Kernel {
             reports: Reports::default(),
             text: Arc::default(),
             handler_factory,
+            init,
         }
+    }
+
+    /// Internal init, process 1: it has no task, adopts orphans and reaps its children at once.
+    pub fn init(&self) -> &Arc<ThreadGroup> {
+        &self.init
+    }
+
+    /// A new child of init, leader of a session of its own, that does not run yet. The caller
+    /// prepares its program and lets the host start it ([`Task::start`]).
+    ///
+    /// # Errors
+    /// `EAGAIN` without a free id.
+    pub fn spawn_first(self: &Arc<Self>, shared: Shared, rlimits: Rlimits) -> Result<Arc<Task>> {
+        let tid = self.pids.allocate()?;
+        let actions = Arc::new(SignalActions::new());
+        let group = ThreadGroup::new(tid, tid, tid, INIT_TGID, rlimits, actions);
+        group.set_exit_signal(Signal::SIGCHLD.number());
+        let task = Task::new(tid, Arc::clone(self), group, shared);
+        // Nothing can have ended a group that nobody knows.
+        let _ = task.group().add_task(&task);
+        self.pids.insert(&task);
+        Ok(task)
+    }
+
+    /// Undoes [`spawn_first`](Self::spawn_first) for a task that the host could not start.
+    pub fn discard(&self, task: &Arc<Task>) {
+        crate::clone::forget(task);
+    }
+
+    /// The host process under a task died without telling the kernel.
+    pub fn host_thread_died(self: &Arc<Self>, thread: HostThreadId, signal: u8) {
+        let signal = Signal::new(signal.into());
+        exit::host_thread_died(self, thread, signal.unwrap_or(Signal::SIGKILL));
     }
 
     /// Hands a line of `--strace` to whoever collects them.

@@ -8,20 +8,26 @@
 
 extern crate alloc;
 
+pub mod clone;
 pub mod current;
 pub mod exec;
+pub mod exit;
 pub mod futex;
+pub mod job;
 pub mod kernel;
 pub mod mm;
 pub mod pid;
 pub mod report;
 pub mod robust_list;
 pub mod sched;
+pub mod session;
 pub mod signal;
 pub mod sleep;
 pub mod task;
+pub mod task_exec;
 pub mod thread_group;
 pub mod uts;
+pub mod wait;
 
 pub use current::CurrentTask;
 pub use kernel::Kernel;

@@ -1,8 +1,11 @@
 //! A task: one thread of a Linux process.
 
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
+use lx_core::abi::sched::CloneFlags;
 use lx_core::cred::Credentials;
+use lx_core::error::Result;
 use lx_core::fd_table::FdTable;
 use lx_core::sync::{Mutex, Waiter, level};
 use lx_vfs::fs_context::FsContext;
@@ -12,11 +15,16 @@ use crate::kernel::Kernel;
 use crate::mm::AddressSpace;
 use crate::sched::Scheduling;
 use crate::sleep::SleepState;
+use crate::signal::TaskSignals;
 use crate::thread_group::ThreadGroup;
+
+/// Length of a task's name with its NUL, `TASK_COMM_LEN`.
+pub const NAME_LEN: usize = 16;
 
 /// A task.
 pub struct Task {
-    tid: i32,
+    /// Changes once at most: when a thread other than the leader calls `execve`.
+    tid: AtomicI32,
     kernel: Arc<Kernel>,
     group: Arc<ThreadGroup>,
     waiter: Arc<Waiter>,
@@ -24,6 +32,32 @@ pub struct Task {
     futex: Arc<FutexSlot>,
     scheduling: Scheduling,
     pub(crate) sleep: SleepState,
+    signals: TaskSignals,
+    name: Mutex<[u8; NAME_LEN], { level::TASK }>,
+    /// `set_tid_address(2)`.
+    clear_child_tid: AtomicU64,
+    /// Where the task stores its id before it first runs, 0 for nowhere.
+    set_child_tid: AtomicU64,
+    /// Head of the list of robust futexes, `set_robust_list(2)`.
+    robust_list: AtomicU64,
+    /// `PR_SET_NO_NEW_PRIVS`.
+    no_new_privs: AtomicBool,
+    /// `personality(2)`.
+    personality: AtomicU32,
+    /// Another thread of the group wants this one to end: it calls `execve`.
+    dismissed: AtomicBool,
+    /// The end of the task has begun.
+    ended: AtomicBool,
+    /// The last stop of its group that it was counted in.
+    stop_seen: AtomicU32,
+    /// Who waits in `clone(CLONE_VFORK)` for the task to leave the parent alone.
+    vfork_parent: Mutex<Option<Arc<VforkWait>>, { level::TASK }>,
+}
+
+/// What a parent waits for that gave its child a copy of its memory and `CLONE_VFORK`.
+pub(crate) struct VforkWait {
+    pub(crate) done: AtomicBool,
+    pub(crate) parent: Arc<Waiter>,
 }
 
 /// What a task shares with others or not, `clone(2)`.
@@ -39,6 +73,23 @@ pub struct Shared {
     pub mm: Arc<AddressSpace>,
 }
 
+impl Shared {
+    /// What a child made with `flags` gets.
+    ///
+    /// # Errors
+    /// `ENOMEM`.
+    pub fn for_child(&self, flags: CloneFlags) -> Result<Self> {
+        let mut child = self.clone();
+        if !flags.contains(CloneFlags::CLONE_FILES) {
+            child.files = Arc::new(self.files.duplicate());
+        }
+        if !flags.contains(CloneFlags::CLONE_FS) {
+            child.fs = Arc::new(self.fs.duplicate());
+        }
+        Ok(child)
+    }
+}
+
 impl Task {
     /// A task that does not run yet.
     pub fn new(
@@ -49,7 +100,7 @@ impl Task {
     ) -> Arc<Self> {
         let waiter = Arc::new(Waiter::new());
         Arc::new(Self {
-            tid,
+            tid: AtomicI32::new(tid),
             kernel,
             group,
             futex: FutexSlot::new(Arc::clone(&waiter)),
@@ -57,12 +108,47 @@ impl Task {
             sleep: SleepState::default(),
             waiter,
             shared: Mutex::new(shared),
+            signals: TaskSignals::default(),
+            name: Mutex::new([0; NAME_LEN]),
+            clear_child_tid: AtomicU64::new(0),
+            set_child_tid: AtomicU64::new(0),
+            robust_list: AtomicU64::new(0),
+            no_new_privs: AtomicBool::new(false),
+            personality: AtomicU32::new(0),
+            dismissed: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            stop_seen: AtomicU32::new(0),
+            vfork_parent: Mutex::new(None),
         })
+    }
+
+    /// Takes over what a new thread or process inherits besides [`Shared`].
+    pub(crate) fn inherit(&self, parent: &Self) {
+        *self.name.lock() = parent.name();
+        self.no_new_privs.store(parent.no_new_privs(), Ordering::Relaxed);
+        self.personality.store(parent.personality(), Ordering::Relaxed);
+        self.signals.set_blocked(parent.signals.blocked());
+        self.scheduling.inherit(&parent.scheduling);
+    }
+
+    /// Starts a task of [`Kernel::spawn_first`] in an empty host process, where
+    /// [`TrapHandler::start`](lx_core::host::TrapHandler::start) is called.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn start(self: &Arc<Self>) -> Result<()> {
+        let handler = self.kernel.handler(Arc::clone(self));
+        Ok(self.kernel.host.spawn_process(handler)?)
     }
 
     /// Thread id.
     pub fn tid(&self) -> i32 {
-        self.tid
+        self.tid.load(Ordering::Relaxed)
+    }
+
+    /// Gives the task the id of its group's leader, which has ended.
+    pub(crate) fn become_leader(&self) {
+        self.tid.store(self.tgid(), Ordering::Relaxed);
     }
 
     /// Thread group id: what `getpid(2)` returns.
@@ -95,6 +181,11 @@ impl Task {
         &self.scheduling
     }
 
+    /// Its signals.
+    pub fn signals(&self) -> &TaskSignals {
+        &self.signals
+    }
+
     /// Identity.
     pub fn cred(&self) -> Arc<Credentials> {
         Arc::clone(&self.shared.lock().cred)
@@ -121,8 +212,135 @@ impl Task {
         Arc::clone(&self.shared.lock().files)
     }
 
+    /// Replaces the descriptor table; the former one is returned.
+    pub fn set_files(&self, files: Arc<FdTable>) -> Arc<FdTable> {
+        core::mem::replace(&mut self.shared.lock().files, files)
+    }
+
     /// Working directory, root and umask.
     pub fn fs(&self) -> Arc<FsContext> {
         Arc::clone(&self.shared.lock().fs)
+    }
+
+    /// Replaces working directory, root and umask.
+    pub fn set_fs(&self, fs: Arc<FsContext>) {
+        let old = core::mem::replace(&mut self.shared.lock().fs, fs);
+        drop(old);
+    }
+
+    /// All that it may share.
+    pub fn shared(&self) -> Shared {
+        self.shared.lock().clone()
+    }
+
+    /// Its name, `PR_GET_NAME`; NUL-padded.
+    pub fn name(&self) -> [u8; NAME_LEN] {
+        *self.name.lock()
+    }
+
+    /// Sets its name, of which 15 bytes are kept.
+    pub fn set_name(&self, name: &[u8]) {
+        let mut new = [0; NAME_LEN];
+        let text = name.split(|&byte| byte == 0).next().unwrap_or_default();
+        for (to, from) in new.iter_mut().zip(text.iter().take(NAME_LEN - 1)) {
+            *to = *from;
+        }
+        *self.name.lock() = new;
+    }
+
+    /// Where the task's end is announced, `set_tid_address(2)`.
+    pub fn clear_child_tid(&self) -> u64 {
+        self.clear_child_tid.load(Ordering::Relaxed)
+    }
+
+    /// Sets where the task's end is announced.
+    pub fn set_clear_child_tid(&self, address: u64) {
+        self.clear_child_tid.store(address, Ordering::Relaxed);
+    }
+
+    /// Makes the task store its id at `address` before its guest runs.
+    pub(crate) fn set_set_child_tid(&self, address: u64) {
+        self.set_child_tid.store(address, Ordering::Relaxed);
+    }
+
+    /// Where the task has yet to store its id; asked once.
+    pub(crate) fn take_set_child_tid(&self) -> Option<u64> {
+        if self.set_child_tid.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        Some(self.set_child_tid.swap(0, Ordering::Relaxed))
+    }
+
+    /// Address of the `struct robust_list_head`, 0 for none.
+    pub fn robust_list(&self) -> u64 {
+        self.robust_list.load(Ordering::Relaxed)
+    }
+
+    /// `set_robust_list(2)`.
+    pub fn set_robust_list(&self, head: u64) {
+        self.robust_list.store(head, Ordering::Relaxed);
+    }
+
+    /// Whether `execve` may not raise privileges, `PR_GET_NO_NEW_PRIVS`.
+    pub fn no_new_privs(&self) -> bool {
+        self.no_new_privs.load(Ordering::Relaxed)
+    }
+
+    /// `PR_SET_NO_NEW_PRIVS`, for ever.
+    pub fn set_no_new_privs(&self) {
+        self.no_new_privs.store(true, Ordering::Relaxed);
+    }
+
+    /// `personality(2)`.
+    pub fn personality(&self) -> u32 {
+        self.personality.load(Ordering::Relaxed)
+    }
+
+    /// `personality(2)`.
+    pub fn set_personality(&self, personality: u32) {
+        self.personality.store(personality, Ordering::Relaxed);
+    }
+
+    /// Asks the task to end, alone: another thread of its group calls `execve`.
+    pub(crate) fn dismiss(&self) {
+        self.dismissed.store(true, Ordering::Release);
+        self.waiter.kill();
+    }
+
+    /// Whether it shall end alone.
+    pub(crate) fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::Acquire)
+    }
+
+    /// Whether its end has begun.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Begins its end; `false` if that was done before.
+    pub(crate) fn begin_end(&self) -> bool {
+        !self.ended.swap(true, Ordering::AcqRel)
+    }
+
+    /// Counts the task in the present stop of its group, once; `true` if all are stopped now.
+    pub(crate) fn count_stopped(&self) -> bool {
+        let job = self.group.job();
+        let generation = job.generation();
+        self.stop_seen.swap(generation, Ordering::AcqRel) != generation && job.task_stopped()
+    }
+
+    pub(crate) fn set_vfork_parent(&self, wait: Arc<VforkWait>) {
+        *self.vfork_parent.lock() = Some(wait);
+    }
+
+    /// Lets a parent go on that waits in `clone(CLONE_VFORK)`: the task has ended, or has a program
+    /// of its own. A parent whose thread the task borrowed goes on when the host takes that thread
+    /// back.
+    pub fn vfork_release(&self) {
+        let wait = self.vfork_parent.lock().take();
+        if let Some(wait) = wait {
+            wait.done.store(true, Ordering::Release);
+            wait.parent.wake();
+        }
     }
 }

@@ -1,10 +1,24 @@
 //! A process: the tasks that share a thread group id.
+//!
+//! Who is whose child, and who has ended, is decided under the lock of the
+//! [`PidTable`](crate::pid::PidTable); the atomic fields here that say so are written under it and
+//! read without.
 
-use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicI32, Ordering};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
+use lx_core::abi::wait::WaitStatus;
+use lx_core::host::Nanos;
 use lx_core::rlimit::Rlimits;
-use lx_core::sync::{Mutex, level};
+use lx_core::sync::{Mutex, WaitQueue, level};
+
+use crate::job::JobState;
+use crate::signal::{PendingQueue, SignalActions};
+use crate::task::Task;
+
+/// Key with which waits for children and waits of `execve` for threads are registered.
+pub(crate) const ANY_CHANGE: u32 = u32::MAX;
 
 /// A thread group.
 pub struct ThreadGroup {
@@ -13,12 +27,48 @@ pub struct ThreadGroup {
     sid: AtomicI32,
     parent_tgid: AtomicI32,
     rlimits: Rlimits,
+    /// What the parent gets when the group ends, 0 for nothing.
+    exit_signal: AtomicI32,
+    /// `PR_SET_PDEATHSIG`: what the group gets when its parent ends.
+    parent_death_signal: AtomicI32,
+    /// `PR_SET_CHILD_SUBREAPER`.
+    subreaper: AtomicBool,
+    /// `PR_SET_DUMPABLE`.
+    dumpable: AtomicU32,
+    /// It has called `execve`, after which its parent may not move it to another process group.
+    has_execed: AtomicBool,
+    /// It runs in the host process and the memory of another group (`CLONE_VM`).
+    borrows_memory: AtomicBool,
+    /// The group is ending: every task leaves at the next occasion.
+    exiting: AtomicBool,
+    /// It has no task any more; [`status`](Self::status) is valid.
+    zombie: AtomicBool,
+    status: AtomicU32,
+    /// Real user id of the last task, for signals about a zombie.
+    last_uid: AtomicU32,
+    /// Processor time of tasks that have ended.
+    dead_cpu: AtomicU64,
+    /// Processor time of children that were waited for.
+    children_cpu: AtomicU64,
+    actions: Mutex<Arc<SignalActions>, { level::SIGNAL_HANDLERS }>,
+    pending: PendingQueue,
+    signal_queue: WaitQueue,
+    changes: WaitQueue,
+    job: JobState,
     state: Mutex<GroupState, { level::THREAD_GROUP }>,
 }
 
+/// What the group's lock protects.
 #[derive(Default)]
-struct GroupState {
-    parent: Weak<ThreadGroup>,
+pub(crate) struct GroupState {
+    /// The living tasks, oldest first.
+    pub(crate) tasks: Vec<Arc<Task>>,
+    /// How the group ends, once that is decided.
+    pub(crate) exit: Option<WaitStatus>,
+    /// How the leader ended, if others live on.
+    pub(crate) leader_status: Option<WaitStatus>,
+    /// A task waits in `execve` for all others to end.
+    pub(crate) exec_pending: bool,
 }
 
 impl ThreadGroup {
@@ -27,16 +77,34 @@ impl ThreadGroup {
         tgid: i32,
         pgid: i32,
         sid: i32,
-        parent: &Weak<ThreadGroup>,
+        parent_tgid: i32,
         rlimits: Rlimits,
+        actions: Arc<SignalActions>,
     ) -> Arc<Self> {
         Arc::new(Self {
             tgid,
             pgid: AtomicI32::new(pgid),
             sid: AtomicI32::new(sid),
-            parent_tgid: AtomicI32::new(parent.upgrade().map_or(0, |parent| parent.tgid)),
+            parent_tgid: AtomicI32::new(parent_tgid),
             rlimits,
-            state: Mutex::new(GroupState { parent: parent.clone() }),
+            exit_signal: AtomicI32::new(0),
+            parent_death_signal: AtomicI32::new(0),
+            subreaper: AtomicBool::new(false),
+            dumpable: AtomicU32::new(1),
+            has_execed: AtomicBool::new(false),
+            borrows_memory: AtomicBool::new(false),
+            exiting: AtomicBool::new(false),
+            zombie: AtomicBool::new(false),
+            status: AtomicU32::new(0),
+            last_uid: AtomicU32::new(0),
+            dead_cpu: AtomicU64::new(0),
+            children_cpu: AtomicU64::new(0),
+            actions: Mutex::new(actions),
+            pending: PendingQueue::default(),
+            signal_queue: WaitQueue::new(),
+            changes: WaitQueue::new(),
+            job: JobState::default(),
+            state: Mutex::new(GroupState::default()),
         })
     }
 
@@ -50,9 +118,22 @@ impl ThreadGroup {
         self.pgid.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn set_pgid(&self, pgid: i32) {
+        self.pgid.store(pgid, Ordering::Relaxed);
+    }
+
     /// Its session.
     pub fn sid(&self) -> i32 {
         self.sid.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_sid(&self, sid: i32) {
+        self.sid.store(sid, Ordering::Relaxed);
+    }
+
+    /// Whether it leads its session.
+    pub fn is_session_leader(&self) -> bool {
+        self.sid() == self.tgid
     }
 
     /// Its resource limits.
@@ -65,8 +146,198 @@ impl ThreadGroup {
         self.parent_tgid.load(Ordering::Relaxed)
     }
 
-    /// Its parent, unless that is gone (then init adopts it).
-    pub fn parent(&self) -> Option<Arc<ThreadGroup>> {
-        self.state.lock().parent.upgrade()
+    pub(crate) fn set_parent_tgid(&self, tgid: i32) {
+        self.parent_tgid.store(tgid, Ordering::Relaxed);
+    }
+
+    /// Number of the signal that tells the parent of the group's end, 0 for none.
+    pub fn exit_signal(&self) -> i32 {
+        self.exit_signal.load(Ordering::Relaxed)
+    }
+
+    /// Sets the signal that tells the parent of the group's end.
+    pub fn set_exit_signal(&self, number: i32) {
+        self.exit_signal.store(number, Ordering::Relaxed);
+    }
+
+    /// `PR_GET_PDEATHSIG`, 0 for none.
+    pub fn parent_death_signal(&self) -> i32 {
+        self.parent_death_signal.load(Ordering::Relaxed)
+    }
+
+    /// `PR_SET_PDEATHSIG`.
+    pub fn set_parent_death_signal(&self, number: i32) {
+        self.parent_death_signal.store(number, Ordering::Relaxed);
+    }
+
+    /// Whether orphaned descendants become its children.
+    pub fn is_subreaper(&self) -> bool {
+        self.subreaper.load(Ordering::Relaxed)
+    }
+
+    /// `PR_SET_CHILD_SUBREAPER`.
+    pub fn set_subreaper(&self, on: bool) {
+        self.subreaper.store(on, Ordering::Relaxed);
+    }
+
+    /// `PR_GET_DUMPABLE`.
+    pub fn dumpable(&self) -> u32 {
+        self.dumpable.load(Ordering::Relaxed)
+    }
+
+    /// `PR_SET_DUMPABLE`.
+    pub fn set_dumpable(&self, value: u32) {
+        self.dumpable.store(value, Ordering::Relaxed);
+    }
+
+    /// Whether it has called `execve`.
+    pub fn has_execed(&self) -> bool {
+        self.has_execed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_execed(&self) {
+        self.has_execed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it runs in the memory of another group: after `vfork`, until `execve`.
+    pub fn borrows_memory(&self) -> bool {
+        self.borrows_memory.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_borrows_memory(&self, on: bool) {
+        self.borrows_memory.store(on, Ordering::Relaxed);
+    }
+
+    /// Whether it is ending.
+    pub fn is_exiting(&self) -> bool {
+        self.exiting.load(Ordering::Acquire)
+    }
+
+    /// Whether it has ended and nobody has waited for it.
+    pub fn is_zombie(&self) -> bool {
+        self.zombie.load(Ordering::Acquire)
+    }
+
+    /// How it ended, once it is a zombie.
+    pub fn status(&self) -> WaitStatus {
+        WaitStatus(self.status.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_zombie(&self, status: WaitStatus) {
+        self.status.store(status.0, Ordering::Relaxed);
+        self.zombie.store(true, Ordering::Release);
+    }
+
+    /// Real user id of its tasks; of the last one when it is a zombie.
+    pub fn uid(&self) -> u32 {
+        match self.any_task() {
+            Some(task) => task.cred().uid,
+            None => self.last_uid.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn set_last_uid(&self, uid: u32) {
+        self.last_uid.store(uid, Ordering::Relaxed);
+    }
+
+    /// Processor time of tasks that have ended.
+    pub fn dead_cpu(&self) -> Nanos {
+        self.dead_cpu.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_dead_cpu(&self, time: Nanos) {
+        self.dead_cpu.fetch_add(time, Ordering::Relaxed);
+    }
+
+    /// Processor time of children that were waited for, and of theirs.
+    pub fn children_cpu(&self) -> Nanos {
+        self.children_cpu.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add_children_cpu(&self, time: Nanos) {
+        self.children_cpu.fetch_add(time, Ordering::Relaxed);
+    }
+
+    /// The dispositions.
+    pub fn actions(&self) -> Arc<SignalActions> {
+        Arc::clone(&self.actions.lock())
+    }
+
+    /// Looks at the dispositions without counting a reference.
+    pub fn with_actions<R>(&self, look: impl FnOnce(&SignalActions) -> R) -> R {
+        look(&self.actions.lock())
+    }
+
+    /// Makes the dispositions the group's own if others share them.
+    pub(crate) fn unshare_actions(&self) {
+        let mut actions = self.actions.lock();
+        if Arc::strong_count(&actions) > 1 {
+            let own = Arc::new(actions.duplicate());
+            *actions = own;
+        }
+    }
+
+    /// Signals that are pending for the group.
+    pub fn pending(&self) -> &PendingQueue {
+        &self.pending
+    }
+
+    /// Woken when a signal becomes pending for the group or one of its tasks: `signalfd(2)`.
+    pub fn signal_queue(&self) -> &WaitQueue {
+        &self.signal_queue
+    }
+
+    /// Woken when a child changes its state or a task of the group ends.
+    pub fn changes(&self) -> &WaitQueue {
+        &self.changes
+    }
+
+    /// Whether it is stopped, and what its parent does not know yet.
+    pub fn job(&self) -> &JobState {
+        &self.job
+    }
+
+    pub(crate) fn state(&self) -> lx_core::sync::MutexGuard<'_, GroupState, { level::THREAD_GROUP }> {
+        self.state.lock()
+    }
+
+    /// The living tasks, oldest first.
+    pub fn tasks(&self) -> Vec<Arc<Task>> {
+        self.state.lock().tasks.clone()
+    }
+
+    /// Number of living tasks.
+    pub fn task_count(&self) -> usize {
+        self.state.lock().tasks.len()
+    }
+
+    /// The oldest living task: the leader, as long as that lives.
+    pub fn any_task(&self) -> Option<Arc<Task>> {
+        self.state.lock().tasks.first().cloned()
+    }
+
+    /// Adds a task that is about to run; `false` if the group is ending.
+    #[must_use]
+    pub fn add_task(&self, task: &Arc<Task>) -> bool {
+        let mut state = self.state.lock();
+        if state.exit.is_some() || state.exec_pending {
+            return false;
+        }
+        state.tasks.push(Arc::clone(task));
+        true
+    }
+
+    /// Lets the whole group end with `status`, unless its end was decided before. All tasks but
+    /// `except` are told.
+    pub(crate) fn begin_exit(&self, status: WaitStatus, except: Option<&Task>) -> WaitStatus {
+        let mut state = self.state.lock();
+        let status = *state.exit.get_or_insert(status);
+        self.exiting.store(true, Ordering::Release);
+        for task in &state.tasks {
+            if !except.is_some_and(|except| core::ptr::eq(except, &**task)) {
+                task.waiter().kill();
+            }
+        }
+        status
     }
 }

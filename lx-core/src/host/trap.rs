@@ -57,7 +57,8 @@ pub struct FaultInfo {
 /// The kernel side of one guest thread: what the engine calls on the thread's kernel stack.
 pub trait TrapHandler: Send + Sync {
     /// The host has tied this task to a thread block; called before anything else, and again when
-    /// the task moves to another one.
+    /// the task moves to another one. It may call [`HostThread::interrupt`](super::HostThread) for
+    /// `thread`, which must not be lost.
     fn attached(&self, thread: HostThreadId);
     /// The guest executed a system call: number in `rax`, arguments in `rdi rsi rdx r10 r8 r9`.
     fn syscall(&self, regs: &mut GuestRegs) -> Resume;

@@ -10,6 +10,8 @@ pub const PID_TABLE: Level = 2;
 pub const SESSION: Level = 4;
 /// A thread group: children, exit state, job control.
 pub const THREAD_GROUP: Level = 6;
+/// Which dispositions a thread group uses.
+pub const SIGNAL_HANDLERS: Level = 7;
 /// Signal dispositions.
 pub const SIGNAL_ACTIONS: Level = 8;
 /// Pending signals of a task or a thread group.

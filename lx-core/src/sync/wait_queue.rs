@@ -85,6 +85,12 @@ impl Waiter {
         sync_host().interrupt(self.thread());
     }
 
+    /// As [`interrupt`](Self::interrupt), by the task itself: the way out of the present trap looks
+    /// at the mark, so nobody has to be woken or interrupted.
+    pub fn interrupt_self(&self) {
+        self.interrupted.store(true, Ordering::Release);
+    }
+
     /// As [`interrupt`](Self::interrupt), and ends killable waits too.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);

@@ -1,25 +1,27 @@
-//! Signals.
+//! Signals, `signal(7)`.
+//!
+//! [`send`] puts a [`SigInfo`] into the queue of a task or a thread group and wakes a task that
+//! takes it; [`deliver`] runs on the way out of a trap and acts on what the task finds:
+//! dispositions are in [`action`], the frame that a handler runs on in [`frame`].
 
-use lx_core::host::FaultInfo;
+pub mod action;
+mod altstack;
+mod deliver;
+mod frame;
+mod mask;
+mod pending;
+mod send;
+mod task_signals;
+mod wait;
 
-use crate::current::CurrentTask;
+pub use action::SignalActions;
+pub use altstack::set_alternate_stack;
+pub use deliver::{Outcome, Restart, deliver, fault, force};
+pub use frame::sigreturn;
+pub use mask::{change_mask, set_action};
+pub use pending::{PendingQueue, Queued};
+pub use send::{may_signal, send_to_group, send_to_process_group, send_to_task};
+pub use task_signals::TaskSignals;
+pub use wait::{suspend, take, timed_wait};
 
-/// How a call that a signal ended wants to be restarted, `signal(7)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Restart {
-    /// Unless a handler without `SA_RESTART` runs (`ERESTARTSYS`).
-    UnlessHandlerRefuses,
-    /// Only if no handler runs (`ERESTARTNOHAND`).
-    WithoutHandler,
-}
-
-/// Delivers what is pending before the guest goes on; `restart` if the call just made wants to be
-/// restarted.
-pub fn deliver(current: &CurrentTask<'_>, restart: Option<Restart>) {
-    let _ = (current, restart);
-}
-
-/// Turns a fault of guest code into its signal.
-pub fn fault(current: &CurrentTask<'_>, info: &FaultInfo) {
-    let _ = (current, info);
-}
+pub(crate) use send::queue_for_group;

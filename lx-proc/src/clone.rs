@@ -1,0 +1,299 @@
+//! New tasks, `clone(2)`, `fork(2)`, `vfork(2)`.
+//!
+//! - `CLONE_THREAD`: a thread of the host process.
+//! - `CLONE_VM | CLONE_VFORK` (`vfork`, `posix_spawn`): the child borrows the parent's host thread
+//!   until it ends or has a host process of its own after `execve`.
+//! - `CLONE_VM` alone: a thread of the host process that belongs to another thread group.
+//! - Otherwise: a twin of the host process.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use lx_core::abi::sched::CloneFlags;
+use lx_core::abi::{Errno, GuestRegs, Signal, USER_END, UserPtr};
+use lx_core::error::Result;
+use lx_core::unsupported;
+
+use crate::current::CurrentTask;
+use crate::task::{Task, VforkWait};
+use crate::thread_group::ThreadGroup;
+
+/// What a new task is to be like.
+#[derive(Clone, Copy, Debug)]
+pub struct CloneRequest {
+    /// What is shared, and what else is done.
+    pub flags: CloneFlags,
+    /// Number of the signal that the parent gets at the end, 0 for none.
+    pub exit_signal: i32,
+    /// Top of the child's stack, 0 to go on with the parent's.
+    pub stack: u64,
+    /// Where the parent's memory gets the child's id (`CLONE_PARENT_SETTID`).
+    pub parent_tid: u64,
+    /// Where the child's memory gets its id, or it is cleared at the end.
+    pub child_tid: u64,
+    /// The child's thread pointer (`CLONE_SETTLS`).
+    pub tls: u64,
+}
+
+impl CloneRequest {
+    /// `fork(2)`.
+    pub fn fork() -> Self {
+        Self {
+            flags: CloneFlags::empty(),
+            exit_signal: Signal::SIGCHLD.number(),
+            stack: 0,
+            parent_tid: 0,
+            child_tid: 0,
+            tls: 0,
+        }
+    }
+
+    /// `vfork(2)`.
+    pub fn vfork() -> Self {
+        Self { flags: CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK, ..Self::fork() }
+    }
+}
+
+/// Flags that change nothing here: they concern tracers and undo lists that do not exist, or I/O
+/// contexts, which the host has.
+const HARMLESS: CloneFlags = CloneFlags::CLONE_PTRACE
+    .union(CloneFlags::CLONE_UNTRACED)
+    .union(CloneFlags::CLONE_DETACHED)
+    .union(CloneFlags::CLONE_SYSVSEM)
+    .union(CloneFlags::CLONE_IO);
+
+const SUPPORTED: CloneFlags = HARMLESS
+    .union(CloneFlags::CLONE_VM)
+    .union(CloneFlags::CLONE_FS)
+    .union(CloneFlags::CLONE_FILES)
+    .union(CloneFlags::CLONE_SIGHAND)
+    .union(CloneFlags::CLONE_VFORK)
+    .union(CloneFlags::CLONE_PARENT)
+    .union(CloneFlags::CLONE_THREAD)
+    .union(CloneFlags::CLONE_SETTLS)
+    .union(CloneFlags::CLONE_PARENT_SETTID)
+    .union(CloneFlags::CLONE_CHILD_SETTID)
+    .union(CloneFlags::CLONE_CHILD_CLEARTID)
+    .union(CloneFlags::CLONE_CLEAR_SIGHAND);
+
+/// Refuses combinations that Linux refuses, and what is not supported.
+fn check(flags: CloneFlags) -> Result<()> {
+    let unsupported = flags.difference(SUPPORTED);
+    if !unsupported.is_empty() {
+        unsupported::note("clone flags", unsupported.bits());
+        return Err(Errno::EINVAL.into());
+    }
+    let needs = |flag, other| flags.contains(flag) && !flags.contains(other);
+    let excludes = |flag| flags.contains(flag);
+    let invalid = needs(CloneFlags::CLONE_THREAD, CloneFlags::CLONE_SIGHAND)
+        || needs(CloneFlags::CLONE_SIGHAND, CloneFlags::CLONE_VM)
+        || excludes(CloneFlags::CLONE_SIGHAND | CloneFlags::CLONE_CLEAR_SIGHAND)
+        || excludes(CloneFlags::CLONE_THREAD | CloneFlags::CLONE_VFORK);
+    if invalid { Err(Errno::EINVAL.into()) } else { Ok(()) }
+}
+
+/// Makes a new task; its id.
+///
+/// # Errors
+/// `EINVAL` for a combination of flags that is not possible, `EAGAIN` and `ENOMEM` from the host,
+/// `EPERM` for a bad thread pointer.
+pub fn clone(current: &CurrentTask<'_>, request: &CloneRequest) -> Result<i32> {
+    let flags = request.flags;
+    check(flags)?;
+    if flags.contains(CloneFlags::CLONE_SETTLS) && request.tls >= USER_END {
+        return Err(Errno::EPERM.into());
+    }
+    let kernel = current.kernel();
+    let parent = current.task();
+    let tid = kernel.pids.allocate()?;
+    let group = if flags.contains(CloneFlags::CLONE_THREAD) {
+        Arc::clone(parent.group())
+    } else {
+        new_group(current, tid, request)
+    };
+    let shared = parent.shared().for_child(flags)?;
+    let child = Task::new(tid, Arc::clone(kernel), group, shared);
+    child.inherit(parent);
+    if !flags.contains(CloneFlags::CLONE_VM) || flags.contains(CloneFlags::CLONE_VFORK) {
+        child.signals().inherit_stack(parent.signals());
+    }
+    if flags.contains(CloneFlags::CLONE_CHILD_CLEARTID) {
+        child.set_clear_child_tid(request.child_tid);
+    }
+    // Signals of a terminal or a `kill` that come from here on find the child.
+    if !child.group().add_task(&child) {
+        return Err(Errno::EAGAIN.into());
+    }
+    kernel.pids.insert(&child);
+    if flags.contains(CloneFlags::CLONE_PARENT_SETTID) {
+        // As on Linux, the call does not fail for a bad address.
+        let _ = current.memory().write(UserPtr::new(request.parent_tid), &tid);
+    }
+    match start(current, &child, request) {
+        Ok(()) => Ok(tid),
+        Err(error) => {
+            forget(&child);
+            Err(error)
+        }
+    }
+}
+
+/// The group of a child that is a process of its own.
+fn new_group(current: &CurrentTask<'_>, tid: i32, request: &CloneRequest) -> Arc<ThreadGroup> {
+    let flags = request.flags;
+    let parent = current.group();
+    let (parent_tgid, exit_signal) = if flags.contains(CloneFlags::CLONE_PARENT) {
+        (parent.parent_tgid(), parent.exit_signal())
+    } else {
+        (parent.tgid(), request.exit_signal)
+    };
+    let actions = if flags.contains(CloneFlags::CLONE_SIGHAND) {
+        parent.actions()
+    } else {
+        Arc::new(parent.with_actions(|actions| actions.duplicate()))
+    };
+    if flags.contains(CloneFlags::CLONE_CLEAR_SIGHAND) {
+        actions.reset_handlers();
+    }
+    let rlimits = parent.rlimits().duplicate();
+    let group =
+        ThreadGroup::new(tid, parent.pgid(), parent.sid(), parent_tgid, rlimits, actions);
+    group.set_exit_signal(exit_signal);
+    group.set_dumpable(parent.dumpable());
+    group.set_borrows_memory(flags.contains(CloneFlags::CLONE_VM));
+    group
+}
+
+/// Undoes what was done for a child that the host could not make.
+pub(crate) fn forget(child: &Arc<Task>) {
+    child.begin_end();
+    let group = child.group();
+    let empty = {
+        let mut state = group.state();
+        state.tasks.retain(|task| !Arc::ptr_eq(task, child));
+        state.tasks.is_empty()
+    };
+    let pids = &child.kernel().pids;
+    drop(pids.remove_task(child.tid()));
+    if empty {
+        let released = pids.lock().release(group);
+        drop(released);
+    }
+}
+
+/// Lets the host make the thread or process and the child's guest run.
+fn start(current: &CurrentTask<'_>, child: &Arc<Task>, request: &CloneRequest) -> Result<()> {
+    let flags = request.flags;
+    let host = current.host();
+    let handler = current.kernel().handler(Arc::clone(child));
+    let mut regs = GuestRegs { rax: 0, ..current.regs() };
+    if request.stack != 0 {
+        regs.rsp = request.stack;
+    }
+    let own_tls = host.fs_base();
+    let tls = if flags.contains(CloneFlags::CLONE_SETTLS) { request.tls } else { own_tls };
+    if !flags.contains(CloneFlags::CLONE_VM) {
+        return fork(current, child, request, &regs, tls);
+    }
+    if flags.contains(CloneFlags::CLONE_CHILD_SETTID) {
+        let _ = current.memory().write(UserPtr::new(request.child_tid), &child.tid());
+    }
+    if !flags.contains(CloneFlags::CLONE_VFORK) {
+        return Ok(host.spawn_thread(handler, &regs, tls)?);
+    }
+    if tls != own_tls {
+        host.set_fs_base(tls);
+    }
+    let result = host.run_borrowed(handler, &regs);
+    if host.fs_base() != own_tls {
+        host.set_fs_base(own_tls);
+    }
+    Ok(result?)
+}
+
+/// Makes a twin of the host process.
+fn fork(
+    current: &CurrentTask<'_>,
+    child: &Arc<Task>,
+    request: &CloneRequest,
+    regs: &GuestRegs,
+    tls: u64,
+) -> Result<()> {
+    let flags = request.flags;
+    let host = current.host();
+    let memory = current.memory();
+    let handler = current.kernel().handler(Arc::clone(child));
+
+    // The child's id goes into the memory that the child gets a copy of. Without other threads the
+    // parent can store it there for the moment of the copy; else the child has to do it itself.
+    let mut before = None;
+    let address = UserPtr::<i32>::new(request.child_tid);
+    if flags.contains(CloneFlags::CLONE_CHILD_SETTID) {
+        if current.group().task_count() == 1 && !current.group().borrows_memory() {
+            before = memory.read(address).ok();
+            if before.is_some() && memory.write(address, &child.tid()).is_err() {
+                before = None;
+            }
+        } else {
+            child.set_set_child_tid(request.child_tid);
+            child.waiter().interrupt_self();
+        }
+    }
+    let wait = flags.contains(CloneFlags::CLONE_VFORK).then(|| {
+        let parent = Arc::clone(current.task().waiter());
+        Arc::new(VforkWait { done: AtomicBool::new(false), parent })
+    });
+    if let Some(wait) = &wait {
+        child.set_vfork_parent(Arc::clone(wait));
+    }
+    let own_tls = host.fs_base();
+    if tls != own_tls {
+        host.set_fs_base(tls);
+    }
+    let result = host.fork(handler, regs);
+    if tls != own_tls {
+        host.set_fs_base(own_tls);
+    }
+    if let Some(before) = before {
+        let _ = memory.write(address, &before);
+    }
+    result?;
+    if let Some(wait) = wait {
+        let done = || wait.done.load(Ordering::Acquire).then_some(());
+        // It ends early only when the parent is killed.
+        let _ = current.task().waiter().wait_for(None, || 0, false, done);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use lx_core::abi::sched::CloneFlags;
+
+    #[test]
+    fn usual_combinations() {
+        let posix_spawn = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+        let pthread = CloneFlags::CLONE_VM
+            | CloneFlags::CLONE_FS
+            | CloneFlags::CLONE_FILES
+            | CloneFlags::CLONE_SIGHAND
+            | CloneFlags::CLONE_THREAD
+            | CloneFlags::CLONE_SYSVSEM
+            | CloneFlags::CLONE_SETTLS
+            | CloneFlags::CLONE_PARENT_SETTID
+            | CloneFlags::CLONE_CHILD_CLEARTID;
+        let fork = CloneFlags::CLONE_CHILD_SETTID | CloneFlags::CLONE_CHILD_CLEARTID;
+        for flags in [posix_spawn, pthread, fork, CloneFlags::empty()] {
+            assert!(check(flags).is_ok(), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn impossible_combinations() {
+        let no_sighand = CloneFlags::CLONE_THREAD | CloneFlags::CLONE_VM;
+        for flags in [no_sighand, CloneFlags::CLONE_SIGHAND, CloneFlags::CLONE_NEWNS] {
+            assert!(check(flags).is_err(), "{flags:?}");
+        }
+    }
+}

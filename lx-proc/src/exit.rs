@@ -1,0 +1,314 @@
+//! The end of tasks and thread groups: `exit(2)`, `exit_group(2)`, death by signal, reaping.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use lx_core::abi::siginfo::{
+    CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, ChildFields, SigInfo,
+};
+use lx_core::abi::wait::WaitStatus;
+use lx_core::abi::{Signal, UserPtr};
+use lx_core::fd_table::FdTable;
+use lx_core::host::{HostThreadId, Nanos, Resume};
+
+use crate::current::CurrentTask;
+use crate::kernel::Kernel;
+use crate::pid::Tree;
+use crate::session::{self, INIT_TGID};
+use crate::signal::{queue_for_group, send_to_group};
+use crate::task::Task;
+use crate::thread_group::{ANY_CHANGE, ThreadGroup};
+
+/// Nanoseconds in a tick of `clock_t`.
+const NANOS_PER_TICK: u64 = 10_000_000;
+
+/// `exit(2)`: ends the calling task alone.
+pub fn exit_task(current: &CurrentTask<'_>, code: i32) {
+    end(current, WaitStatus::exited(code));
+}
+
+/// `exit_group(2)`, or a fatal signal: ends all tasks of the calling task's group.
+pub fn exit_group(current: &CurrentTask<'_>, status: WaitStatus) {
+    let status = current.group().begin_exit(status, Some(current.task()));
+    end(current, status);
+}
+
+/// Ends the calling task because its group is ending.
+pub(crate) fn end_with_group(current: &CurrentTask<'_>) {
+    let status = current.group().state().exit;
+    end(current, status.unwrap_or_default());
+}
+
+/// Ends the calling task because another one of its group calls `execve`.
+pub(crate) fn end_dismissed(current: &CurrentTask<'_>) {
+    end(current, WaitStatus::default());
+}
+
+fn end(current: &CurrentTask<'_>, status: WaitStatus) {
+    current.set_resume(Resume::Exit);
+    let task = current.task();
+    if !task.begin_end() {
+        return;
+    }
+    leave_memory(current);
+    close_files(current);
+    leave_group(task, status, current.host().thread_cpu());
+}
+
+/// What the task does to its memory when it leaves it, by its end or by `execve`: robust futexes
+/// are released, and its end is announced at `clear_child_tid`.
+pub(crate) fn leave_memory(current: &CurrentTask<'_>) {
+    let task = current.task();
+    let address = task.clear_child_tid();
+    task.set_clear_child_tid(0);
+    // Nobody else sees private memory that is about to vanish.
+    let shared = task.group().borrows_memory() || task.group().task_count() > 1;
+    if address != 0 && shared {
+        // As on Linux, a bad address is nobody's concern any more.
+        let _ = current.memory().write(UserPtr::new(address), &0_u32);
+    }
+}
+
+/// Gives up the descriptor table; the last user closes what is open.
+fn close_files(current: &CurrentTask<'_>) {
+    let files = current.task().set_files(Arc::new(FdTable::new()));
+    // The current task may hold a second reference, from earlier in this call.
+    let users = Arc::strong_count(&files).saturating_sub(usize::from(current.has_files()));
+    if users > 1 {
+        return;
+    }
+    let caller = current.caller();
+    for file in files.remove_where(|_, _| true) {
+        file.ops().closed(&caller, &file);
+    }
+}
+
+/// Removes an ended task from its group; with the last one the group ends.
+fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
+    let kernel = task.kernel();
+    let group = task.group();
+    group.add_dead_cpu(cpu);
+    let uid = task.cred().uid;
+    let mut stopped_by = None;
+    let last = {
+        let mut state = group.state();
+        state.tasks.retain(|other| !Arc::ptr_eq(other, task));
+        if task.tid() == group.tgid() {
+            state.leader_status = Some(status);
+        }
+        let status = state.exit.or(state.leader_status).unwrap_or(status);
+        if group.job().is_stopping() && task.count_stopped() {
+            stopped_by = group.job().stop_signal();
+        }
+        state.tasks.is_empty().then_some(status)
+    };
+    kernel.pids.remove_task(task.tid());
+    match last {
+        Some(status) => {
+            group.set_last_uid(uid);
+            end_group(kernel, group, status);
+        }
+        None => {
+            if let Some(signal) = stopped_by {
+                report_job_change(kernel, group, WaitStatus::stopped(signal));
+            }
+            group.changes().wake_all(ANY_CHANGE);
+        }
+    }
+    task.vfork_release();
+}
+
+/// A signal to be sent when the tree is no longer locked.
+type Notice = (Arc<ThreadGroup>, Signal);
+
+fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus) {
+    let mut notices: Vec<Notice> = Vec::new();
+    let mut released: Vec<Arc<ThreadGroup>> = Vec::new();
+    let mut tree = kernel.pids.lock();
+    group.set_zombie(status);
+    if group.job().report().is_some() {
+        group.job().set_report(None);
+    }
+    give_children_away(&mut tree, group, &mut notices, &mut released);
+    let parent = tree.group(group.parent_tgid());
+    if parent.is_some_and(|parent| parent.sid() == group.sid() && parent.pgid() != group.pgid()) {
+        notice_if_orphaned(&tree, group.pgid(), Some(group), &mut notices);
+    }
+    let to_init = tell_parent(&mut tree, group, &mut released);
+    drop(tree);
+    drop(released);
+    if to_init {
+        kernel.reports.ended(group.tgid(), group.status());
+    }
+    for (group, signal) in notices {
+        // A standard signal always finds room.
+        let _ = send_to_group(kernel, &group, signal, SigInfo::kernel(signal), None);
+    }
+}
+
+/// The nearest ancestor that adopts orphans.
+fn reaper(tree: &Tree, group: &ThreadGroup) -> i32 {
+    let mut at = group.parent_tgid();
+    while at != INIT_TGID {
+        let Some(ancestor) = tree.group(at) else { return INIT_TGID };
+        if ancestor.is_subreaper() && !ancestor.is_zombie() {
+            return at;
+        }
+        at = ancestor.parent_tgid();
+    }
+    INIT_TGID
+}
+
+/// Gives the children of an ended group to init or a subreaper.
+fn give_children_away(
+    tree: &mut Tree,
+    group: &ThreadGroup,
+    notices: &mut Vec<Notice>,
+    released: &mut Vec<Arc<ThreadGroup>>,
+) {
+    let Some(node) = tree.node_mut(group.tgid()) else { return };
+    let children = core::mem::take(&mut node.children);
+    if children.is_empty() {
+        return;
+    }
+    let reaper = reaper(tree, group);
+    for child in children {
+        child.set_parent_tgid(reaper);
+        if let Some(node) = tree.node_mut(reaper) {
+            node.children.push(Arc::clone(&child));
+        }
+        if child.is_zombie() {
+            if reaper == INIT_TGID {
+                released.extend(tree.release(&child));
+            } else if let Some(adopter) = tree.group(reaper).cloned() {
+                child.set_exit_signal(Signal::SIGCHLD.number());
+                signal_end(&adopter, &child);
+            }
+            continue;
+        }
+        child.set_exit_signal(Signal::SIGCHLD.number());
+        if let Some(signal) = Signal::new(child.parent_death_signal()) {
+            notices.push((Arc::clone(&child), signal));
+        }
+        if child.sid() == group.sid() && child.pgid() != group.pgid() {
+            notice_if_orphaned(tree, child.pgid(), None, notices);
+        }
+    }
+}
+
+/// A process group that is orphaned now and has stopped members gets `SIGHUP` and `SIGCONT`, as
+/// nobody will ever continue it.
+fn notice_if_orphaned(
+    tree: &Tree,
+    pgid: i32,
+    leaving: Option<&ThreadGroup>,
+    notices: &mut Vec<Notice>,
+) {
+    if !session::is_orphaned_without(tree, pgid, leaving) || !session::has_stopped(tree, pgid) {
+        return;
+    }
+    for member in tree.members(pgid) {
+        notices.push((Arc::clone(member), Signal::SIGHUP));
+        notices.push((Arc::clone(member), Signal::SIGCONT));
+    }
+}
+
+/// Tells the parent of the end of a group, or releases the group if nobody wants to know. Whether
+/// the parent is init, which has nobody to tell but the owner of the machine.
+fn tell_parent(
+    tree: &mut Tree,
+    group: &Arc<ThreadGroup>,
+    released: &mut Vec<Arc<ThreadGroup>>,
+) -> bool {
+    let parent = tree.group(group.parent_tgid()).cloned();
+    match parent {
+        Some(parent) if parent.tgid() != INIT_TGID => {
+            let to_parent = group.exit_signal() == Signal::SIGCHLD.number();
+            if to_parent && parent.with_actions(|actions| actions.reaps_children()) {
+                signal_end(&parent, group);
+                released.extend(tree.release(group));
+            } else {
+                signal_end(&parent, group);
+            }
+            parent.changes().wake_all(ANY_CHANGE);
+            false
+        }
+        _ => {
+            released.extend(tree.release(group));
+            true
+        }
+    }
+}
+
+/// Sends the parent what it asked for when it made the child.
+fn signal_end(parent: &ThreadGroup, child: &ThreadGroup) {
+    if let Some(signal) = Signal::new(child.exit_signal()) {
+        let info = child_info(signal, child, child.status());
+        // The tree is locked, so signals that stop or continue cannot be sent from here; nobody
+        // asks for one as exit signal.
+        let _ = queue_for_group(parent, signal, info, None);
+    }
+    parent.changes().wake_all(ANY_CHANGE);
+}
+
+/// `si_code` and `si_status` of a change.
+pub(crate) fn child_code(status: WaitStatus) -> (i32, i32) {
+    if status == WaitStatus::CONTINUED {
+        (CLD_CONTINUED, Signal::SIGCONT.number())
+    } else if let Some(signal) = status.stop_signal() {
+        (CLD_STOPPED, signal.number())
+    } else if let Some(signal) = status.term_signal() {
+        (if status.core_dumped() { CLD_DUMPED } else { CLD_KILLED }, signal.number())
+    } else {
+        (CLD_EXITED, status.exit_status().unwrap_or(0))
+    }
+}
+
+fn child_info(signal: Signal, child: &ThreadGroup, change: WaitStatus) -> SigInfo {
+    let (code, status) = child_code(change);
+    let fields = ChildFields {
+        pid: child.tgid(),
+        uid: child.uid(),
+        status,
+        utime: (child.dead_cpu() / NANOS_PER_TICK).cast_signed(),
+        ..ChildFields::default()
+    };
+    SigInfo::child(signal, code, fields)
+}
+
+/// Tells the parent that a group has stopped or continued.
+pub(crate) fn report_job_change(kernel: &Kernel, group: &ThreadGroup, change: WaitStatus) {
+    let parent = {
+        let tree = kernel.pids.lock();
+        if group.is_zombie() {
+            return;
+        }
+        group.job().set_report(Some(change));
+        tree.group(group.parent_tgid()).cloned()
+    };
+    let Some(parent) = parent else { return };
+    if parent.tgid() == INIT_TGID {
+        if let Some(signal) = change.stop_signal() {
+            kernel.reports.stopped(group.tgid(), signal);
+        }
+        return;
+    }
+    if parent.with_actions(|actions| actions.wants_child_stops()) {
+        let signal = Signal::SIGCHLD;
+        let _ = queue_for_group(&parent, signal, child_info(signal, group, change), None);
+    }
+    parent.changes().wake_all(ANY_CHANGE);
+}
+
+/// The host process under a task died without telling the kernel: the task, and with it its group,
+/// ends as if `signal` had killed it.
+pub fn host_thread_died(kernel: &Arc<Kernel>, thread: HostThreadId, signal: Signal) {
+    let tasks = kernel.pids.tasks();
+    let Some(task) = tasks.iter().find(|task| task.waiter().thread() == thread) else { return };
+    let status = task.group().begin_exit(WaitStatus::signaled(signal, false), Some(task));
+    if !task.begin_end() {
+        return;
+    }
+    drop(task.set_files(Arc::new(FdTable::new())));
+    leave_group(task, status, 0);
+}

@@ -1,0 +1,208 @@
+//! Sending signals, `kill(2)`.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use lx_core::abi::siginfo::{SI_KERNEL, SI_USER, SigInfo};
+use lx_core::abi::wait::WaitStatus;
+use lx_core::abi::{Errno, SigSet, Signal};
+use lx_core::cred::{Capabilities, Credentials};
+use lx_core::error::Result;
+use lx_core::rlimit::Resource;
+
+use super::Queued;
+use crate::current::CurrentTask;
+use crate::exit;
+use crate::kernel::Kernel;
+use crate::task::Task;
+use crate::thread_group::{ANY_CHANGE, GroupState, ThreadGroup};
+
+/// Whether the caller may send `signal` to the group, `kill(2)`.
+pub fn may_signal(current: &CurrentTask<'_>, group: &ThreadGroup, signal: Option<Signal>) -> bool {
+    if core::ptr::eq(&**current.group(), group) {
+        return true;
+    }
+    let same_session = group.sid() == current.group().sid();
+    if signal == Some(Signal::SIGCONT) && same_session {
+        return true;
+    }
+    let cred = current.cred();
+    match group.any_task() {
+        Some(task) => may(cred, &task.cred()),
+        None => {
+            let uid = group.uid();
+            cred.has(Capabilities::KILL) || cred.euid == uid || cred.uid == uid
+        }
+    }
+}
+
+fn may(sender: &Credentials, target: &Credentials) -> bool {
+    sender.euid == target.suid
+        || sender.euid == target.uid
+        || sender.uid == target.suid
+        || sender.uid == target.uid
+        || sender.has(Capabilities::KILL)
+}
+
+/// Sends a signal to a thread group. `sender` is the task that runs this, if it is one.
+///
+/// # Errors
+/// `EAGAIN` if too many real-time signals are queued.
+pub fn send_to_group(
+    kernel: &Kernel,
+    group: &Arc<ThreadGroup>,
+    signal: Signal,
+    info: SigInfo,
+    sender: Option<&Task>,
+) -> Result<()> {
+    control_jobs(kernel, group, signal);
+    queue_for_group(group, signal, info, sender)
+}
+
+/// Sends a signal to one task.
+///
+/// # Errors
+/// `EAGAIN` if too many real-time signals are queued.
+pub fn send_to_task(
+    kernel: &Kernel,
+    task: &Arc<Task>,
+    signal: Signal,
+    info: SigInfo,
+    sender: Option<&Task>,
+) -> Result<()> {
+    let group = task.group();
+    control_jobs(kernel, group, signal);
+    if signal == Signal::SIGKILL {
+        kill_group(group);
+        return Ok(());
+    }
+    if is_dropped(group, task, signal) {
+        return Ok(());
+    }
+    match task.signals().pending().push(signal, info, limit(group)) {
+        Queued::Merged => return Ok(()),
+        Queued::Full => return full(&info),
+        Queued::Added => {}
+    }
+    group.signal_queue().wake_all(ANY_CHANGE);
+    if !task.signals().blocked().contains(signal) {
+        interrupt(task, sender);
+    }
+    Ok(())
+}
+
+/// Sends a signal from the kernel to every member of a process group; whether there was one.
+pub fn send_to_process_group(kernel: &Kernel, pgid: i32, signal: Signal) -> bool {
+    let members: Vec<_> = kernel.pids.process_group(pgid);
+    for group in &members {
+        // A standard signal from the kernel always finds room.
+        let _ = send_to_group(kernel, group, signal, SigInfo::kernel(signal), None);
+    }
+    !members.is_empty()
+}
+
+/// Puts a signal into the group's queue and wakes a task that takes it. Nothing is stopped or
+/// continued: [`send_to_group`] has done that.
+pub(crate) fn queue_for_group(
+    group: &ThreadGroup,
+    signal: Signal,
+    info: SigInfo,
+    sender: Option<&Task>,
+) -> Result<()> {
+    if signal == Signal::SIGKILL {
+        kill_group(group);
+        return Ok(());
+    }
+    let state = group.state();
+    let Some(leader) = state.tasks.first() else { return Ok(()) };
+    if is_dropped(group, leader, signal) {
+        return Ok(());
+    }
+    match group.pending().push(signal, info, limit(group)) {
+        Queued::Merged => return Ok(()),
+        Queued::Full => return full(&info),
+        Queued::Added => {}
+    }
+    if let Some(task) = choose(&state, signal, sender) {
+        interrupt(task, sender);
+    }
+    drop(state);
+    group.signal_queue().wake_all(ANY_CHANGE);
+    Ok(())
+}
+
+/// The task that shall take a signal of its group: the sender itself if it can, else the oldest.
+fn choose<'a>(
+    state: &'a GroupState,
+    signal: Signal,
+    sender: Option<&'a Task>,
+) -> Option<&'a Task> {
+    let takes = |task: &Task| !task.signals().blocked().contains(signal) && !task.has_ended();
+    let member = |task: &Task| state.tasks.iter().any(|other| core::ptr::eq(&**other, task));
+    if let Some(sender) = sender.filter(|sender| takes(sender) && member(sender)) {
+        return Some(sender);
+    }
+    state.tasks.iter().map(|task| &**task).find(|task| takes(task))
+}
+
+fn interrupt(task: &Task, sender: Option<&Task>) {
+    if sender.is_some_and(|sender| core::ptr::eq(sender, task)) {
+        task.waiter().interrupt_self();
+    } else {
+        task.waiter().interrupt();
+    }
+}
+
+/// Whether the signal would have no effect. A blocked signal stays pending, as its action may
+/// change before it is unblocked.
+fn is_dropped(group: &ThreadGroup, task: &Task, signal: Signal) -> bool {
+    let kept = task.signals().blocked().union(task.signals().awaited());
+    !kept.contains(signal) && group.with_actions(|actions| actions.ignores(signal))
+}
+
+fn limit(group: &ThreadGroup) -> usize {
+    usize::try_from(group.rlimits().soft(Resource::Sigpending)).unwrap_or(usize::MAX)
+}
+
+/// A full queue: `kill` succeeds nevertheless, `sigqueue` does not.
+fn full(info: &SigInfo) -> Result<()> {
+    if info.si_code == SI_USER || info.si_code == SI_KERNEL {
+        return Ok(());
+    }
+    Err(Errno::EAGAIN.into())
+}
+
+fn kill_group(group: &ThreadGroup) {
+    if !group.is_zombie() {
+        group.begin_exit(WaitStatus::signaled(Signal::SIGKILL, false), None);
+    }
+}
+
+/// What stop signals and `SIGCONT` do when they are sent, whatever becomes of them: each side
+/// cancels the pending signals of the other, and `SIGCONT` lets a stopped group run.
+fn control_jobs(kernel: &Kernel, group: &Arc<ThreadGroup>, signal: Signal) {
+    if SigSet::STOPS.contains(signal) {
+        flush(&group.state(), group, SigSet::only(Signal::SIGCONT));
+        return;
+    }
+    if signal != Signal::SIGCONT {
+        return;
+    }
+    let state = group.state();
+    flush(&state, group, SigSet::STOPS);
+    let was_stopped = group.job().resume();
+    for task in &state.tasks {
+        task.waiter().wake();
+    }
+    drop(state);
+    if was_stopped {
+        exit::report_job_change(kernel, group, WaitStatus::CONTINUED);
+    }
+}
+
+fn flush(state: &GroupState, group: &ThreadGroup, signals: SigSet) {
+    group.pending().flush(signals);
+    for task in &state.tasks {
+        task.signals().pending().flush(signals);
+    }
+}
