@@ -156,8 +156,7 @@ fn new_group(current: &CurrentTask<'_>, tid: i32, request: &CloneRequest) -> Arc
         actions.reset_handlers();
     }
     let rlimits = parent.rlimits().duplicate();
-    let group =
-        ThreadGroup::new(tid, parent.pgid(), parent.sid(), parent_tgid, rlimits, actions);
+    let group = ThreadGroup::new(tid, parent.pgid(), parent.sid(), parent_tgid, rlimits, actions);
     group.set_exit_signal(exit_signal);
     group.set_dumpable(parent.dumpable());
     group.set_borrows_memory(flags.contains(CloneFlags::CLONE_VM));

@@ -14,8 +14,8 @@ use crate::futex::FutexSlot;
 use crate::kernel::Kernel;
 use crate::mm::AddressSpace;
 use crate::sched::Scheduling;
-use crate::sleep::SleepState;
 use crate::signal::TaskSignals;
+use crate::sleep::SleepState;
 use crate::thread_group::ThreadGroup;
 
 /// Length of a task's name with its NUL, `TASK_COMM_LEN`.

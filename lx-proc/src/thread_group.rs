@@ -297,7 +297,9 @@ impl ThreadGroup {
         &self.job
     }
 
-    pub(crate) fn state(&self) -> lx_core::sync::MutexGuard<'_, GroupState, { level::THREAD_GROUP }> {
+    pub(crate) fn state(
+        &self,
+    ) -> lx_core::sync::MutexGuard<'_, GroupState, { level::THREAD_GROUP }> {
         self.state.lock()
     }
 

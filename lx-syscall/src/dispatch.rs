@@ -7,7 +7,7 @@ use core::fmt::{self, Write};
 use lx_core::abi::{Errno, GuestRegs};
 use lx_core::error::SysError;
 use lx_core::host::{FaultInfo, HostThreadId, Resume, TrapHandler};
-use lx_proc::signal::{self, Restart};
+use lx_proc::signal::{self, Outcome, Restart};
 use lx_proc::{CurrentTask, Task};
 
 use crate::strace;
@@ -25,37 +25,20 @@ pub fn trap_handler(task: Arc<Task>) -> Arc<dyn TrapHandler> {
 
 impl TrapHandler for TaskTrap {
     fn attached(&self, thread: HostThreadId) {
-        self.task.waiter().set_thread(thread);
+        let waiter = self.task.waiter();
+        waiter.set_thread(thread);
+        // A signal that was sent before found no thread to interrupt.
+        if waiter.is_interrupted() {
+            waiter.interrupt();
+        }
     }
 
     fn syscall(&self, regs: &mut GuestRegs) -> Resume {
         let number = regs.rax;
         regs.orig_rax = number;
         let args = regs.args();
-        let entry =
-            usize::try_from(number).ok().and_then(|nr| TABLE.get(nr)).and_then(Option::as_ref);
-        let observed = self.task.kernel().observe.is_on();
         let current = CurrentTask::new(&self.task, regs);
-        let result = if observed {
-            observed_call(&current, number, entry, &args)
-        } else {
-            call(&current, entry, &args)
-        };
-        let restart = match result {
-            Ok(value) => {
-                current.set_return(value);
-                None
-            }
-            Err(SysError::Errno(errno)) => {
-                current.set_return(errno.as_return());
-                None
-            }
-            Err(SysError::Restart) => Some(Restart::UnlessHandlerRefuses),
-            Err(SysError::RestartNoHandler) => Some(Restart::WithoutHandler),
-        };
-        if restart.is_some() || self.task.waiter().is_interrupted() {
-            signal::deliver(&current, restart);
-        }
+        self.make_call(&current, number, &args);
         current.resume()
     }
 
@@ -64,14 +47,13 @@ impl TrapHandler for TaskTrap {
         let current = CurrentTask::new(&self.task, regs);
         current.set_resume(Resume::Full);
         signal::fault(&current, info);
-        signal::deliver(&current, None);
+        let _ = signal::deliver(&current, None);
         current.resume()
     }
 
     fn interrupt(&self, regs: &mut GuestRegs) -> Resume {
-        regs.orig_rax = GuestRegs::NO_SYSCALL;
         let current = CurrentTask::new(&self.task, regs);
-        signal::deliver(&current, None);
+        let _ = signal::deliver(&current, None);
         current.resume()
     }
 
@@ -79,10 +61,48 @@ impl TrapHandler for TaskTrap {
         let current = CurrentTask::new(&self.task, regs);
         current.set_resume(Resume::Full);
         lx_proc::exec::start(&current);
-        if self.task.waiter().is_interrupted() {
-            signal::deliver(&current, None);
+        if current.resume() != Resume::Exit && self.task.waiter().is_interrupted() {
+            let _ = signal::deliver(&current, None);
         }
         current.resume()
+    }
+}
+
+impl TaskTrap {
+    /// Makes a call, again as long as a signal has ended it without running a handler.
+    fn make_call(&self, current: &CurrentTask<'_>, number: u64, args: &[u64; 6]) {
+        let entry =
+            usize::try_from(number).ok().and_then(|nr| TABLE.get(nr)).and_then(Option::as_ref);
+        let observed = self.task.kernel().observe.is_on();
+        loop {
+            let result = if observed {
+                observed_call(current, number, entry, args)
+            } else {
+                call(current, entry, args)
+            };
+            let restart = match result {
+                Ok(value) => {
+                    current.set_return(value);
+                    None
+                }
+                Err(SysError::Errno(errno)) => {
+                    current.set_return(errno.as_return());
+                    None
+                }
+                Err(SysError::Restart) => Some(Restart::UnlessHandlerRefuses),
+                Err(SysError::RestartNoHandler) => Some(Restart::WithoutHandler),
+            };
+            if restart.is_none() && !self.task.waiter().is_interrupted() {
+                return;
+            }
+            // The task may run on another thread already.
+            if current.resume() == Resume::Exit {
+                return;
+            }
+            if signal::deliver(current, restart) == Outcome::Done {
+                return;
+            }
+        }
     }
 }
 

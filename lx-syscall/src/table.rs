@@ -92,6 +92,17 @@ syscalls! {
     98 getrusage => info::sys_getrusage, Partial("processor time only, and none of children");
     99 sysinfo => info::sys_sysinfo, Full;
     100 times => time::sys_times, Partial("no time of children");
+    13 rt_sigaction => signal::sys_rt_sigaction, Full;
+    14 rt_sigprocmask => signal::sys_rt_sigprocmask, Full;
+    15 rt_sigreturn => signal::sys_rt_sigreturn, Full;
+    34 pause => signal::sys_pause, Full;
+    39 getpid => id::sys_getpid, Full;
+    56 clone => process::sys_clone, Partial("no namespaces, no pidfd");
+    57 fork => process::sys_fork, Full;
+    58 vfork => process::sys_vfork, Full;
+    60 exit => process::sys_exit, Full;
+    61 wait4 => process::sys_wait4, Partial("of the usage only the time, as user time");
+    62 kill => signal::sys_kill, Full;
     102 getuid => id::sys_getuid, Full;
     103 syslog => info::sys_syslog, Partial("always EPERM: there is no kernel log");
     104 getgid => id::sys_getgid, Full;
@@ -149,4 +160,17 @@ syscalls! {
     152 munlockall => mm::sys_munlockall, Full;
     186 gettid => id::sys_gettid, Full;
     325 mlock2 => mm::sys_mlock2, Partial("accounting only");
+    127 rt_sigpending => signal::sys_rt_sigpending, Full;
+    128 rt_sigtimedwait => signal::sys_rt_sigtimedwait, Full;
+    129 rt_sigqueueinfo => signal::sys_rt_sigqueueinfo, Full;
+    130 rt_sigsuspend => signal::sys_rt_sigsuspend, Full;
+    131 sigaltstack => signal::sys_sigaltstack, Full;
+    186 gettid => id::sys_gettid, Full;
+    200 tkill => signal::sys_tkill, Full;
+    218 set_tid_address => process::sys_set_tid_address, Full;
+    231 exit_group => process::sys_exit_group, Full;
+    234 tgkill => signal::sys_tgkill, Full;
+    247 waitid => process::sys_waitid, Partial("no pidfd; of the usage only the time");
+    297 rt_tgsigqueueinfo => signal::sys_rt_tgsigqueueinfo, Full;
+    435 clone3 => process::sys_clone3, Partial("no namespaces, no pidfd, no set_tid, no cgroup");
 }

@@ -57,8 +57,8 @@ impl PendingQueue {
         let signal = next(self.set().difference(blocked))?;
         let at = queue.iter().position(|info| info.si_signo == signal.number());
         let info = at.and_then(|at| queue.remove(at));
-        let more = signal.is_realtime()
-            && queue.iter().any(|info| info.si_signo == signal.number());
+        let more =
+            signal.is_realtime() && queue.iter().any(|info| info.si_signo == signal.number());
         if !more {
             self.bits.fetch_and(!SigSet::only(signal).0, Ordering::Release);
         }

@@ -132,11 +132,7 @@ pub(crate) fn queue_for_group(
 }
 
 /// The task that shall take a signal of its group: the sender itself if it can, else the oldest.
-fn choose<'a>(
-    state: &'a GroupState,
-    signal: Signal,
-    sender: Option<&'a Task>,
-) -> Option<&'a Task> {
+fn choose<'a>(state: &'a GroupState, signal: Signal, sender: Option<&'a Task>) -> Option<&'a Task> {
     let takes = |task: &Task| !task.signals().blocked().contains(signal) && !task.has_ended();
     let member = |task: &Task| state.tasks.iter().any(|other| core::ptr::eq(&**other, task));
     if let Some(sender) = sender.filter(|sender| takes(sender) && member(sender)) {

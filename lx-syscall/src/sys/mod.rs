@@ -11,3 +11,5 @@ pub(crate) mod path;
 pub(crate) mod sched;
 pub(crate) mod stat;
 pub(crate) mod time;
+pub(crate) mod process;
+pub(crate) mod signal;
