@@ -86,6 +86,9 @@ impl Shared {
         if !flags.contains(CloneFlags::CLONE_FS) {
             child.fs = Arc::new(self.fs.duplicate());
         }
+        if !flags.contains(CloneFlags::CLONE_VM) {
+            child.mm = self.mm.duplicate();
+        }
         Ok(child)
     }
 }

@@ -18,6 +18,7 @@ use super::action::{Effect, effect};
 use super::{frame, mask, wait};
 use crate::current::CurrentTask;
 use crate::exit;
+use crate::mm::FaultOutcome;
 use crate::session;
 use crate::task::Task;
 
@@ -192,15 +193,24 @@ pub fn force(current: &CurrentTask<'_>, signal: Signal, info: SigInfo) {
     task.waiter().interrupt_self();
 }
 
-/// Turns a fault of guest code into its signal.
+/// Turns a fault of guest code into its signal, unless the address space can mend it.
 pub fn fault(current: &CurrentTask<'_>, info: &FaultInfo) {
+    let mut info = *info;
     let page_fault = matches!(info.kind, FaultKind::NotMapped | FaultKind::Access | FaultKind::Bus);
+    if page_fault {
+        info.kind = match current.mm().fault(&current.caller(), &info) {
+            FaultOutcome::Retry => return,
+            FaultOutcome::NotMapped => FaultKind::NotMapped,
+            FaultOutcome::NoAccess => FaultKind::Access,
+            FaultOutcome::Bus => FaultKind::Bus,
+        };
+    }
     current.task().signals().set_fault(
         page_fault.then_some(info.address),
         info.trap_number,
         info.error_code,
     );
-    let (signal, info) = fault_signal(info, &current.regs());
+    let (signal, info) = fault_signal(&info, &current.regs());
     force(current, signal, info);
 }
 
