@@ -103,7 +103,7 @@ impl RobustMemory for RobustWords<'_, '_> {
     }
 
     fn wake_one(&self, word: UserPtr<u32>) {
-        if let Ok(key) = futex::key(self.0.task(), word, false) {
+        if let Ok(key) = futex::key(self.0, word, false) {
             self.0.kernel().futexes.wake(key, 1, FUTEX_BITSET_MATCH_ANY);
         }
     }
