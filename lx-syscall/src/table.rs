@@ -80,6 +80,7 @@ syscalls! {
     6 lstat => stat::sys_lstat, Full;
     39 getpid => id::sys_getpid, Full;
     63 uname => info::sys_uname, Full;
+    78 getdents => dir::sys_getdents, Full;
     79 getcwd => cwd::sys_getcwd, Full;
     80 chdir => cwd::sys_chdir, Full;
     81 fchdir => cwd::sys_fchdir, Full;
@@ -155,6 +156,7 @@ syscalls! {
     203 sched_setaffinity => sched::sys_sched_setaffinity, Partial("recorded; the host schedules");
     204 sched_getaffinity => sched::sys_sched_getaffinity, Full;
     218 set_tid_address => process::sys_set_tid_address, Full;
+    217 getdents64 => dir::sys_getdents64, Full;
     227 clock_settime => time::sys_clock_settime, Partial("always EPERM: the clocks are the host's");
     228 clock_gettime => time::sys_clock_gettime, Partial("processor time only of the caller");
     229 clock_getres => time::sys_clock_getres, Full;

@@ -2,6 +2,7 @@
 
 mod at;
 pub(crate) mod cwd;
+pub(crate) mod dir;
 pub(crate) mod futex;
 pub(crate) mod id;
 pub(crate) mod info;
