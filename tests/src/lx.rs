@@ -19,7 +19,7 @@ pub const VARIABLE: &str = "LX_BIN";
 pub fn command() -> Result<PathBuf, String> {
     let path = match env::var_os(VARIABLE) {
         Some(path) => PathBuf::from(path),
-        None => built_beside_this_test().ok_or("cannot tell where this test was built")?,
+        None => built("lx").ok_or("cannot tell where this test was built")?,
     };
     if path.is_file() {
         return Ok(path);
@@ -27,10 +27,24 @@ pub fn command() -> Result<PathBuf, String> {
     Err(format!("{} is missing; build it: cargo build --release -p lx", path.display()))
 }
 
-/// `target/<profile>/deps/<test>` stands beside `target/release/lx`.
-fn built_beside_this_test() -> Option<PathBuf> {
+/// A guest program of `tests/guest`.
+///
+/// # Errors
+///
+/// A sentence that says what is missing and how to build it.
+pub fn guest(name: &str) -> Result<PathBuf, String> {
+    let path = built(name).ok_or("cannot tell where this test was built")?;
+    if path.is_file() {
+        return Ok(path);
+    }
+    let build = "cargo build --release -p lx-guest-tests";
+    Err(format!("{} is missing; build it: {build}", path.display()))
+}
+
+/// `target/<profile>/deps/<test>` stands beside `target/release/<program>`.
+fn built(program: &str) -> Option<PathBuf> {
     let test = env::current_exe().ok()?;
-    Some(test.parent()?.parent()?.parent()?.join("release").join("lx"))
+    Some(test.parent()?.parent()?.parent()?.join("release").join(program))
 }
 
 /// A run of `program` on lx that writes its statistics to `stats`.
