@@ -23,4 +23,5 @@ pub mod path;
 pub mod permission;
 pub mod pipe;
 pub mod poll;
+pub mod splice;
 pub mod timerfd;

@@ -336,6 +336,52 @@ impl Pipe {
         if fault && copied == 0 { Err(Errno::EFAULT.into()) } else { Ok(copied) }
     }
 
+    /// Waits until there is room; how much.
+    ///
+    /// # Errors
+    /// `EPIPE` without readers, `EAGAIN`, `Restart`.
+    pub fn wait_room(&self, caller: &Caller<'_>, nonblocking: bool) -> Result<usize> {
+        self.wait_for(caller, nonblocking, WRITER_KEY, || {
+            let mut ring = self.ring.lock();
+            if ring.readers == 0 {
+                return Some(Err(Errno::EPIPE.into()));
+            }
+            if !ring.is_writable() {
+                ring.room_wanted = ring.room_wanted.min(PIPE_BUF);
+                return None;
+            }
+            Some(Ok(ring.room()))
+        })
+    }
+
+    /// Waits until there are bytes, and copies them without taking them; 0 if there is no writer.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `Restart`.
+    pub fn peek(&self, caller: &Caller<'_>, nonblocking: bool, dst: &mut [u8]) -> Result<usize> {
+        self.wait_for(caller, nonblocking, READER_KEY, || {
+            let mut ring = self.ring.lock();
+            let len = dst.len().min(ring.len());
+            if len == 0 && ring.writers > 0 {
+                ring.reader_sleeps = true;
+                return None;
+            }
+            ring.peek(0, dst.get_mut(..len)?);
+            Some(Ok(len))
+        })
+    }
+
+    /// Puts bytes back that have just been read; `false` if there is no room for them any more.
+    pub fn put_back(&self, bytes: &[u8]) -> bool {
+        let (done, key) = {
+            let mut ring = self.ring.lock();
+            let done = ring.unread(bytes);
+            (done, self.bytes_added(&mut ring))
+        };
+        self.wake(key);
+        done
+    }
+
     fn provide_blocks(&self, caller: &Caller<'_>) -> Result<()> {
         let capacity = self.ring.lock().capacity();
         let blocks = new_blocks(caller, capacity)?;

@@ -1,0 +1,311 @@
+//! `read(2)`, `write(2)` and relatives; `lseek(2)`, `fsync(2)`, advice.
+
+use alloc::sync::Arc;
+
+use lx_core::Result;
+use lx_core::abi::fcntl::{Fadvice, RwfFlags, Whence};
+use lx_core::abi::stat::{S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG};
+use lx_core::abi::uio::Iovec;
+use lx_core::abi::{Errno, Fd, Signal, UserPtr};
+use lx_core::error::SysError;
+use lx_core::file::OpenFile;
+use lx_core::io::{IoDst, IoSrc};
+use lx_proc::CurrentTask;
+
+/// `SYNC_FILE_RANGE_*`: all bits.
+const SYNC_FILE_RANGE_ALL: u32 = 7;
+
+fn readable(task: &CurrentTask<'_>, fd: Fd) -> Result<Arc<OpenFile>> {
+    let file = task.files().get(fd)?;
+    if file.is_readable() { Ok(file) } else { Err(Errno::EBADF.into()) }
+}
+
+fn writable(task: &CurrentTask<'_>, fd: Fd) -> Result<Arc<OpenFile>> {
+    let file = task.files().get(fd)?;
+    if file.is_writable() { Ok(file) } else { Err(Errno::EBADF.into()) }
+}
+
+/// Raises `SIGPIPE` if a write failed for want of a reader.
+pub(super) fn raise_sigpipe(task: &CurrentTask<'_>, result: Result<usize>) -> Result<usize> {
+    if result == Err(SysError::Errno(Errno::EPIPE)) {
+        task.send_self(Signal::SIGPIPE);
+    }
+    result
+}
+
+/// A file offset argument, which may not be negative.
+fn offset(raw: i64) -> Result<u64> {
+    u64::try_from(raw).map_err(|_| Errno::EINVAL.into())
+}
+
+/// Bits of the file type.
+pub(super) fn file_type(task: &CurrentTask<'_>, file: &OpenFile) -> Result<u32> {
+    Ok(file.ops().stat(&task.caller(), file)?.st_mode & S_IFMT)
+}
+
+/// `read(2)`.
+pub(crate) fn sys_read(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    buf: UserPtr<u8>,
+    count: usize,
+) -> Result<usize> {
+    let file = readable(task, fd)?;
+    let mut dst = IoDst::guest(task.memory(), buf.addr(), count)?;
+    file.read(&task.caller(), &mut dst)
+}
+
+/// `write(2)`.
+pub(crate) fn sys_write(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    buf: UserPtr<u8>,
+    count: usize,
+) -> Result<usize> {
+    let file = writable(task, fd)?;
+    let mut src = IoSrc::guest(task.memory(), buf.addr(), count)?;
+    raise_sigpipe(task, file.write(&task.caller(), &mut src))
+}
+
+/// `pread(2)`.
+pub(crate) fn sys_pread64(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    buf: UserPtr<u8>,
+    count: usize,
+    pos: i64,
+) -> Result<usize> {
+    let pos = offset(pos)?;
+    let file = readable(task, fd)?;
+    let mut dst = IoDst::guest(task.memory(), buf.addr(), count)?;
+    file.read_at(&task.caller(), pos, &mut dst)
+}
+
+/// `pwrite(2)`.
+pub(crate) fn sys_pwrite64(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    buf: UserPtr<u8>,
+    count: usize,
+    pos: i64,
+) -> Result<usize> {
+    let pos = offset(pos)?;
+    let file = writable(task, fd)?;
+    let mut src = IoSrc::guest(task.memory(), buf.addr(), count)?;
+    raise_sigpipe(task, file.write_at(&task.caller(), pos, &mut src))
+}
+
+/// `readv(2)`.
+pub(crate) fn sys_readv(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    iov: UserPtr<Iovec>,
+    count: usize,
+) -> Result<usize> {
+    let file = readable(task, fd)?;
+    let mut dst = IoDst::vectors(task.memory(), iov, count)?;
+    file.read(&task.caller(), &mut dst)
+}
+
+/// `writev(2)`.
+pub(crate) fn sys_writev(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    iov: UserPtr<Iovec>,
+    count: usize,
+) -> Result<usize> {
+    let file = writable(task, fd)?;
+    let mut src = IoSrc::vectors(task.memory(), iov, count)?;
+    raise_sigpipe(task, file.write(&task.caller(), &mut src))
+}
+
+/// `preadv(2)`. On x86-64 the offset fits into the first of its two registers.
+pub(crate) fn sys_preadv(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    iov: UserPtr<Iovec>,
+    count: usize,
+    pos: i64,
+) -> Result<usize> {
+    let pos = offset(pos)?;
+    let file = readable(task, fd)?;
+    let mut dst = IoDst::vectors(task.memory(), iov, count)?;
+    file.read_at(&task.caller(), pos, &mut dst)
+}
+
+/// `pwritev(2)`.
+pub(crate) fn sys_pwritev(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    iov: UserPtr<Iovec>,
+    count: usize,
+    pos: i64,
+) -> Result<usize> {
+    let pos = offset(pos)?;
+    let file = writable(task, fd)?;
+    let mut src = IoSrc::vectors(task.memory(), iov, count)?;
+    raise_sigpipe(task, file.write_at(&task.caller(), pos, &mut src))
+}
+
+fn check_rwf(flags: RwfFlags, known: RwfFlags) -> Result<()> {
+    let unknown = flags.difference(known);
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    lx_core::unsupported::note("RWF flags", u64::from(unknown.bits()));
+    Err(Errno::EOPNOTSUPP.into())
+}
+
+/// `preadv2(2)`; offset -1 stands for the file's position.
+pub(crate) fn sys_preadv2(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    iov: UserPtr<Iovec>,
+    count: usize,
+    pos: i64,
+    _pos_high: u64,
+    flags: RwfFlags,
+) -> Result<usize> {
+    // The hint and the synchronous flags, which concern writes, change nothing.
+    check_rwf(flags, RwfFlags::RWF_HIPRI | RwfFlags::RWF_DSYNC | RwfFlags::RWF_SYNC)?;
+    if pos == -1 {
+        return sys_readv(task, fd, iov, count);
+    }
+    sys_preadv(task, fd, iov, count, pos)
+}
+
+/// `pwritev2(2)`; offset -1 stands for the file's position.
+pub(crate) fn sys_pwritev2(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    iov: UserPtr<Iovec>,
+    count: usize,
+    pos: i64,
+    _pos_high: u64,
+    flags: RwfFlags,
+) -> Result<usize> {
+    let sync = RwfFlags::RWF_DSYNC | RwfFlags::RWF_SYNC;
+    let place = RwfFlags::RWF_APPEND | RwfFlags::RWF_NOAPPEND;
+    check_rwf(flags, RwfFlags::RWF_HIPRI | sync | place)?;
+    if flags.contains(place) {
+        return Err(Errno::EINVAL.into());
+    }
+    let done = if pos == -1 && !flags.intersects(place) {
+        sys_writev(task, fd, iov, count)?
+    } else {
+        let append = flags.contains(RwfFlags::RWF_APPEND);
+        let keep = flags.contains(RwfFlags::RWF_NOAPPEND);
+        write_placed(task, fd, iov, count, pos, append, keep)?
+    };
+    if flags.intersects(sync) {
+        let file = task.files().get(fd)?;
+        file.ops().sync(&task.caller(), &file, !flags.contains(RwfFlags::RWF_SYNC))?;
+    }
+    Ok(done)
+}
+
+/// A write at `pos`, or at the end if `append`, or, with `keep`, not at the end in spite of
+/// `O_APPEND`.
+fn write_placed(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    iov: UserPtr<Iovec>,
+    count: usize,
+    pos: i64,
+    append: bool,
+    keep: bool,
+) -> Result<usize> {
+    let file = writable(task, fd)?;
+    let mut src = IoSrc::vectors(task.memory(), iov, count)?;
+    let append = append || (!keep && file.flags().contains(lx_core::abi::fcntl::OpenFlags::O_APPEND));
+    let own_position = pos == -1;
+    let pos = if own_position { file.position() } else { offset(pos)? };
+    let (done, end) = file.ops().write_at(&task.caller(), &file, pos, append, &mut src)?;
+    if own_position {
+        file.seek(&task.caller(), end.cast_signed(), Whence::SEEK_SET.0)?;
+    }
+    Ok(done)
+}
+
+/// `lseek(2)`.
+pub(crate) fn sys_lseek(task: &CurrentTask<'_>, fd: Fd, to: i64, whence: Whence) -> Result<u64> {
+    let file = task.files().get(fd)?;
+    if whence.0 > Whence::SEEK_HOLE.0 {
+        return Err(Errno::EINVAL.into());
+    }
+    file.seek(&task.caller(), to, whence.0)
+}
+
+/// `fsync(2)`.
+pub(crate) fn sys_fsync(task: &CurrentTask<'_>, fd: Fd) -> Result<()> {
+    let file = task.files().get(fd)?;
+    file.ops().sync(&task.caller(), &file, false)
+}
+
+/// `fdatasync(2)`.
+pub(crate) fn sys_fdatasync(task: &CurrentTask<'_>, fd: Fd) -> Result<()> {
+    let file = task.files().get(fd)?;
+    file.ops().sync(&task.caller(), &file, true)
+}
+
+/// `sync(2)`: the kernel delays no write, so everything is in the host's hands already.
+pub(crate) fn sys_sync(_task: &CurrentTask<'_>) -> Result<()> {
+    Ok(())
+}
+
+/// `syncfs(2)`: as `sync`.
+pub(crate) fn sys_syncfs(task: &CurrentTask<'_>, fd: Fd) -> Result<()> {
+    task.files().get(fd)?;
+    Ok(())
+}
+
+/// `sync_file_range(2)`: writes the whole file's data.
+pub(crate) fn sys_sync_file_range(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    start: i64,
+    len: i64,
+    flags: u32,
+) -> Result<()> {
+    let file = task.files().get(fd)?;
+    if flags & !SYNC_FILE_RANGE_ALL != 0 || start < 0 || len < 0 || start.checked_add(len).is_none() {
+        return Err(Errno::EINVAL.into());
+    }
+    match file_type(task, &file)? {
+        S_IFREG => file.ops().sync(&task.caller(), &file, true),
+        S_IFBLK | S_IFDIR | S_IFLNK => Ok(()),
+        _ => Err(Errno::ESPIPE.into()),
+    }
+}
+
+/// `posix_fadvise(2)`: advice that is checked; the host's cache needs none.
+pub(crate) fn sys_fadvise64(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    _start: i64,
+    len: i64,
+    advice: Fadvice,
+) -> Result<()> {
+    let file = task.files().get(fd)?;
+    if file_type(task, &file)? == S_IFIFO {
+        return Err(Errno::ESPIPE.into());
+    }
+    if len < 0 || advice.0 > Fadvice::POSIX_FADV_NOREUSE.0 {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(())
+}
+
+/// `readahead(2)`: advice, too.
+pub(crate) fn sys_readahead(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    _start: i64,
+    _count: usize,
+) -> Result<()> {
+    let file = readable(task, fd)?;
+    if file_type(task, &file)? != S_IFREG {
+        return Err(Errno::EINVAL.into());
+    }
+    Ok(())
+}

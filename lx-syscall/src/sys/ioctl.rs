@@ -1,0 +1,69 @@
+//! `ioctl(2)`: the requests that concern any descriptor; the rest is the file's.
+
+use lx_core::Result;
+use lx_core::abi::ioctl::IoctlCmd;
+use lx_core::abi::fcntl::OpenFlags;
+use lx_core::abi::stat::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
+use lx_core::abi::{Errno, Fd, UserPtr};
+use lx_core::error::SysError;
+use lx_core::file::OpenFile;
+use lx_proc::CurrentTask;
+
+/// `ioctl(2)`.
+pub(crate) fn sys_ioctl(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    request: IoctlCmd,
+    arg: u64,
+) -> Result<u64> {
+    let file = task.files().get(fd)?;
+    match request {
+        IoctlCmd::FIOCLEX => task.files().set_cloexec(fd, true)?,
+        IoctlCmd::FIONCLEX => task.files().set_cloexec(fd, false)?,
+        IoctlCmd::FIONBIO => {
+            let on: i32 = task.memory().read(UserPtr::new(arg))?;
+            let flag = OpenFlags::O_NONBLOCK;
+            file.set_flags(if on != 0 { flag } else { OpenFlags::empty() }, flag);
+        }
+        IoctlCmd::FIOASYNC => {
+            let on: i32 = task.memory().read(UserPtr::new(arg))?;
+            if (on != 0) != file.flags().contains(OpenFlags::O_ASYNC) {
+                lx_core::unsupported::note("ioctl FIOASYNC", arg);
+                return Err(Errno::ENOTTY.into());
+            }
+        }
+        IoctlCmd::FIONREAD => {
+            let count = match readable_bytes(task, &file) {
+                Err(SysError::Errno(Errno::ENOTTY)) => {
+                    return file.ops().ioctl(&task.caller(), &file, request.0, arg);
+                }
+                other => other?,
+            };
+            task.memory().write(UserPtr::new(arg), &count)?;
+        }
+        IoctlCmd::FIOQSIZE => {
+            let stat = file.ops().stat(&task.caller(), &file)?;
+            if !matches!(stat.st_mode & S_IFMT, S_IFREG | S_IFDIR | S_IFLNK) {
+                return Err(Errno::ENOTTY.into());
+            }
+            task.memory().write(UserPtr::new(arg), &stat.st_size)?;
+        }
+        _ => return file.ops().ioctl(&task.caller(), &file, request.0, arg),
+    }
+    Ok(0)
+}
+
+/// `FIONREAD`: of a regular file, what is left of it.
+fn readable_bytes(task: &CurrentTask<'_>, file: &OpenFile) -> Result<i32> {
+    let count = match file.ops().readable_bytes() {
+        Ok(count) => i64::try_from(count).unwrap_or(i64::MAX),
+        Err(error) => {
+            let stat = file.ops().stat(&task.caller(), file)?;
+            if stat.st_mode & S_IFMT != S_IFREG {
+                return Err(error);
+            }
+            stat.st_size.saturating_sub(file.position().cast_signed())
+        }
+    };
+    Ok(i32::try_from(count).unwrap_or(if count < 0 { i32::MIN } else { i32::MAX }))
+}

@@ -1,0 +1,133 @@
+//! `sendfile(2)`, `copy_file_range(2)`, `splice(2)`, `tee(2)`.
+
+use lx_core::Result;
+use lx_core::abi::fcntl::SpliceFlags;
+use lx_core::abi::{Errno, Fd, UserPtr};
+use lx_proc::CurrentTask;
+use lx_vfs::splice::{self, Side};
+
+use super::io::raise_sigpipe;
+
+/// An optional offset argument.
+fn read_offset(task: &CurrentTask<'_>, ptr: UserPtr<i64>) -> Result<Option<u64>> {
+    match task.memory().read_unless_null(ptr)? {
+        Some(offset) => Ok(Some(u64::try_from(offset).map_err(|_| Errno::EINVAL)?)),
+        None => Ok(None),
+    }
+}
+
+/// Stores an offset that has moved by `count`.
+fn write_offset(
+    task: &CurrentTask<'_>,
+    ptr: UserPtr<i64>,
+    offset: Option<u64>,
+    count: usize,
+) -> Result<()> {
+    match offset {
+        Some(offset) => {
+            let moved = offset.saturating_add(count as u64);
+            task.memory().write(ptr, &moved.cast_signed())
+        }
+        None => Ok(()),
+    }
+}
+
+/// `sendfile(2)`.
+pub(crate) fn sys_sendfile(
+    task: &CurrentTask<'_>,
+    to: Fd,
+    from: Fd,
+    offset: UserPtr<i64>,
+    count: usize,
+) -> Result<usize> {
+    let start = read_offset(task, offset)?;
+    let from = task.files().get(from)?;
+    let to = task.files().get(to)?;
+    let result = splice::send_file(
+        &task.caller(),
+        Side { file: &from, offset: start },
+        Side { file: &to, offset: None },
+        count,
+    );
+    let done = raise_sigpipe(task, result)?;
+    write_offset(task, offset, start, done)?;
+    Ok(done)
+}
+
+/// `copy_file_range(2)`.
+pub(crate) fn sys_copy_file_range(
+    task: &CurrentTask<'_>,
+    from: Fd,
+    from_offset: UserPtr<i64>,
+    to: Fd,
+    to_offset: UserPtr<i64>,
+    count: usize,
+    flags: u32,
+) -> Result<usize> {
+    let from = task.files().get(from)?;
+    let to = task.files().get(to)?;
+    let from_start = read_offset(task, from_offset)?;
+    let to_start = read_offset(task, to_offset)?;
+    if flags != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let done = splice::copy_file_range(
+        &task.caller(),
+        Side { file: &from, offset: from_start },
+        Side { file: &to, offset: to_start },
+        count,
+    )?;
+    write_offset(task, from_offset, from_start, done)?;
+    write_offset(task, to_offset, to_start, done)?;
+    Ok(done)
+}
+
+/// `splice(2)`.
+pub(crate) fn sys_splice(
+    task: &CurrentTask<'_>,
+    from: Fd,
+    from_offset: UserPtr<i64>,
+    to: Fd,
+    to_offset: UserPtr<i64>,
+    count: usize,
+    flags: SpliceFlags,
+) -> Result<usize> {
+    if count == 0 {
+        return Ok(0);
+    }
+    let from = task.files().get(from)?;
+    let to = task.files().get(to)?;
+    let from_start = read_offset(task, from_offset)?;
+    let to_start = read_offset(task, to_offset)?;
+    let result = splice::splice(
+        &task.caller(),
+        Side { file: &from, offset: from_start },
+        Side { file: &to, offset: to_start },
+        count,
+        flags.contains(SpliceFlags::SPLICE_F_NONBLOCK),
+    );
+    let done = raise_sigpipe(task, result)?;
+    write_offset(task, from_offset, from_start, done)?;
+    write_offset(task, to_offset, to_start, done)?;
+    Ok(done)
+}
+
+/// `tee(2)`.
+pub(crate) fn sys_tee(
+    task: &CurrentTask<'_>,
+    from: Fd,
+    to: Fd,
+    count: usize,
+    flags: SpliceFlags,
+) -> Result<usize> {
+    let from = task.files().get(from)?;
+    let to = task.files().get(to)?;
+    let result = splice::tee(
+        &task.caller(),
+        Side { file: &from, offset: None },
+        Side { file: &to, offset: None },
+        count,
+        flags.contains(SpliceFlags::SPLICE_F_NONBLOCK),
+    );
+    raise_sigpipe(task, result)
+}

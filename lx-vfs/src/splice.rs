@@ -1,0 +1,333 @@
+//! Moving bytes between files inside of the kernel: `sendfile(2)`, `copy_file_range(2)`,
+//! `splice(2)`, `tee(2)`.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use lx_core::Caller;
+use lx_core::abi::Errno;
+use lx_core::abi::fcntl::{OpenFlags, Whence};
+use lx_core::abi::uio::MAX_RW_COUNT;
+use lx_core::abi::stat::{S_IFDIR, S_IFMT, S_IFREG};
+use lx_core::error::Result;
+use lx_core::file::OpenFile;
+use lx_core::io::{IoDst, IoSrc, partial};
+
+use crate::pipe::{Pipe, PipeEnd};
+
+/// Bytes that are moved at a time.
+const CHUNK: usize = 64 << 10;
+
+/// One side of a transfer: a file, and the offset to use instead of its position.
+#[derive(Clone, Copy)]
+pub struct Side<'a> {
+    /// The file.
+    pub file: &'a Arc<OpenFile>,
+    /// Where to begin; `None` uses and moves the file's position.
+    pub offset: Option<u64>,
+}
+
+impl Side<'_> {
+    fn pipe(&self) -> Option<&Arc<Pipe>> {
+        self.file.ops_as::<PipeEnd>().map(PipeEnd::pipe)
+    }
+
+    /// The pipe and whether not to wait for it.
+    fn pipe_mode(&self, nonblocking: bool) -> Option<(&Arc<Pipe>, bool)> {
+        Some((self.pipe()?, nonblocking || self.file.is_nonblocking()))
+    }
+
+    /// Where it begins. A file may keep its position elsewhere than in the description.
+    fn position(&self, caller: &Caller<'_>) -> Result<u64> {
+        match self.offset {
+            Some(offset) => Ok(offset),
+            None => self.file.seek(caller, 0, Whence::SEEK_CUR.0),
+        }
+    }
+
+    fn check(&self, write: bool) -> Result<()> {
+        let allowed = if write { self.file.is_writable() } else { self.file.is_readable() };
+        if allowed { Ok(()) } else { Err(Errno::EBADF.into()) }
+    }
+}
+
+fn buffer(len: usize) -> Result<Vec<u8>> {
+    let len = len.min(CHUNK);
+    let mut buffer = Vec::new();
+    buffer.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
+    buffer.resize(len, 0);
+    Ok(buffer)
+}
+
+/// Reads from a file with positions, without moving the file's own.
+struct Positional<'a> {
+    side: Side<'a>,
+    at: u64,
+}
+
+impl<'a> Positional<'a> {
+    fn new(caller: &Caller<'_>, side: Side<'a>) -> Result<Self> {
+        Ok(Self { side, at: side.position(caller)? })
+    }
+
+    fn read(&self, caller: &Caller<'_>, buffer: &mut [u8]) -> Result<usize> {
+        self.side.file.read_at(caller, self.at, &mut IoDst::kernel(buffer))
+    }
+
+    /// Notes that bytes were used: moves the file's position, if that is what counts.
+    fn advance(&mut self, caller: &Caller<'_>, count: usize) -> Result<()> {
+        self.at = self.at.saturating_add(count as u64);
+        if self.side.offset.is_none() {
+            self.side.file.seek(caller, self.at.cast_signed(), Whence::SEEK_SET.0)?;
+        }
+        Ok(())
+    }
+}
+
+/// Writes to a side; `at` is its offset, if it has one, and moves on.
+fn write(
+    caller: &Caller<'_>,
+    file: &OpenFile,
+    at: &mut Option<u64>,
+    bytes: &[u8],
+) -> Result<usize> {
+    let mut src = IoSrc::kernel(bytes);
+    match at {
+        None => file.write(caller, &mut src),
+        Some(offset) => {
+            let count = file.write_at(caller, *offset, &mut src)?;
+            *offset = offset.saturating_add(count as u64);
+            Ok(count)
+        }
+    }
+}
+
+/// Copies from a file with positions to any file, until the end, `count` or a short write.
+fn copy(
+    caller: &Caller<'_>,
+    from: Side<'_>,
+    to: Side<'_>,
+    count: usize,
+) -> Result<usize> {
+    let mut source = Positional::new(caller, from)?;
+    let mut at = to.offset;
+    let mut buffer = buffer(count)?;
+    let mut done = 0;
+    while done < count {
+        let want = buffer.len().min(count - done);
+        let Some(chunk) = buffer.get_mut(..want) else { break };
+        let step = source.read(caller, chunk).and_then(|got| {
+            let bytes = chunk.get(..got).unwrap_or_default();
+            let written = if bytes.is_empty() {
+                0
+            } else {
+                write(caller, to.file, &mut at, bytes)?
+            };
+            source.advance(caller, written)?;
+            Ok((got, written))
+        });
+        match step {
+            Ok((got, written)) => {
+                done += written;
+                if written < got || got == 0 {
+                    break;
+                }
+            }
+            Err(error) => return partial(done, error),
+        }
+        if caller.waiter.is_interrupted() {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// `sendfile(2)`.
+///
+/// # Errors
+/// `EINVAL` if the source has no positions or the target appends; `EBADF`, and the files'.
+pub fn send_file(caller: &Caller<'_>, from: Side<'_>, to: Side<'_>, count: usize) -> Result<usize> {
+    from.check(false)?;
+    to.check(true)?;
+    let kind = from.file.ops().stat(caller, from.file)?.st_mode & S_IFMT;
+    if !from.file.ops().is_seekable() && kind != S_IFREG {
+        return Err(Errno::EINVAL.into());
+    }
+    if to.file.flags().contains(OpenFlags::O_APPEND) {
+        return Err(Errno::EINVAL.into());
+    }
+    copy(caller, from, to, count.min(MAX_RW_COUNT))
+}
+
+/// `copy_file_range(2)`.
+///
+/// # Errors
+/// `EISDIR`, `EINVAL` for files that are not regular or ranges of one file that overlap; `EBADF`
+/// if the target appends.
+pub fn copy_file_range(
+    caller: &Caller<'_>,
+    from: Side<'_>,
+    to: Side<'_>,
+    count: usize,
+) -> Result<usize> {
+    from.check(false)?;
+    to.check(true)?;
+    if to.file.flags().contains(OpenFlags::O_APPEND) {
+        return Err(Errno::EBADF.into());
+    }
+    let stats =
+        [from.file.ops().stat(caller, from.file)?, to.file.ops().stat(caller, to.file)?];
+    for stat in &stats {
+        match stat.st_mode & S_IFMT {
+            S_IFREG => {}
+            S_IFDIR => return Err(Errno::EISDIR.into()),
+            _ => return Err(Errno::EINVAL.into()),
+        }
+    }
+    let count = count.min(MAX_RW_COUNT);
+    let [source, target] = stats;
+    if (source.st_dev, source.st_ino) == (target.st_dev, target.st_ino) {
+        let begin = from.position(caller)?;
+        let target = to.position(caller)?;
+        let len = (count as u64).min(source.st_size.cast_unsigned().saturating_sub(begin));
+        if begin < target.saturating_add(len) && target < begin.saturating_add(len) {
+            return Err(Errno::EINVAL.into());
+        }
+    }
+    copy(caller, from, to, count)
+}
+
+/// `splice(2)`: moves bytes between a pipe and another file, or two pipes.
+///
+/// # Errors
+/// `EINVAL` if neither is a pipe or both are the same; `ESPIPE` for an offset into a pipe.
+pub fn splice(
+    caller: &Caller<'_>,
+    from: Side<'_>,
+    to: Side<'_>,
+    count: usize,
+    nonblocking: bool,
+) -> Result<usize> {
+    from.check(false)?;
+    to.check(true)?;
+    let (source, target) = (from.pipe_mode(nonblocking), to.pipe_mode(nonblocking));
+    if (source.is_some() && from.offset.is_some()) || (target.is_some() && to.offset.is_some()) {
+        return Err(Errno::ESPIPE.into());
+    }
+    let count = count.min(MAX_RW_COUNT);
+    match (source, target) {
+        (None, None) => Err(Errno::EINVAL.into()),
+        (Some((source, _)), Some((target, _))) if Arc::ptr_eq(source, target) => {
+            Err(Errno::EINVAL.into())
+        }
+        (Some((source, wait_not)), None) => {
+            if to.file.flags().contains(OpenFlags::O_APPEND) {
+                return Err(Errno::EINVAL.into());
+            }
+            drain(caller, source, wait_not, to, count)
+        }
+        (_, Some((target, wait_not))) => feed(caller, from, source, target, wait_not, count),
+    }
+}
+
+/// From a pipe to another file: what is in the pipe now.
+fn drain(
+    caller: &Caller<'_>,
+    source: &Pipe,
+    nonblocking: bool,
+    to: Side<'_>,
+    count: usize,
+) -> Result<usize> {
+    let mut at = to.offset;
+    let mut buffer = buffer(count)?;
+    let mut done = 0;
+    while done < count {
+        let want = buffer.len().min(count - done);
+        let Some(chunk) = buffer.get_mut(..want) else { break };
+        let got = match source.read(caller, nonblocking || done > 0, &mut IoDst::kernel(chunk)) {
+            Ok(got) => got,
+            Err(error) => return partial(done, error),
+        };
+        let mut bytes = chunk.get(..got).unwrap_or_default();
+        while !bytes.is_empty() {
+            let result = write(caller, to.file, &mut at, bytes);
+            let written = *result.as_ref().unwrap_or(&0);
+            done += written;
+            bytes = bytes.get(written..).unwrap_or_default();
+            if written == 0 {
+                let _ = source.put_back(bytes);
+                return match result {
+                    Ok(_) => Ok(done),
+                    Err(error) => partial(done, error),
+                };
+            }
+        }
+        if got < want {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// From a file or another pipe to a pipe: as much as it has room for.
+fn feed(
+    caller: &Caller<'_>,
+    from: Side<'_>,
+    source: Option<(&Arc<Pipe>, bool)>,
+    target: &Pipe,
+    nonblocking: bool,
+    count: usize,
+) -> Result<usize> {
+    if count == 0 {
+        return Ok(0);
+    }
+    let room = target.wait_room(caller, nonblocking)?;
+    let mut buffer = buffer(count.min(room))?;
+    let mut dst = IoDst::kernel(&mut buffer);
+    let regular = || Ok(from.file.ops().stat(caller, from.file)?.st_mode & S_IFMT == S_IFREG);
+    let positional = source.is_none() && (from.offset.is_some() || regular()?);
+    let got = match source {
+        Some((source, wait_not)) => source.read(caller, wait_not, &mut dst)?,
+        None if positional => {
+            drop(dst);
+            let mut source = Positional::new(caller, from)?;
+            let got = source.read(caller, &mut buffer)?;
+            source.advance(caller, got)?;
+            got
+        }
+        None => from.file.read(caller, &mut dst)?,
+    };
+    let bytes = buffer.get(..got).unwrap_or_default();
+    // Another writer may have taken the room meanwhile; what was read must not be lost.
+    target.write(caller, false, &mut IoSrc::kernel(bytes))
+}
+
+/// `tee(2)`: copies bytes from one pipe to another and leaves them where they are.
+///
+/// # Errors
+/// `EINVAL` unless they are two pipes; `EAGAIN`, `EPIPE`.
+pub fn tee(
+    caller: &Caller<'_>,
+    from: Side<'_>,
+    to: Side<'_>,
+    count: usize,
+    nonblocking: bool,
+) -> Result<usize> {
+    from.check(false)?;
+    to.check(true)?;
+    let (Some((source, wait_source)), Some((target, wait_target))) =
+        (from.pipe_mode(nonblocking), to.pipe_mode(nonblocking))
+    else {
+        return Err(Errno::EINVAL.into());
+    };
+    if Arc::ptr_eq(source, target) {
+        return Err(Errno::EINVAL.into());
+    }
+    if count == 0 {
+        return Ok(0);
+    }
+    let room = target.wait_room(caller, wait_target)?;
+    let mut buffer = buffer(count.min(room))?;
+    let got = source.peek(caller, wait_source, &mut buffer)?;
+    target.write(caller, wait_target, &mut IoSrc::kernel(buffer.get(..got).unwrap_or_default()))
+}
