@@ -22,6 +22,12 @@ pub(crate) fn take_child() -> Option<Program> {
     CHILD.with(|child| child.borrow_mut().take())
 }
 
+/// Prepares what the next child of the calling thread runs: for tests without a kernel, before
+/// [`HostThread::spawn_thread`](lx_core::host::HostThread::spawn_thread).
+pub fn prepare_child(child: Program) {
+    CHILD.with(|slot| *slot.borrow_mut() = Some(child));
+}
+
 /// A guest thread: makes system calls and touches its memory.
 pub struct Guest {
     host: &'static MockHost,
@@ -86,7 +92,7 @@ impl Guest {
 
     /// Makes a `fork`-like call whose child runs `child`; what the call returns in the parent.
     pub fn clone_call(&mut self, number: Sysno, args: &[u64], child: Program) -> i64 {
-        CHILD.with(|slot| *slot.borrow_mut() = Some(child));
+        prepare_child(child);
         let result = self.syscall(number, args);
         take_child();
         result

@@ -43,7 +43,7 @@ use lx_core::host::{
 use lx_core::poll::PollEvents;
 
 pub use faults::{FaultPlan, HostCall};
-pub use guest::{Guest, Program};
+pub use guest::{Guest, Program, prepare_child};
 pub use storage::MockNode;
 
 /// The virtual clock starts here: 2020-01-01 00:00:00 UTC.

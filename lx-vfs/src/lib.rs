@@ -2,6 +2,8 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
 pub mod anon;
 pub mod close;
@@ -25,3 +27,5 @@ pub mod pipe;
 pub mod poll;
 pub mod splice;
 pub mod timerfd;
+#[cfg(test)]
+pub(crate) mod test_support;

@@ -142,6 +142,10 @@ fn copy(
     Ok(done)
 }
 
+fn is_regular(caller: &Caller<'_>, file: &OpenFile) -> Result<bool> {
+    Ok(file.ops().stat(caller, file)?.st_mode & S_IFMT == S_IFREG)
+}
+
 /// `sendfile(2)`.
 ///
 /// # Errors
@@ -149,8 +153,7 @@ fn copy(
 pub fn send_file(caller: &Caller<'_>, from: Side<'_>, to: Side<'_>, count: usize) -> Result<usize> {
     from.check(false)?;
     to.check(true)?;
-    let kind = from.file.ops().stat(caller, from.file)?.st_mode & S_IFMT;
-    if !from.file.ops().is_seekable() && kind != S_IFREG {
+    if !from.file.ops().is_seekable() && !is_regular(caller, from.file)? {
         return Err(Errno::EINVAL.into());
     }
     if to.file.flags().contains(OpenFlags::O_APPEND) {
@@ -284,8 +287,7 @@ fn feed(
     let room = target.wait_room(caller, nonblocking)?;
     let mut buffer = buffer(count.min(room))?;
     let mut dst = IoDst::kernel(&mut buffer);
-    let regular = || Ok(from.file.ops().stat(caller, from.file)?.st_mode & S_IFMT == S_IFREG);
-    let positional = source.is_none() && (from.offset.is_some() || regular()?);
+    let positional = source.is_none() && (from.offset.is_some() || is_regular(caller, from.file)?);
     let got = match source {
         Some((source, wait_not)) => source.read(caller, wait_not, &mut dst)?,
         None if positional => {

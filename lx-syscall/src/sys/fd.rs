@@ -36,11 +36,11 @@ pub(crate) fn sys_close_range(
     if first > last {
         return Err(Errno::EINVAL.into());
     }
-    let files = if flags.contains(CloseRangeFlags::CLOSE_RANGE_UNSHARE) {
-        task.unshare_files()
-    } else {
-        Arc::clone(task.files())
-    };
+    if flags.contains(CloseRangeFlags::CLOSE_RANGE_UNSHARE) {
+        lx_proc::task_exec::unshare_files(task);
+    }
+    // Not `task.files()`, which may be the old table.
+    let files = task.task().files();
     if flags.contains(CloseRangeFlags::CLOSE_RANGE_CLOEXEC) {
         files.set_cloexec_range(first, last);
         return Ok(());

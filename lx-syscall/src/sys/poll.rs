@@ -62,7 +62,7 @@ pub(crate) fn sys_ppoll(
     let wait = Timeout::after(&task.caller(), span);
     let result = task.with_signal_mask(mask, |task| poll_fds(task, fds, count, wait));
     let left = wait.remaining(&task.caller());
-    store_left(task, left, result, |left| {
+    store_left(left, result, |left| {
         task.memory().write_unless_null(timeout, &to_timespec(left))
     })
 }
@@ -70,12 +70,10 @@ pub(crate) fn sys_ppoll(
 /// Stores the time left. If that is impossible, the result stands, but a restart would begin with
 /// the whole time again: the call fails then.
 fn store_left(
-    task: &CurrentTask<'_>,
     left: Option<Nanos>,
     result: Result<usize>,
     store: impl FnOnce(Nanos) -> Result<()>,
 ) -> Result<usize> {
-    let _ = task;
     let stored = match left {
         Some(left) => store(left),
         None => Ok(()),
@@ -205,7 +203,7 @@ pub(crate) fn sys_select(
     let wait = Timeout::after(&task.caller(), span);
     let result = select(task, count, Sets { read, write, except }, wait);
     let left = wait.remaining(&task.caller());
-    store_left(task, left, result, |left| {
+    store_left(left, result, |left| {
         task.memory().write_unless_null(timeout, &to_timeval(left))
     })
 }
@@ -232,7 +230,7 @@ pub(crate) fn sys_pselect6(
     let sets = Sets { read, write, except };
     let result = task.with_signal_mask(mask, |task| select(task, count, sets, wait));
     let left = wait.remaining(&task.caller());
-    store_left(task, left, result, |left| {
+    store_left(left, result, |left| {
         task.memory().write_unless_null(timeout, &to_timespec(left))
     })
 }

@@ -1,63 +1,81 @@
 //! Instances that watch instances: no loops, no long chains.
 
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
 use lx_core::abi::Errno;
 use lx_core::error::Result;
 use lx_core::sync::{Mutex, MutexGuard, level};
 
-use super::{Epoll, EpollFile};
+use super::Epoll;
 
-/// Longest chain of instances.
-const MAX_DEPTH: usize = 5;
+/// Most links of a chain of instances, as Linux's `EP_MAX_NESTS`: readiness is asked recursively.
+const MAX_LINKS: usize = 4;
 
-static GRAPH: Mutex<(), { level::EPOLL_GRAPH }> = Mutex::new(());
-
-/// The right to link instances.
-pub(super) struct Graph {
-    _guard: MutexGuard<'static, (), { level::EPOLL_GRAPH }>,
+/// One instance watches another.
+struct Link {
+    watcher: Weak<Epoll>,
+    watched: Weak<Epoll>,
 }
 
-/// Takes the right.
+static LINKS: Mutex<Vec<Link>, { level::EPOLL_GRAPH }> = Mutex::new(Vec::new());
+
+/// All links, locked: nobody else may link instances between the check and the insertion.
+pub(super) struct Graph {
+    links: MutexGuard<'static, Vec<Link>, { level::EPOLL_GRAPH }>,
+}
+
+/// Locks the links.
 pub(super) fn lock() -> Graph {
-    Graph { _guard: GRAPH.lock() }
+    let mut links = LINKS.lock();
+    links.retain(|link| link.watcher.strong_count() > 0 && link.watched.strong_count() > 0);
+    Graph { links }
 }
 
 impl Graph {
-    /// Whether `epoll` may watch `target`.
-    pub(super) fn check(&self, epoll: &Epoll, target: &Arc<Epoll>) -> Result<()> {
-        let mut level = alloc::vec![Arc::clone(target)];
-        for _ in 0..MAX_DEPTH {
-            let mut next: Vec<Arc<Epoll>> = Vec::new();
-            for instance in level {
-                if core::ptr::eq(&*instance, epoll) {
-                    return Err(Errno::ELOOP.into());
-                }
-                for child in children(&instance) {
-                    if !next.iter().any(|known| Arc::ptr_eq(known, &child)) {
-                        next.push(child);
-                    }
-                }
-            }
-            if next.is_empty() {
-                return Ok(());
-            }
-            level = next;
+    /// Whether `watcher` may watch `target`.
+    pub(super) fn check(&self, watcher: &Epoll, target: &Arc<Epoll>) -> Result<()> {
+        let target = Arc::as_ptr(target);
+        let links = self.below(target) + 1 + self.above(watcher);
+        if self.reaches(target, watcher) || links > MAX_LINKS {
+            return Err(Errno::ELOOP.into());
         }
-        Err(Errno::ELOOP.into())
+        Ok(())
     }
-}
 
-/// The instances that one watches directly.
-fn children(epoll: &Epoll) -> Vec<Arc<Epoll>> {
-    let files: Vec<_> = {
-        let interest = epoll.interest.lock();
-        interest.entries.values().filter_map(|entry| entry.item.file()).collect()
-    };
-    files
-        .iter()
-        .filter_map(|file| file.ops_as::<EpollFile>())
-        .map(|file| Arc::clone(&file.epoll))
-        .collect()
+    /// Notes that `watcher` watches `target` now.
+    pub(super) fn add(&mut self, watcher: &Weak<Epoll>, target: &Arc<Epoll>) {
+        self.links.push(Link { watcher: Weak::clone(watcher), watched: Arc::downgrade(target) });
+    }
+
+    /// Takes one such note back.
+    pub(super) fn remove(&mut self, watcher: &Weak<Epoll>, target: &Arc<Epoll>) {
+        let at = self.links.iter().position(|link| {
+            link.watcher.ptr_eq(watcher) && link.watched.as_ptr() == Arc::as_ptr(target)
+        });
+        if let Some(at) = at {
+            self.links.swap_remove(at);
+        }
+    }
+
+    /// Links of the longest chain that begins with `instance`. There are no loops.
+    fn below(&self, instance: *const Epoll) -> usize {
+        let links = self.links.iter().filter(|link| link.watcher.as_ptr() == instance);
+        links.map(|link| 1 + self.below(link.watched.as_ptr())).max().unwrap_or(0)
+    }
+
+    /// Links of the longest chain that ends with `instance`.
+    fn above(&self, instance: *const Epoll) -> usize {
+        let links = self.links.iter().filter(|link| link.watched.as_ptr() == instance);
+        links.map(|link| 1 + self.above(link.watcher.as_ptr())).max().unwrap_or(0)
+    }
+
+    fn reaches(&self, from: *const Epoll, to: *const Epoll) -> bool {
+        from == to
+            || self
+                .links
+                .iter()
+                .filter(|link| link.watcher.as_ptr() == from)
+                .any(|link| self.reaches(link.watched.as_ptr(), to))
+    }
 }

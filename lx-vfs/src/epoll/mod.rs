@@ -10,6 +10,8 @@
 
 mod graph;
 mod item;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -121,10 +123,13 @@ impl Epoll {
         }
         let entry = match nested {
             Some(target) => {
-                // Nobody else may link instances between the check and the insertion.
-                let graph = graph::lock();
+                let mut graph = graph::lock();
                 graph.check(self, &target)?;
-                self.insert(key, Entry { item: Arc::clone(&item), table })
+                let rejected = self.insert(key, Entry { item: Arc::clone(&item), table });
+                if rejected.is_none() {
+                    graph.add(&self.me, &target);
+                }
+                rejected
             }
             None => self.insert(key, Entry { item: Arc::clone(&item), table }),
         };
@@ -205,11 +210,14 @@ impl Epoll {
     /// # Errors
     /// `ENOENT`.
     pub fn remove(&self, fd: Fd, file: &Arc<OpenFile>) -> Result<()> {
-        self.check_target(file)?;
+        let nested = self.check_target(file)?;
         let removed = self.interest.lock().entries.remove(&Key::new(fd, file));
         match removed {
             Some(entry) => {
                 entry.item.set(EpollEvents::empty(), 0);
+                if let Some(target) = nested {
+                    graph::lock().remove(&self.me, &target);
+                }
                 Ok(())
             }
             None => Err(Errno::ENOENT.into()),

@@ -12,6 +12,8 @@ mod end;
 mod fifo;
 mod pool;
 mod ring;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 pub use end::{PipeEnd, new_pair};
