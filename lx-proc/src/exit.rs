@@ -3,9 +3,6 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use lx_core::Result;
-use lx_core::abi::futex::FUTEX_BITSET_MATCH_ANY;
-use lx_core::abi::robust_list::RobustListHead;
 use lx_core::abi::siginfo::{
     CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, ChildFields, SigInfo,
 };
@@ -18,11 +15,12 @@ use crate::current::CurrentTask;
 use crate::futex;
 use crate::kernel::Kernel;
 use crate::pid::Tree;
-use crate::robust_list::{self, RobustMemory};
+use crate::robust_list;
 use crate::session::{self, INIT_TGID};
 use crate::signal::{queue_for_group, send_to_group};
 use crate::task::Task;
 use crate::thread_group::{ANY_CHANGE, ThreadGroup};
+use crate::timer;
 
 /// Nanoseconds in a tick of `clock_t`.
 const NANOS_PER_TICK: u64 = 10_000_000;
@@ -64,11 +62,10 @@ fn end(current: &CurrentTask<'_>, status: WaitStatus) {
 /// are released, and its end is announced at `clear_child_tid`.
 pub(crate) fn leave_memory(current: &CurrentTask<'_>) {
     let task = current.task();
-    let memory = RobustWords(current);
     let robust_list = task.robust_list();
     if robust_list != 0 {
         task.set_robust_list(0);
-        robust_list::walk(&memory, robust_list, task.tid());
+        robust_list::walk(current, robust_list, task.tid());
     }
     let address = task.clear_child_tid();
     task.set_clear_child_tid(0);
@@ -78,34 +75,7 @@ pub(crate) fn leave_memory(current: &CurrentTask<'_>) {
         let word = UserPtr::new(address);
         // As on Linux, a bad address is nobody's concern any more.
         let _ = current.memory().write(word, &0_u32);
-        memory.wake_one(word);
-    }
-}
-
-/// The memory of the calling task, for its robust futexes.
-struct RobustWords<'a, 'b>(&'a CurrentTask<'b>);
-
-impl RobustMemory for RobustWords<'_, '_> {
-    fn head(&self, addr: u64) -> Result<RobustListHead> {
-        self.0.memory().read(UserPtr::new(addr))
-    }
-
-    fn link(&self, addr: u64) -> Result<u64> {
-        self.0.memory().read(UserPtr::new(addr))
-    }
-
-    fn load(&self, word: UserPtr<u32>) -> Result<u32> {
-        self.0.memory().load_u32(word)
-    }
-
-    fn compare_exchange(&self, word: UserPtr<u32>, current: u32, new: u32) -> Result<u32> {
-        self.0.memory().compare_exchange_u32(word, current, new)
-    }
-
-    fn wake_one(&self, word: UserPtr<u32>) {
-        if let Ok(key) = futex::key(self.0, word, false) {
-            self.0.kernel().futexes.wake(key, 1, FUTEX_BITSET_MATCH_ANY);
-        }
+        futex::wake_one(current, address);
     }
 }
 
@@ -146,6 +116,7 @@ fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
     match last {
         Some(status) => {
             group.set_last_uid(uid);
+            timer::release(kernel, group);
             end_group(kernel, group, status);
         }
         None => {

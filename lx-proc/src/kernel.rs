@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use lx_core::abi::Signal;
 use lx_core::error::Result;
-use lx_core::host::{Host, HostThreadId, TrapHandler};
+use lx_core::host::{Host, HostThreadId, Nanos, TrapHandler};
 use lx_core::rlimit::Rlimits;
 use lx_core::timer::TimerQueue;
 
@@ -94,6 +94,11 @@ impl Kernel {
     /// Undoes [`spawn_first`](Self::spawn_first) for a task that the host could not start.
     pub fn discard(&self, task: &Arc<Task>) {
         crate::clone::forget(task);
+    }
+
+    /// The monotonic clock has reached the deadline of the host's timer.
+    pub fn timer_expired(&self, now: Nanos) {
+        self.timers.run(self.host, now);
     }
 
     /// The host process under a task died without telling the kernel.

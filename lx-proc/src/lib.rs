@@ -26,6 +26,7 @@ pub mod sleep;
 pub mod task;
 pub mod task_exec;
 pub mod thread_group;
+pub mod timer;
 pub mod uts;
 pub mod wait;
 

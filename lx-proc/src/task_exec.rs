@@ -13,6 +13,7 @@ use lx_core::error::Result;
 use crate::current::CurrentTask;
 use crate::exit;
 use crate::thread_group::ANY_CHANGE;
+use crate::timer;
 
 /// Ends all other tasks of the caller's group and waits for that. The caller then is the leader,
 /// with the leader's id.
@@ -76,6 +77,7 @@ pub fn reset_for_program(current: &CurrentTask<'_>) {
     let none = StackT { ss_flags: StackFlags::SS_DISABLE.bits(), ..StackT::default() };
     task.signals().set_alternate_stack(&none);
     task.set_robust_list(0);
+    timer::delete_all(current.kernel(), group);
     group.set_exit_signal(Signal::SIGCHLD.number());
     group.set_borrows_memory(false);
     group.set_execed();

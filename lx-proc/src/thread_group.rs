@@ -16,6 +16,7 @@ use lx_core::sync::{Mutex, WaitQueue, level};
 use crate::job::JobState;
 use crate::signal::{PendingQueue, SignalActions};
 use crate::task::Task;
+use crate::timer::GroupTimers;
 
 /// Key with which waits for children and waits of `execve` for threads are registered.
 pub(crate) const ANY_CHANGE: u32 = u32::MAX;
@@ -55,6 +56,7 @@ pub struct ThreadGroup {
     signal_queue: WaitQueue,
     changes: WaitQueue,
     job: JobState,
+    timers: GroupTimers,
     state: Mutex<GroupState, { level::THREAD_GROUP }>,
 }
 
@@ -104,6 +106,7 @@ impl ThreadGroup {
             signal_queue: WaitQueue::new(),
             changes: WaitQueue::new(),
             job: JobState::default(),
+            timers: GroupTimers::default(),
             state: Mutex::new(GroupState::default()),
         })
     }
@@ -295,6 +298,11 @@ impl ThreadGroup {
     /// Whether it is stopped, and what its parent does not know yet.
     pub fn job(&self) -> &JobState {
         &self.job
+    }
+
+    /// Its interval timers and POSIX timers.
+    pub fn timers(&self) -> &GroupTimers {
+        &self.timers
     }
 
     pub(crate) fn state(

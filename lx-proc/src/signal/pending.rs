@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use lx_core::abi::siginfo::SigInfo;
+use lx_core::abi::siginfo::{SI_TIMER, SigInfo};
 use lx_core::abi::{SigSet, Signal};
 use lx_core::sync::{Mutex, level};
 
@@ -45,6 +45,22 @@ impl PendingQueue {
         queue.push_back(info);
         self.bits.fetch_or(SigSet::only(signal).0, Ordering::Release);
         Queued::Added
+    }
+
+    /// Counts `more` expirations of a POSIX timer in its signal, if that is in the queue.
+    pub fn add_overrun(&self, timer: i32, more: i32) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let mut queue = self.queue.lock();
+        let of_timer = |info: &&mut SigInfo| {
+            info.si_code == SI_TIMER && info.timer_fields().timer_id == timer
+        };
+        let Some(info) = queue.iter_mut().find(of_timer) else { return false };
+        let Some(signal) = info.signal() else { return false };
+        let fields = info.timer_fields();
+        *info = SigInfo::timer(signal, timer, fields.overrun.saturating_add(more), fields.value);
+        true
     }
 
     /// Takes the next signal that is not in `blocked`: one that a fault raised before others, low

@@ -1,12 +1,16 @@
-//! `futex(2)`.
+//! `futex(2)`, `set_robust_list(2)`.
+
+use alloc::sync::Arc;
 
 use lx_core::abi::futex::{
     FUTEX_BITSET_MATCH_ANY, FUTEX_OP_ADD, FUTEX_OP_ANDN, FUTEX_OP_CMP_EQ, FUTEX_OP_CMP_GE,
     FUTEX_OP_CMP_GT, FUTEX_OP_CMP_LE, FUTEX_OP_CMP_LT, FUTEX_OP_CMP_NE, FUTEX_OP_OR, FUTEX_OP_SET,
     FUTEX_OP_XOR, FutexCmd, FutexOp, FutexWakeOp,
 };
+use lx_core::abi::robust_list::RobustListHead;
 use lx_core::abi::time::Timespec;
 use lx_core::abi::{Errno, UserPtr};
+use lx_core::cred::Capabilities;
 use lx_core::host::Nanos;
 use lx_core::timer::realtime_deadline;
 use lx_core::{Result, SysError};
@@ -172,4 +176,43 @@ fn modify(task: &CurrentTask<'_>, word: UserPtr<u32>, op: FutexWakeOp) -> Result
         FUTEX_OP_CMP_GE => Ok(old >= argument),
         _ => Err(Errno::ENOSYS.into()),
     }
+}
+
+/// `set_robust_list(2)`.
+///
+/// # Errors
+/// `EINVAL` if `len` is not the size of the structure.
+pub(crate) fn sys_set_robust_list(
+    task: &CurrentTask<'_>,
+    head: UserPtr<RobustListHead>,
+    len: usize,
+) -> Result<()> {
+    if len != size_of::<RobustListHead>() {
+        return Err(Errno::EINVAL.into());
+    }
+    task.task().set_robust_list(head.addr());
+    Ok(())
+}
+
+/// `get_robust_list(2)`.
+///
+/// # Errors
+/// `ESRCH`; `EPERM` for a task of another user; `EFAULT`.
+pub(crate) fn sys_get_robust_list(
+    task: &CurrentTask<'_>,
+    tid: i32,
+    head: UserPtr<u64>,
+    len: UserPtr<u64>,
+) -> Result<()> {
+    let target = match tid {
+        0 => Arc::clone(task.task()),
+        _ => task.kernel().pids.task(tid).ok_or(Errno::ESRCH)?,
+    };
+    let cred = task.cred();
+    let other = target.cred();
+    if cred.uid != other.uid && cred.uid != other.euid && !cred.has(Capabilities::SYS_PTRACE) {
+        return Err(Errno::EPERM.into());
+    }
+    task.memory().write(len, &(size_of::<RobustListHead>() as u64))?;
+    task.memory().write(head, &target.robust_list())
 }

@@ -180,7 +180,7 @@ pub(crate) fn sys_getrusage(
     let cpu = match who {
         RusageWho::RUSAGE_SELF => task.host().process_cpu(),
         RusageWho::RUSAGE_THREAD => task.host().thread_cpu(),
-        RusageWho::RUSAGE_CHILDREN => 0,
+        RusageWho::RUSAGE_CHILDREN => task.group().children_cpu(),
         _ => return Err(Errno::EINVAL.into()),
     };
     task.memory().write(usage, &Rusage { ru_utime: to_timeval(cpu), ..Rusage::default() })

@@ -158,7 +158,11 @@ pub(crate) fn sys_times(task: &CurrentTask<'_>, buffer: UserPtr<Tms>) -> Result<
     let ticks = |nanos: Nanos| (nanos / NANOS_PER_TICK).cast_signed();
     let host = task.host();
     if !buffer.is_null() {
-        let times = Tms { tms_utime: ticks(host.process_cpu()), ..Tms::default() };
+        let times = Tms {
+            tms_utime: ticks(host.process_cpu()),
+            tms_cutime: ticks(task.group().children_cpu()),
+            ..Tms::default()
+        };
         task.memory().write(buffer, &times)?;
     }
     Ok(ticks(host.boottime()))

@@ -1,0 +1,219 @@
+//! Interval timers and POSIX timers, `setitimer(2)`, `timer_create(2)`. They run on the kernel's
+//! [`TimerQueue`](lx_core::timer::TimerQueue) and send signals.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicI32, Ordering};
+
+use lx_core::Result;
+use lx_core::abi::siginfo::SigInfo;
+use lx_core::abi::time::ClockId;
+use lx_core::abi::{Errno, Signal};
+use lx_core::sync::{Mutex, level};
+use lx_core::timer::{TimerId, TimerSetting, TimerTarget};
+
+use crate::current::CurrentTask;
+use crate::kernel::Kernel;
+use crate::signal::{send_to_group, send_to_task};
+use crate::task::Task;
+use crate::thread_group::ThreadGroup;
+
+/// Most POSIX timers of a thread group.
+const MAX_TIMERS: usize = 4096;
+
+/// The timers of a thread group.
+#[derive(Default)]
+pub struct GroupTimers {
+    real: TimerId,
+    posix: Mutex<PosixTimers, { level::TIMERS }>,
+}
+
+#[derive(Default)]
+struct PosixTimers {
+    timers: BTreeMap<i32, Arc<PosixTimer>>,
+    next: i32,
+}
+
+/// `ITIMER_REAL`, which `alarm(2)` uses too.
+struct RealTimer {
+    kernel: Weak<Kernel>,
+    group: Weak<ThreadGroup>,
+}
+
+impl TimerTarget for RealTimer {
+    fn expired(&self, _expirations: u64) {
+        let (Some(kernel), Some(group)) = (self.kernel.upgrade(), self.group.upgrade()) else {
+            return;
+        };
+        let info = SigInfo::kernel(Signal::SIGALRM);
+        // A standard signal always finds room.
+        let _ = send_to_group(&kernel, &group, Signal::SIGALRM, info, None);
+    }
+}
+
+/// Sets `ITIMER_REAL`; what was set before.
+pub fn set_real(current: &CurrentTask<'_>, setting: TimerSetting) -> TimerSetting {
+    let (kernel, group) = (current.kernel(), current.group());
+    let target = RealTimer { kernel: Arc::downgrade(kernel), group: Arc::downgrade(group) };
+    let target: Arc<dyn TimerTarget> = Arc::new(target);
+    kernel.timers.set(current.host(), group.timers().real, setting, &target)
+}
+
+/// What `ITIMER_REAL` is set to.
+pub fn real(current: &CurrentTask<'_>) -> TimerSetting {
+    current.kernel().timers.get(current.group().timers().real)
+}
+
+/// Ends the POSIX timers of a group, at `execve`; its interval timer goes on.
+pub fn delete_all(kernel: &Kernel, group: &ThreadGroup) {
+    let timers = core::mem::take(&mut group.timers().posix.lock().timers);
+    for timer in timers.values() {
+        kernel.timers.stop(timer.id);
+    }
+}
+
+/// Ends all timers of a group, at its end.
+pub fn release(kernel: &Kernel, group: &ThreadGroup) {
+    kernel.timers.stop(group.timers().real);
+    delete_all(kernel, group);
+}
+
+/// What a POSIX timer does when it expires.
+pub enum Notify {
+    /// Nothing.
+    Nobody,
+    /// Sends a signal to the thread group.
+    Group(Signal),
+    /// Sends a signal to a task.
+    Task(Weak<Task>, Signal),
+}
+
+/// A POSIX timer.
+pub struct PosixTimer {
+    id: TimerId,
+    number: i32,
+    clock: ClockId,
+    notify: Notify,
+    value: u64,
+    /// Expirations that the last signal stands for, besides the first.
+    overrun: AtomicI32,
+    kernel: Weak<Kernel>,
+    group: Weak<ThreadGroup>,
+}
+
+impl PosixTimer {
+    /// The clock that it was made for.
+    pub fn clock(&self) -> ClockId {
+        self.clock
+    }
+
+    /// `timer_getoverrun(2)`.
+    pub fn overrun(&self) -> i32 {
+        self.overrun.load(Ordering::Relaxed)
+    }
+
+    /// What it is set to.
+    pub fn get(&self, kernel: &Kernel) -> TimerSetting {
+        kernel.timers.get(self.id)
+    }
+
+    /// Starts or stops it; what was set before.
+    pub fn set(self: &Arc<Self>, kernel: &Kernel, setting: TimerSetting) -> TimerSetting {
+        let target = Arc::clone(self) as Arc<dyn TimerTarget>;
+        self.overrun.store(0, Ordering::Relaxed);
+        kernel.timers.set(kernel.host, self.id, setting, &target)
+    }
+
+    fn add_overrun(&self, more: i32) {
+        let _ = self.overrun.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |overrun| {
+            Some(overrun.saturating_add(more))
+        });
+    }
+}
+
+impl TimerTarget for PosixTimer {
+    fn expired(&self, expirations: u64) {
+        let (Some(kernel), Some(group)) = (self.kernel.upgrade(), self.group.upgrade()) else {
+            return;
+        };
+        let task = match &self.notify {
+            Notify::Task(task, _) => task.upgrade(),
+            _ => None,
+        };
+        let expirations = i32::try_from(expirations).unwrap_or(i32::MAX);
+        // A timer has one signal in the queue at most; what comes meanwhile is counted in it.
+        let pending = match &task {
+            Some(task) => task.signals().pending(),
+            None => group.pending(),
+        };
+        if pending.add_overrun(self.number, expirations) {
+            self.add_overrun(expirations);
+            return;
+        }
+        let overrun = expirations.saturating_sub(1);
+        self.overrun.store(overrun, Ordering::Relaxed);
+        let info = |signal| SigInfo::timer(signal, self.number, overrun, self.value);
+        // Without room in the queue the expiration is lost, as on Linux.
+        let _ = match (&self.notify, task) {
+            (Notify::Group(signal), _) => {
+                send_to_group(&kernel, &group, *signal, info(*signal), None)
+            }
+            (Notify::Task(_, signal), Some(task)) => {
+                send_to_task(&kernel, &task, *signal, info(*signal), None)
+            }
+            _ => Ok(()),
+        };
+    }
+}
+
+/// Makes a POSIX timer; its number. Without `value` the signal carries the number.
+///
+/// # Errors
+/// `EAGAIN` if the group has too many.
+pub fn create(
+    current: &CurrentTask<'_>,
+    clock: ClockId,
+    notify: Notify,
+    value: Option<u64>,
+) -> Result<i32> {
+    let group = current.group();
+    let mut posix = group.timers().posix.lock();
+    if posix.timers.len() >= MAX_TIMERS {
+        return Err(Errno::EAGAIN.into());
+    }
+    let mut number = posix.next;
+    while posix.timers.contains_key(&number) {
+        number = number.checked_add(1).unwrap_or(0);
+    }
+    posix.next = number.checked_add(1).unwrap_or(0);
+    let timer = PosixTimer {
+        id: TimerId::new(),
+        number,
+        clock,
+        notify,
+        value: value.unwrap_or(number.cast_unsigned().into()),
+        overrun: AtomicI32::new(0),
+        kernel: Arc::downgrade(current.kernel()),
+        group: Arc::downgrade(group),
+    };
+    posix.timers.insert(number, Arc::new(timer));
+    Ok(number)
+}
+
+/// The POSIX timer with this number.
+///
+/// # Errors
+/// `EINVAL` if there is none.
+pub fn find(group: &ThreadGroup, number: i32) -> Result<Arc<PosixTimer>> {
+    group.timers().posix.lock().timers.get(&number).cloned().ok_or(Errno::EINVAL.into())
+}
+
+/// Ends a POSIX timer.
+///
+/// # Errors
+/// `EINVAL` if there is none with this number.
+pub fn delete(kernel: &Kernel, group: &ThreadGroup, number: i32) -> Result<()> {
+    let timer = group.timers().posix.lock().timers.remove(&number).ok_or(Errno::EINVAL)?;
+    kernel.timers.stop(timer.id);
+    Ok(())
+}
