@@ -82,6 +82,7 @@ syscalls! {
     20 writev => io::sys_writev, Full;
     22 pipe => pipe::sys_pipe, Full;
     23 select => poll::sys_select, Full;
+    21 access => attr::sys_access, Full;
     24 sched_yield => sched::sys_sched_yield, Full;
     25 mremap => mm::sys_mremap, Partial("MREMAP_DONTUNMAP of private file mappings re-reads the file");
     26 msync => mm::sys_msync, Full;
@@ -107,6 +108,8 @@ syscalls! {
     73 flock => fd::sys_flock, Full;
     74 fsync => io::sys_fsync, Full;
     75 fdatasync => io::sys_fdatasync, Full;
+    76 truncate => truncate::sys_truncate, Partial("SIGXFSZ is not sent");
+    77 ftruncate => truncate::sys_ftruncate, Partial("SIGXFSZ is not sent");
     78 getdents => dir::sys_getdents, Full;
     79 getcwd => cwd::sys_getcwd, Full;
     80 chdir => cwd::sys_chdir, Full;
@@ -119,6 +122,11 @@ syscalls! {
     87 unlink => path::sys_unlink, Full;
     88 symlink => path::sys_symlink, Full;
     89 readlink => path::sys_readlink, Full;
+    90 chmod => attr::sys_chmod, Full;
+    91 fchmod => attr::sys_fchmod, Partial("pipes, sockets and anonymous inodes give EOPNOTSUPP");
+    92 chown => attr::sys_chown, Full;
+    93 fchown => attr::sys_fchown, Partial("pipes, sockets and anonymous inodes give EOPNOTSUPP");
+    94 lchown => attr::sys_lchown, Full;
     95 umask => cwd::sys_umask, Full;
     96 gettimeofday => time::sys_gettimeofday, Full;
     97 getrlimit => info::sys_getrlimit, Full;
@@ -131,6 +139,8 @@ syscalls! {
     107 geteuid => id::sys_geteuid, Full;
     108 getegid => id::sys_getegid, Full;
     110 getppid => id::sys_getppid, Full;
+    132 utime => utime::sys_utime, Full;
+    133 mknod => path::sys_mknod, Full;
     127 rt_sigpending => signal::sys_rt_sigpending, Full;
     128 rt_sigtimedwait => signal::sys_rt_sigtimedwait, Full;
     129 rt_sigqueueinfo => signal::sys_rt_sigqueueinfo, Full;
@@ -182,6 +192,7 @@ syscalls! {
     232 epoll_wait => epoll::sys_epoll_wait, Full;
     233 epoll_ctl => epoll::sys_epoll_ctl, Full;
     234 tgkill => signal::sys_tgkill, Full;
+    235 utimes => utime::sys_utimes, Full;
     247 waitid => process::sys_waitid, Partial("no pidfd; of the usage only the time");
     251 ioprio_set => sched::sys_ioprio_set, Partial("recorded; the host schedules");
     252 ioprio_get => sched::sys_ioprio_get, Full;
@@ -189,6 +200,8 @@ syscalls! {
     258 mkdirat => path::sys_mkdirat, Full;
     259 mknodat => path::sys_mknodat, Full;
     262 newfstatat => stat::sys_newfstatat, Full;
+    260 fchownat => attr::sys_fchownat, Full;
+    261 futimesat => utime::sys_futimesat, Full;
     263 unlinkat => path::sys_unlinkat, Full;
     264 renameat => path::sys_renameat, Full;
     265 linkat => path::sys_linkat, Full;
@@ -212,6 +225,11 @@ syscalls! {
     293 pipe2 => pipe::sys_pipe2, Partial("O_DIRECT returns EINVAL");
     295 preadv => io::sys_preadv, Full;
     296 pwritev => io::sys_pwritev, Full;
+    262 newfstatat => stat::sys_newfstatat, Full;
+    268 fchmodat => attr::sys_fchmodat, Full;
+    269 faccessat => attr::sys_faccessat, Full;
+    280 utimensat => utime::sys_utimensat, Full;
+    285 fallocate => truncate::sys_fallocate, Partial("SIGXFSZ is not sent");
     297 rt_tgsigqueueinfo => signal::sys_rt_tgsigqueueinfo, Full;
     302 prlimit64 => info::sys_prlimit64, Full;
     306 syncfs => io::sys_syncfs, Partial("the host's caches are left to the host");
@@ -229,4 +247,6 @@ syscalls! {
     436 close_range => fd::sys_close_range, Full;
     437 openat2 => open::sys_openat2, Partial("RESOLVE_CACHED always gives EAGAIN");
     441 epoll_pwait2 => epoll::sys_epoll_pwait2, Full;
+    439 faccessat2 => attr::sys_faccessat2, Full;
+    452 fchmodat2 => attr::sys_fchmodat2, Full;
 }

@@ -6,6 +6,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod anon;
+pub mod attr;
 pub mod close;
 pub mod dentry;
 pub mod dir;

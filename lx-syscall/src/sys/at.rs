@@ -111,3 +111,11 @@ pub(super) fn descriptor_itself(
     let is_empty = path.is_null() || task.memory().read(path.as_ptr())? == 0;
     Ok(is_empty.then_some(fd))
 }
+
+/// Where the file of a descriptor lies, for calls that change its attributes.
+///
+/// # Errors
+/// `EOPNOTSUPP` if it has no place in the tree, as Linux answers for anonymous inodes.
+pub(super) fn place_of(file: &OpenFile) -> Result<&Path> {
+    Path::of(file).ok_or(Errno::EOPNOTSUPP.into())
+}

@@ -1,6 +1,7 @@
 //! Handlers, one file per family of man pages.
 
 mod at;
+pub(crate) mod attr;
 pub(crate) mod cwd;
 pub(crate) mod dir;
 pub(crate) mod epoll;
@@ -24,3 +25,5 @@ pub(crate) mod stat;
 pub(crate) mod time;
 pub(crate) mod timer;
 pub(crate) mod timerfd;
+pub(crate) mod truncate;
+pub(crate) mod utime;

@@ -1,0 +1,58 @@
+//! Lengths of files: `truncate(2)`, `ftruncate(2)`, `fallocate(2)`.
+
+use lx_core::Result;
+use lx_core::abi::fcntl::FallocateFlags;
+use lx_core::abi::{DirFd, Errno, Fd, UserCStr};
+use lx_proc::CurrentTask;
+use lx_vfs::attr;
+use lx_vfs::path::Lookup;
+
+use super::at;
+
+/// `truncate(2)`.
+pub(crate) fn sys_truncate(task: &CurrentTask<'_>, path: UserCStr, len: i64) -> Result<()> {
+    let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
+    let place = at::lookup(task, DirFd::AT_FDCWD, path, Lookup::FOLLOW)?;
+    attr::truncate(&task.caller(), &place, len)
+}
+
+/// `ftruncate(2)`.
+pub(crate) fn sys_ftruncate(task: &CurrentTask<'_>, fd: Fd, len: i64) -> Result<()> {
+    let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
+    let file = task.files().get(fd)?;
+    attr::truncate_open(&task.caller(), &file, len)
+}
+
+/// `fallocate(2)`.
+pub(crate) fn sys_fallocate(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    mode: FallocateFlags,
+    offset: i64,
+    len: i64,
+) -> Result<()> {
+    let file = task.files().get(fd)?;
+    let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
+    let len = u64::try_from(len).ok().filter(|&len| len > 0).ok_or(Errno::EINVAL)?;
+    check_mode(mode)?;
+    attr::allocate(&task.caller(), &file, mode.bits(), offset, len)
+}
+
+/// One operation at a time, and the size kept or changed as the operation wants it.
+fn check_mode(mode: FallocateFlags) -> Result<()> {
+    let keep_size = mode.contains(FallocateFlags::FALLOC_FL_KEEP_SIZE);
+    let operation = mode - FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    let allowed = if operation == FallocateFlags::FALLOC_FL_PUNCH_HOLE {
+        keep_size
+    } else if operation == FallocateFlags::FALLOC_FL_COLLAPSE_RANGE
+        || operation == FallocateFlags::FALLOC_FL_INSERT_RANGE
+        || operation == FallocateFlags::FALLOC_FL_WRITE_ZEROES
+    {
+        !keep_size
+    } else {
+        operation.is_empty()
+            || operation == FallocateFlags::FALLOC_FL_ZERO_RANGE
+            || operation == FallocateFlags::FALLOC_FL_UNSHARE_RANGE
+    };
+    if allowed { Ok(()) } else { Err(Errno::EOPNOTSUPP.into()) }
+}

@@ -1,0 +1,230 @@
+//! Changing attributes, with the checks that `chmod(2)`, `chown(2)`, `utimensat(2)` and
+//! `truncate(2)` make; and `access(2)`.
+
+use lx_core::Result;
+use lx_core::abi::Errno;
+use lx_core::abi::stat::{FileMode, FileType, S_IALLUGO, S_ISGID, S_ISUID, S_IXGRP};
+use lx_core::caller::Caller;
+use lx_core::cred::{Capabilities, Credentials};
+use lx_core::file::OpenFile;
+use lx_core::rlimit::Resource;
+
+use crate::inode::{Permissions, SetAttr};
+use crate::location::Path;
+use crate::mount::MountFlags;
+use crate::permission::{Access, check, check_path, is_owner, without_set_id};
+
+/// What becomes of a time stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewTime {
+    /// It stays.
+    Omit,
+    /// The present time.
+    Now,
+    /// This time, nanoseconds since 1970.
+    At(i64),
+}
+
+impl NewTime {
+    fn value(self, now: i64) -> Option<i64> {
+        match self {
+            Self::Omit => None,
+            Self::Now => Some(now),
+            Self::At(time) => Some(time),
+        }
+    }
+}
+
+/// `chmod(2)`.
+///
+/// # Errors
+/// `EROFS`; `EOPNOTSUPP` for symbolic links; `EPERM` if the caller does not own the file.
+pub fn chmod(caller: &Caller<'_>, path: &Path, mode: u32) -> Result<()> {
+    path.mount.check_writable()?;
+    if path.dentry.file_type() == FileType::Symlink {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
+    let (cred, file) = (caller.cred(), path.inode().permissions());
+    if !is_owner(cred, &file) {
+        return Err(Errno::EPERM.into());
+    }
+    let mut mode = mode & S_IALLUGO;
+    if !in_group_or_capable(cred, file.gid) {
+        mode &= !S_ISGID;
+    }
+    let change = SetAttr { mode: Some(mode), now: caller.now(), ..SetAttr::default() };
+    path.inode().set_attr(caller, &change)
+}
+
+/// `chown(2)`; `None` leaves an id as it is.
+///
+/// # Errors
+/// `EROFS`; `EPERM` unless the caller may give the file away, or the group is its own.
+pub fn chown(
+    caller: &Caller<'_>,
+    path: &Path,
+    uid: Option<u32>,
+    gid: Option<u32>,
+) -> Result<()> {
+    path.mount.check_writable()?;
+    let (cred, file) = (caller.cred(), path.inode().permissions());
+    let capable = cred.has(Capabilities::CHOWN);
+    let owns = cred.fsuid == file.uid;
+    let uid_allowed = uid.is_none_or(|uid| owns && uid == file.uid);
+    let gid_allowed = gid.is_none_or(|gid| owns && (gid == file.gid || cred.in_group(gid)));
+    if !capable && !(uid_allowed && gid_allowed) {
+        return Err(Errno::EPERM.into());
+    }
+    let mode = match path.dentry.file_type() {
+        FileType::Directory => None,
+        _ => without_set_id_on_chown(cred, &file),
+    };
+    if mode.is_some() && !is_owner(cred, &file) {
+        return Err(Errno::EPERM.into());
+    }
+    let change = SetAttr { mode, uid, gid, now: caller.now(), ..SetAttr::default() };
+    path.inode().set_attr(caller, &change)
+}
+
+fn in_group_or_capable(cred: &Credentials, gid: u32) -> bool {
+    cred.in_group(gid) || cred.has(Capabilities::FSETID)
+}
+
+/// A file that changes hands loses its set-id bits, even by the hand of root. Without execute
+/// permission the set-group-id bit means mandatory locking, and may stay.
+fn without_set_id_on_chown(cred: &Credentials, file: &Permissions) -> Option<u32> {
+    let mut mode = file.mode & !S_ISUID;
+    if mode & S_IXGRP != 0 || !in_group_or_capable(cred, file.gid) {
+        mode &= !S_ISGID;
+    }
+    (mode != file.mode).then_some(mode)
+}
+
+/// `utimensat(2)`; the times of access and modification.
+///
+/// # Errors
+/// `EROFS`; `EPERM` unless the caller owns the file; if both become the present time, whoever may
+/// write the file may do it, else `EACCES`.
+pub fn set_times(
+    caller: &Caller<'_>,
+    path: &Path,
+    atime: NewTime,
+    mtime: NewTime,
+) -> Result<()> {
+    path.mount.check_writable()?;
+    let file = path.inode().permissions();
+    if !is_owner(caller.cred(), &file) {
+        if (atime, mtime) != (NewTime::Now, NewTime::Now) {
+            return Err(Errno::EPERM.into());
+        }
+        check(caller.cred(), &file, path.dentry.file_type(), Access::WRITE)?;
+    }
+    let now = caller.now();
+    let change = SetAttr {
+        atime: atime.value(now),
+        mtime: mtime.value(now),
+        now,
+        ..SetAttr::default()
+    };
+    path.inode().set_attr(caller, &change)
+}
+
+/// `truncate(2)`.
+///
+/// # Errors
+/// `EISDIR`, `EINVAL` if it is no regular file; `EROFS`, `EACCES`; `EFBIG` beyond
+/// `RLIMIT_FSIZE`.
+pub fn truncate(caller: &Caller<'_>, path: &Path, len: u64) -> Result<()> {
+    match path.dentry.file_type() {
+        FileType::Regular => {}
+        FileType::Directory => return Err(Errno::EISDIR.into()),
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    check_path(caller.cred(), path, Access::WRITE)?;
+    if caller.rlimits.soft(Resource::Fsize) < len {
+        check_growth(caller, len, path.inode().attr(caller)?.size)?;
+    }
+    let mode = set_id_to_drop(caller, path);
+    let change = SetAttr { size: Some(len), mode, now: caller.now(), ..SetAttr::default() };
+    path.inode().set_attr(caller, &change)
+}
+
+/// `ftruncate(2)`.
+///
+/// # Errors
+/// `EINVAL` if it is no regular file open for writing; `EFBIG` beyond `RLIMIT_FSIZE`.
+pub fn truncate_open(caller: &Caller<'_>, file: &OpenFile, len: u64) -> Result<()> {
+    if !file.is_writable() {
+        return Err(Errno::EINVAL.into());
+    }
+    if caller.rlimits.soft(Resource::Fsize) < len {
+        let size = file.ops().stat(caller, file)?.st_size.cast_unsigned();
+        check_growth(caller, len, size)?;
+    }
+    file.ops().truncate(caller, file, len)?;
+    if let Some(path) = Path::of(file)
+        && let Some(mode) = set_id_to_drop(caller, path)
+    {
+        let change = SetAttr { mode: Some(mode), now: caller.now(), ..SetAttr::default() };
+        path.inode().set_attr(caller, &change)?;
+    }
+    Ok(())
+}
+
+/// A file may always shrink.
+fn check_growth(caller: &Caller<'_>, len: u64, size: u64) -> Result<()> {
+    if len > size && len > caller.rlimits.soft(Resource::Fsize) {
+        return Err(Errno::EFBIG.into());
+    }
+    Ok(())
+}
+
+/// The mode of a file whose contents change without `CAP_FSETID`.
+fn set_id_to_drop(caller: &Caller<'_>, path: &Path) -> Option<u32> {
+    let mode = without_set_id(path.inode().permissions().mode)?;
+    (!caller.cred().has(Capabilities::FSETID)).then_some(mode)
+}
+
+/// `fallocate(2)`, after the checks of its mode.
+///
+/// # Errors
+/// `EBADF` if not open for writing; `ESPIPE`, `EISDIR`, `ENODEV` if it is no file with blocks;
+/// `EFBIG`; the file's.
+pub fn allocate(
+    caller: &Caller<'_>,
+    file: &OpenFile,
+    mode: u32,
+    offset: u64,
+    len: u64,
+) -> Result<()> {
+    if !file.is_writable() {
+        return Err(Errno::EBADF.into());
+    }
+    let stat = file.ops().stat(caller, file)?;
+    match FileMode(stat.st_mode).file_type() {
+        Some(FileType::Regular | FileType::BlockDevice) => {}
+        Some(FileType::Fifo) => return Err(Errno::ESPIPE.into()),
+        Some(FileType::Directory) => return Err(Errno::EISDIR.into()),
+        _ => return Err(Errno::ENODEV.into()),
+    }
+    match offset.checked_add(len).map(i64::try_from) {
+        Some(Ok(_)) => file.ops().allocate(caller, file, mode, offset, len),
+        _ => Err(Errno::EFBIG.into()),
+    }
+}
+
+/// `access(2)`: whether the caller (as it stands in `caller`) may do this with the file.
+///
+/// # Errors
+/// `EACCES`, `EROFS`.
+pub fn check_access(caller: &Caller<'_>, path: &Path, access: Access) -> Result<()> {
+    if access.contains(Access::EXEC)
+        && path.dentry.file_type() == FileType::Regular
+        && path.mount.flags().contains(MountFlags::NOEXEC)
+    {
+        return Err(Errno::EACCES.into());
+    }
+    // A mount that forbids writing is reported after missing permissions.
+    check(caller.cred(), &path.inode().permissions(), path.dentry.file_type(), access)?;
+    check_path(caller.cred(), path, access)
+}
