@@ -23,6 +23,7 @@ mod park;
 mod path;
 mod process;
 mod reactor;
+mod recycle;
 mod region;
 mod report;
 mod signal;

@@ -10,6 +10,7 @@ use lx_core::host::{HostError, HostResult};
 const SHORT: usize = 255;
 
 /// A path that ends with NUL.
+#[expect(clippy::large_enum_variant, reason = "lives on the stack, for one call")]
 pub(crate) enum Path {
     Short([u8; SHORT + 1]),
     Long(Vec<u8>),

@@ -9,8 +9,8 @@ use lx_core::host::{
     HostStat, HostStatFs, HostStorage, HostTime,
 };
 
+use crate::memory::in_guest;
 use crate::path::{Path, descriptor_path};
-use crate::region::REGION_BASE;
 use crate::sys::{self, SysResult, sys};
 use crate::{LinuxHost, host};
 
@@ -48,10 +48,7 @@ fn restarting(mut call: impl FnMut() -> SysResult) -> SysResult {
 }
 
 fn guest_buffer(addr: u64, len: usize) -> HostResult<(u64, usize)> {
-    match addr.checked_add(len as u64) {
-        Some(end) if end <= REGION_BASE => Ok((addr, len)),
-        _ => Err(HostError(Errno::EFAULT)),
-    }
+    if in_guest(addr, len) { Ok((addr, len)) } else { Err(HostError(Errno::EFAULT)) }
 }
 
 fn target(dst: BufMut<'_>) -> HostResult<(u64, usize)> {

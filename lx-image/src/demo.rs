@@ -72,6 +72,9 @@ impl TrapHandler for Task {
             206 => { regs.rax = COUNT.load(Ordering::SeqCst); Resume::Return }
             300 => { let t = Arc::new(Task { host: h, kind: AtomicU32::new(9), id: AtomicU64::new(0) }); regs.rax = h.spawn_process(t).is_err() as u64; Resume::Return }
             301 => { let _ = h.map(0xa00000, 0x1000, Prot::READ | Prot::WRITE | Prot::EXEC, Backing::Anonymous); regs.rax = 0xa00000; Resume::Return }
+            303 => { regs.rax = h.map(regs.rdi, regs.rsi, Prot::READ | Prot::WRITE, Backing::Anonymous).is_err() as u64; Resume::Return }
+            304 => { regs.rax = h.unmap(regs.rdi, regs.rsi).is_err() as u64; Resume::Return }
+            305 => { let mut b=[1u8;4]; regs.rax = match h.copy_in(regs.rdi, &mut b) { Ok(()) => b[0] as u64, Err(_) => 0xfa17 }; Resume::Return }
             302 => {  regs.rax = INTERRUPTS.load(Ordering::Relaxed) | CALLS.load(Ordering::Relaxed) << 32; Resume::Return }
             n => { print(h, &format!("unknown call {n} at {:#x}\n", regs.rip)); Resume::Exit }
         }

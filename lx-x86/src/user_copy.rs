@@ -6,6 +6,8 @@
 
 use core::arch::global_asm;
 
+use lx_core::host::Fault;
+
 use crate::stub;
 
 global_asm!(
@@ -236,17 +238,17 @@ pub unsafe fn zero(dst: u64, len: usize) -> usize {
     len.saturating_sub(rest)
 }
 
-/// Copies a string up to its NUL byte: `Ok(None)` if `dst` is too short, `Err` at a fault.
+/// Copies a string up to its NUL byte: `Ok(None)` if `dst` is too short.
 ///
 /// # Safety
 ///
 /// As [`copy`].
-pub unsafe fn copy_str(dst: &mut [u8], src: u64) -> Result<Option<usize>, ()> {
+pub unsafe fn copy_str(dst: &mut [u8], src: u64) -> Result<Option<usize>, Fault> {
     // SAFETY: the caller's promise; `dst` is valid for its length.
     let len = unsafe { lx_user_str(dst.as_mut_ptr(), src, dst.len()) };
     match usize::try_from(len) {
         Ok(len) => Ok((len < dst.len()).then_some(len)),
-        Err(_) => Err(()),
+        Err(_) => Err(Fault),
     }
 }
 
@@ -288,10 +290,25 @@ pub fn read_code(address: u64, bytes: &mut [u8]) -> bool {
 /// [`stub::resume_rip`] on the guest's memory. Most of the time there is no jump near `rip`, which
 /// one look at the bytes before it tells.
 pub(crate) fn resume_rip(rip: u64) -> Option<u64> {
-    let mut before = [0u8; 40];
-    let start = rip.checked_sub(32)?;
-    if start & 0xfff <= 0xfff - 40 && read_code(start, &mut before) && !before.contains(&0xe9) {
+    const BEFORE: u64 = 32;
+    const JUMP: u8 = 0xe9;
+    let page = rip & !0xfff;
+    let mut first = rip.checked_sub(BEFORE)?;
+    if first < page {
+        // The page before may be unreadable: find that out once, as each fault is expensive.
+        let mut bytes = [0u8; BEFORE as usize];
+        let len = page.wrapping_sub(first) as usize;
+        if !read_code(first, bytes.get_mut(..len)?) {
+            first = page;
+        } else if bytes.contains(&JUMP) {
+            return stub::resume_rip(rip, read_code);
+        }
+    }
+    let mut bytes = [0u8; BEFORE as usize];
+    let len = rip.wrapping_sub(first.max(page)) as usize;
+    let here = bytes.get_mut(..len)?;
+    if !read_code(first.max(page), here) || !here.contains(&JUMP) {
         return None;
     }
-    stub::resume_rip(rip, read_code)
+    stub::resume_rip(rip, |address, bytes| address >= first && read_code(address, bytes))
 }
