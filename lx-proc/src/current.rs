@@ -5,7 +5,7 @@ use core::cell::{Cell, OnceCell};
 
 use lx_core::abi::siginfo::SigInfo;
 use lx_core::abi::{Errno, GuestRegs, SigSet, Signal};
-use lx_core::caller::{Caller, Identity};
+use lx_core::caller::{Caller, Identity, JobControl};
 use lx_core::cred::Credentials;
 use lx_core::error::{Result, SysError};
 use lx_core::fd_table::FdTable;
@@ -174,5 +174,9 @@ impl<'a> CurrentTask<'a> {
 impl Identity for CurrentTask<'_> {
     fn credentials(&self) -> &Credentials {
         self.cred()
+    }
+
+    fn jobs(&self) -> Option<&dyn JobControl> {
+        Some(self)
     }
 }

@@ -10,6 +10,7 @@ use lx_core::abi::wait::WaitStatus;
 use lx_core::abi::{Signal, UserPtr};
 use lx_core::fd_table::FdTable;
 use lx_core::host::{HostThreadId, Nanos, Resume};
+use lx_vfs::close::descriptor_closed;
 
 use crate::current::CurrentTask;
 use crate::futex;
@@ -19,6 +20,7 @@ use crate::robust_list;
 use crate::session::{self, INIT_TGID};
 use crate::signal::{queue_for_group, send_to_group};
 use crate::task::Task;
+use crate::terminal;
 use crate::thread_group::{ANY_CHANGE, ThreadGroup};
 use crate::timer;
 
@@ -89,7 +91,7 @@ fn close_files(current: &CurrentTask<'_>) {
     }
     let caller = current.caller();
     for file in files.remove_where(|_, _| true) {
-        file.ops().closed(&caller, &file);
+        descriptor_closed(&caller, file);
     }
 }
 
@@ -148,6 +150,9 @@ fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus)
     let to_init = tell_parent(&mut tree, group, &mut released);
     drop(tree);
     drop(released);
+    if group.is_session_leader() {
+        terminal::leader_ended(kernel, group);
+    }
     if to_init {
         kernel.reports.ended(group.tgid(), group.status());
     }

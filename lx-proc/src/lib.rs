@@ -25,6 +25,7 @@ pub mod signal;
 pub mod sleep;
 pub mod task;
 pub mod task_exec;
+mod terminal;
 pub mod thread_group;
 pub mod timer;
 pub mod uts;

@@ -84,7 +84,7 @@ pub fn reset_for_program(current: &CurrentTask<'_>) {
     unshare_files(current);
     let caller = current.caller();
     for file in task.files().remove_where(|_, cloexec| cloexec) {
-        file.ops().closed(&caller, &file);
+        lx_vfs::close::descriptor_closed(&caller, file);
     }
 }
 
