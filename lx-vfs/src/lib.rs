@@ -28,5 +28,6 @@ pub mod pipe;
 pub mod poll;
 pub mod splice;
 pub mod timerfd;
+pub mod xattr;
 #[cfg(test)]
 pub(crate) mod test_support;

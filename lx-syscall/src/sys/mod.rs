@@ -27,3 +27,4 @@ pub(crate) mod timer;
 pub(crate) mod timerfd;
 pub(crate) mod truncate;
 pub(crate) mod utime;
+pub(crate) mod xattr;
