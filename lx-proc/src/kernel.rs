@@ -9,6 +9,7 @@ use lx_core::host::{Host, HostThreadId, Nanos, TrapHandler};
 use lx_core::rlimit::Rlimits;
 use lx_core::timer::TimerQueue;
 
+use crate::exec::VdsoCache;
 use crate::exit;
 use crate::futex::FutexTable;
 use crate::mm::text::TextCache;
@@ -44,6 +45,8 @@ pub struct Kernel {
     pub reports: Reports,
     /// Program text with rewritten system-call sites.
     pub text: Arc<TextCache>,
+    /// The vDSO of all programs.
+    pub vdso: VdsoCache,
     handler_factory: HandlerFactory,
     init: Arc<ThreadGroup>,
 }
@@ -64,6 +67,7 @@ impl Kernel {
             observe: Observe::new(),
             reports: Reports::default(),
             text: Arc::default(),
+            vdso: VdsoCache::default(),
             handler_factory,
             init,
         }

@@ -1,5 +1,6 @@
 //! A task: one thread of a Linux process.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
@@ -10,6 +11,7 @@ use lx_core::fd_table::FdTable;
 use lx_core::sync::{Mutex, Waiter, level};
 use lx_vfs::fs_context::FsContext;
 
+use crate::exec::ExecImage;
 use crate::futex::FutexSlot;
 use crate::kernel::Kernel;
 use crate::mm::AddressSpace;
@@ -50,6 +52,8 @@ pub struct Task {
     ended: AtomicBool,
     /// The last stop of its group that it was counted in.
     stop_seen: AtomicU32,
+    /// The program that the task will run once it has a host process of its own.
+    prepared: Mutex<Option<Box<ExecImage>>, { level::TASK }>,
     /// Who waits in `clone(CLONE_VFORK)` for the task to leave the parent alone.
     vfork_parent: Mutex<Option<Arc<VforkWait>>, { level::TASK }>,
 }
@@ -121,6 +125,7 @@ impl Task {
             dismissed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             stop_seen: AtomicU32::new(0),
+            prepared: Mutex::new(None),
             vfork_parent: Mutex::new(None),
         })
     }
@@ -203,6 +208,17 @@ impl Task {
     /// Its memory.
     pub fn mm(&self) -> Arc<AddressSpace> {
         Arc::clone(&self.shared.lock().mm)
+    }
+
+    /// Sets the program that the task will run once it has a host process of its own.
+    pub(crate) fn set_prepared(&self, image: Option<Box<ExecImage>>) {
+        let old = core::mem::replace(&mut *self.prepared.lock(), image);
+        drop(old);
+    }
+
+    /// The program that waits to be run.
+    pub(crate) fn take_prepared(&self) -> Option<Box<ExecImage>> {
+        self.prepared.lock().take()
     }
 
     /// Replaces its memory, at exec; the former one is returned.

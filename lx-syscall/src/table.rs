@@ -100,6 +100,7 @@ syscalls! {
     56 clone => process::sys_clone, Partial("no namespaces, no pidfd");
     57 fork => process::sys_fork, Full;
     58 vfork => process::sys_vfork, Full;
+    59 execve => exec::sys_execve, Full;
     60 exit => process::sys_exit, Full;
     61 wait4 => process::sys_wait4, Partial("of the usage only the time, as user time");
     62 kill => signal::sys_kill, Full;
@@ -250,6 +251,7 @@ syscalls! {
     315 sched_getattr => sched::sys_sched_getattr, Full;
     316 renameat2 => path::sys_renameat2, Partial("RENAME_WHITEOUT gives EINVAL");
     318 getrandom => info::sys_getrandom, Full;
+    322 execveat => exec::sys_execveat, Full;
     325 mlock2 => mm::sys_mlock2, Partial("accounting only");
     326 copy_file_range => splice::sys_copy_file_range, Full;
     327 preadv2 => io::sys_preadv2, Partial("no RWF_NOWAIT");

@@ -20,7 +20,7 @@ use super::vma::{HostMapping, Vma, VmaBacking, VmaFlags};
 use super::{AddressSpace, Inner, MAX_RECYCLED_LEN, MMAP_MIN_ADDR};
 
 /// Addresses that are left free behind a file that the kernel places: room for stubs.
-const FILE_GAP: u64 = 128 << 10;
+pub(super) const FILE_GAP: u64 = 128 << 10;
 /// Text and stubs may be this far apart.
 const NEAR: u64 = 0x7000_0000;
 /// Addresses for `MAP_32BIT`.

@@ -28,6 +28,7 @@ mod pages;
 mod protect;
 mod remap;
 mod report;
+mod setup;
 pub mod text;
 mod tree;
 mod unmap;

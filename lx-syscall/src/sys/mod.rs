@@ -6,6 +6,7 @@ pub(crate) mod cwd;
 pub(crate) mod dir;
 pub(crate) mod epoll;
 pub(crate) mod eventfd;
+pub(crate) mod exec;
 pub(crate) mod fd;
 pub(crate) mod futex;
 pub(crate) mod id;
