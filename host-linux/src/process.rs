@@ -179,8 +179,8 @@ fn die_with_init() {
 pub(crate) fn fork(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()> {
     let parent = thread::current();
     let child = thread::allocate().ok_or(HostError(Errno::EAGAIN))?;
+    child.prepare(Some(Arc::clone(&handler)), Some(regs), Some(parent));
     handler.attached(child.id());
-    child.prepare(Some(handler), Some(regs), Some(parent));
     drop(child.set_process(Some(Process::twin(parent))));
     match clone_onto(PROCESS_FLAGS, child, Begin::Twin) {
         Ok(()) => Ok(()),
@@ -212,8 +212,8 @@ pub(crate) fn spawn_thread(
     if let Some(process) = &process {
         process.threads.fetch_add(1, Ordering::AcqRel);
     }
+    child.prepare(Some(Arc::clone(&handler)), Some(regs), Some(parent));
     handler.attached(child.id());
-    child.prepare(Some(handler), Some(regs), Some(parent));
     drop(child.set_process(process.clone()));
     child.pid.store(parent.pid.load(Ordering::Relaxed), Ordering::Relaxed);
     child.start_fs.set(fs_base);
@@ -234,8 +234,8 @@ pub(crate) fn spawn_thread(
 pub(crate) fn run_borrowed(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()> {
     let lender = thread::current();
     let child = thread::allocate().ok_or(HostError(Errno::EAGAIN))?;
+    child.prepare(Some(Arc::clone(&handler)), Some(regs), Some(lender));
     handler.attached(child.id());
-    child.prepare(Some(handler), Some(regs), Some(lender));
     child.lender.set(lender);
     // SAFETY: the calling thread's own block.
     let process = unsafe { &*lender.process.get() }.clone();
@@ -290,8 +290,8 @@ pub(crate) fn spawn_process(handler: Arc<dyn TrapHandler>) -> HostResult<()> {
 }
 
 fn assign(worker: &'static Block, handler: Arc<dyn TrapHandler>) {
+    worker.prepare(Some(Arc::clone(&handler)), None, None);
     handler.attached(worker.id());
-    worker.prepare(Some(handler), None, None);
     worker.state.store(state::ACTIVE, Ordering::Release);
     worker.job.store(1, Ordering::Release);
     sys::futex_wake(worker.job.as_ptr(), 1);
@@ -342,8 +342,8 @@ fn idle(block: &'static Block) -> ! {
     drop(pool);
     match task {
         Some(handler) => {
+            block.prepare(Some(Arc::clone(&handler)), None, None);
             handler.attached(block.id());
-            block.prepare(Some(handler), None, None);
             block.state.store(state::ACTIVE, Ordering::Release);
         }
         None => {
