@@ -19,11 +19,28 @@ use crate::signal;
 use crate::task::Task;
 use crate::thread_group::ThreadGroup;
 
+/// The extended register state that the guest will have, if it is no longer what the processor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Xstate {
+    /// Still in the registers.
+    Live,
+    /// That of a fresh program.
+    Initial,
+    /// Loaded from this place in guest memory, by `rt_sigreturn`.
+    Loaded {
+        /// Address.
+        address: u64,
+        /// Length in bytes.
+        len: usize,
+    },
+}
+
 /// A task on its own thread, for the time of one trap.
 pub struct CurrentTask<'a> {
     task: &'a Arc<Task>,
     regs: &'a Cell<GuestRegs>,
     resume: Cell<Resume>,
+    xstate: Cell<Xstate>,
     cred: OnceCell<Arc<Credentials>>,
     files: OnceCell<Arc<FdTable>>,
     fs: OnceCell<Arc<FsContext>>,
@@ -37,6 +54,7 @@ impl<'a> CurrentTask<'a> {
             task,
             regs: Cell::from_mut(regs),
             resume: Cell::new(Resume::Return),
+            xstate: Cell::new(Xstate::Live),
             cred: OnceCell::new(),
             files: OnceCell::new(),
             fs: OnceCell::new(),
@@ -121,6 +139,16 @@ impl<'a> CurrentTask<'a> {
     /// Replaces the registers but leaves the way out as it is.
     pub(crate) fn replace_regs(&self, regs: GuestRegs) {
         self.regs.set(regs);
+    }
+
+    /// Where the guest's extended state is.
+    pub(crate) fn xstate(&self) -> Xstate {
+        self.xstate.get()
+    }
+
+    /// The host has been given an extended state for the guest.
+    pub(crate) fn set_xstate(&self, xstate: Xstate) {
+        self.xstate.set(xstate);
     }
 
     /// Replaces the registers; with `resume` at least [`Resume::Full`] they are all loaded.

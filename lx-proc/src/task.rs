@@ -23,6 +23,9 @@ use crate::thread_group::ThreadGroup;
 /// Length of a task's name with its NUL, `TASK_COMM_LEN`.
 pub const NAME_LEN: usize = 16;
 
+/// `PR_GET_TIMERSLACK` of the first task, nanoseconds.
+const DEFAULT_TIMER_SLACK: u64 = 50_000;
+
 /// A task.
 pub struct Task {
     /// Changes once at most: when a thread other than the leader calls `execve`.
@@ -46,6 +49,8 @@ pub struct Task {
     no_new_privs: AtomicBool,
     /// `personality(2)`.
     personality: AtomicU32,
+    /// `PR_SET_TIMERSLACK`, nanoseconds. It is kept; the host has its own.
+    timer_slack: AtomicU64,
     /// Another thread of the group wants this one to end: it calls `execve`.
     dismissed: AtomicBool,
     /// The end of the task has begun.
@@ -122,6 +127,7 @@ impl Task {
             robust_list: AtomicU64::new(0),
             no_new_privs: AtomicBool::new(false),
             personality: AtomicU32::new(0),
+            timer_slack: AtomicU64::new(DEFAULT_TIMER_SLACK),
             dismissed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             stop_seen: AtomicU32::new(0),
@@ -135,6 +141,7 @@ impl Task {
         *self.name.lock() = parent.name();
         self.no_new_privs.store(parent.no_new_privs(), Ordering::Relaxed);
         self.personality.store(parent.personality(), Ordering::Relaxed);
+        self.set_timer_slack(parent.timer_slack());
         self.signals.set_blocked(parent.signals.blocked());
         self.scheduling.inherit(&parent.scheduling);
     }
@@ -318,6 +325,17 @@ impl Task {
     /// `personality(2)`.
     pub fn set_personality(&self, personality: u32) {
         self.personality.store(personality, Ordering::Relaxed);
+    }
+
+    /// `PR_GET_TIMERSLACK`.
+    pub fn timer_slack(&self) -> u64 {
+        self.timer_slack.load(Ordering::Relaxed)
+    }
+
+    /// `PR_SET_TIMERSLACK`; 0 stands for the default.
+    pub fn set_timer_slack(&self, nanos: u64) {
+        let nanos = if nanos == 0 { DEFAULT_TIMER_SLACK } else { nanos };
+        self.timer_slack.store(nanos, Ordering::Relaxed);
     }
 
     /// Asks the task to end, alone: another thread of its group calls `execve`.

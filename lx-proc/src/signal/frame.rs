@@ -16,11 +16,11 @@ use lx_core::abi::signal::{KernelSigAction, SigActionFlags, StackFlags, StackT};
 use lx_core::abi::{Errno, GuestRegs, SigSet, Signal, USER_END, UserPtr};
 use lx_core::error::Result;
 use lx_core::host::Resume;
-use zerocopy::{FromZeros, IntoBytes};
+use zerocopy::IntoBytes;
 
 use super::altstack::{self, set_alternate_stack};
 use super::{deliver, mask};
-use crate::current::CurrentTask;
+use crate::current::{CurrentTask, Xstate};
 
 /// Flags that a frame may set: arithmetic, direction, trap, resume, alignment check.
 const RESTORED_FLAGS: u64 = 0x5_0dd5;
@@ -231,7 +231,18 @@ fn write_xstate(current: &CurrentTask<'_>, address: u64, len: usize) -> Result<(
     let host = current.host();
     let memory = current.memory();
     with_buffer(len, |area| {
-        host.save_xstate(area);
+        match current.xstate() {
+            Xstate::Live => {
+                host.save_xstate(area);
+            }
+            Xstate::Initial => fill_initial(area),
+            // The old frame may lie where the new one goes: it is read completely before.
+            Xstate::Loaded { address, len } => {
+                if let Some(part) = area.get_mut(..len) {
+                    memory.read_bytes(address, part)?;
+                }
+            }
+        }
         let software = FpxSwBytes {
             magic1: FP_XSTATE_MAGIC1,
             extended_size: len.wrapping_add(FP_XSTATE_MAGIC2_SIZE) as u32,
@@ -249,16 +260,23 @@ fn write_xstate(current: &CurrentTask<'_>, address: u64, len: usize) -> Result<(
     memory.write_bytes(end, &FP_XSTATE_MAGIC2.to_le_bytes())
 }
 
-/// Gives the guest the extended state of a fresh program.
-fn load_initial_xstate(current: &CurrentTask<'_>) -> bool {
-    let mut area = [0; XSTATE_MIN];
-    let mut legacy = FpState::new_zeroed();
-    legacy.cwd = FCW_DEFAULT;
-    legacy.mxcsr = MXCSR_DEFAULT;
+/// Makes a zeroed area that of a fresh program.
+fn fill_initial(area: &mut [u8]) {
+    let legacy = FpState { cwd: FCW_DEFAULT, mxcsr: MXCSR_DEFAULT, ..FpState::default() };
     for (to, from) in area.iter_mut().zip(legacy.as_bytes()) {
         *to = *from;
     }
-    current.host().load_xstate(&area).is_ok()
+}
+
+/// Gives the guest the extended state of a fresh program.
+fn load_initial_xstate(current: &CurrentTask<'_>) -> bool {
+    let mut area = [0; XSTATE_MIN];
+    fill_initial(&mut area);
+    let loaded = current.host().load_xstate(&area).is_ok();
+    if loaded {
+        current.set_xstate(Xstate::Initial);
+    }
+    loaded
 }
 
 /// `rt_sigreturn(2)`: back to what the frame at the stack pointer describes. A bad frame raises
@@ -339,7 +357,9 @@ fn read_xstate(current: &CurrentTask<'_>, address: u64) -> Result<()> {
     let len = if extended { stored } else { legacy };
     with_buffer(len, |area| {
         memory.read_bytes(address, area)?;
-        Ok(host.load_xstate(area)?)
+        host.load_xstate(area)?;
+        current.set_xstate(Xstate::Loaded { address, len });
+        Ok(())
     })
 }
 

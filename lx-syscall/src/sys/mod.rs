@@ -2,6 +2,8 @@
 
 mod at;
 pub(crate) mod attr;
+pub(crate) mod capability;
+pub(crate) mod cred;
 pub(crate) mod cwd;
 pub(crate) mod dir;
 pub(crate) mod epoll;
@@ -29,3 +31,9 @@ pub(crate) mod timerfd;
 pub(crate) mod truncate;
 pub(crate) mod utime;
 pub(crate) mod xattr;
+pub(crate) mod prctl;
+pub(crate) mod process;
+pub(crate) mod sched;
+pub(crate) mod signal;
+pub(crate) mod stat;
+pub(crate) mod time;
