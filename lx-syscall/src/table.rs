@@ -80,9 +80,9 @@ syscalls! {
     18 pwrite64 => io::sys_pwrite64, Full;
     19 readv => io::sys_readv, Full;
     20 writev => io::sys_writev, Full;
+    21 access => attr::sys_access, Full;
     22 pipe => pipe::sys_pipe, Full;
     23 select => poll::sys_select, Full;
-    21 access => attr::sys_access, Full;
     24 sched_yield => sched::sys_sched_yield, Full;
     25 mremap => mm::sys_mremap, Partial("MREMAP_DONTUNMAP of private file mappings re-reads the file");
     26 msync => mm::sys_msync, Full;
@@ -97,9 +97,6 @@ syscalls! {
     38 setitimer => timer::sys_setitimer, Partial("no timers of processor time");
     39 getpid => id::sys_getpid, Full;
     40 sendfile => splice::sys_sendfile, Full;
-    34 pause => signal::sys_pause, Full;
-    35 nanosleep => time::sys_nanosleep, Full;
-    39 getpid => id::sys_getpid, Full;
     56 clone => process::sys_clone, Partial("no namespaces, no pidfd");
     57 fork => process::sys_fork, Full;
     58 vfork => process::sys_vfork, Full;
@@ -136,8 +133,6 @@ syscalls! {
     97 getrlimit => info::sys_getrlimit, Full;
     98 getrusage => info::sys_getrusage, Partial("processor time only");
     99 sysinfo => info::sys_sysinfo, Full;
-    100 times => time::sys_times, Full;
-    102 getuid => id::sys_getuid, Full;
     100 times => time::sys_times, Partial("no time of children");
     102 getuid => cred::sys_getuid, Full;
     103 syslog => info::sys_syslog, Partial("always EPERM: there is no kernel log");
@@ -148,8 +143,6 @@ syscalls! {
     108 getegid => cred::sys_getegid, Full;
     109 setpgid => id::sys_setpgid, Full;
     110 getppid => id::sys_getppid, Full;
-    132 utime => utime::sys_utime, Full;
-    133 mknod => path::sys_mknod, Full;
     111 getpgrp => id::sys_getpgrp, Full;
     112 setsid => id::sys_setsid, Full;
     113 setreuid => cred::sys_setreuid, Full;
@@ -171,6 +164,7 @@ syscalls! {
     129 rt_sigqueueinfo => signal::sys_rt_sigqueueinfo, Full;
     130 rt_sigsuspend => signal::sys_rt_sigsuspend, Full;
     131 sigaltstack => signal::sys_sigaltstack, Full;
+    132 utime => utime::sys_utime, Full;
     133 mknod => path::sys_mknod, Full;
     135 personality => prctl::sys_personality, Partial("recorded");
     137 statfs => stat::sys_statfs, Full;
@@ -224,8 +218,6 @@ syscalls! {
     224 timer_gettime => timer::sys_timer_gettime, Full;
     225 timer_getoverrun => timer::sys_timer_getoverrun, Full;
     226 timer_delete => timer::sys_timer_delete, Full;
-    217 getdents64 => dir::sys_getdents64, Full;
-    218 set_tid_address => process::sys_set_tid_address, Full;
     227 clock_settime => time::sys_clock_settime, Partial("always EPERM: the clocks are the host's");
     228 clock_gettime => time::sys_clock_gettime, Partial("processor time only of the caller");
     229 clock_getres => time::sys_clock_getres, Full;
@@ -241,14 +233,16 @@ syscalls! {
     257 openat => open::sys_openat, Full;
     258 mkdirat => path::sys_mkdirat, Full;
     259 mknodat => path::sys_mknodat, Full;
-    262 newfstatat => stat::sys_newfstatat, Full;
     260 fchownat => attr::sys_fchownat, Full;
     261 futimesat => utime::sys_futimesat, Full;
+    262 newfstatat => stat::sys_newfstatat, Full;
     263 unlinkat => path::sys_unlinkat, Full;
     264 renameat => path::sys_renameat, Full;
     265 linkat => path::sys_linkat, Full;
     266 symlinkat => path::sys_symlinkat, Full;
     267 readlinkat => path::sys_readlinkat, Full;
+    268 fchmodat => attr::sys_fchmodat, Full;
+    269 faccessat => attr::sys_faccessat, Full;
     270 pselect6 => poll::sys_pselect6, Full;
     271 ppoll => poll::sys_ppoll, Full;
     273 set_robust_list => futex::sys_set_robust_list, Full;
@@ -256,9 +250,11 @@ syscalls! {
     275 splice => splice::sys_splice, Full;
     276 tee => splice::sys_tee, Full;
     277 sync_file_range => io::sys_sync_file_range, Full;
+    280 utimensat => utime::sys_utimensat, Full;
     281 epoll_pwait => epoll::sys_epoll_pwait, Full;
     283 timerfd_create => timerfd::sys_timerfd_create, Full;
     284 eventfd => eventfd::sys_eventfd, Full;
+    285 fallocate => truncate::sys_fallocate, Partial("SIGXFSZ is not sent");
     286 timerfd_settime => timerfd::sys_timerfd_settime, Full;
     287 timerfd_gettime => timerfd::sys_timerfd_gettime, Full;
     290 eventfd2 => eventfd::sys_eventfd2, Full;
@@ -267,11 +263,6 @@ syscalls! {
     293 pipe2 => pipe::sys_pipe2, Partial("O_DIRECT returns EINVAL");
     295 preadv => io::sys_preadv, Full;
     296 pwritev => io::sys_pwritev, Full;
-    262 newfstatat => stat::sys_newfstatat, Full;
-    268 fchmodat => attr::sys_fchmodat, Full;
-    269 faccessat => attr::sys_faccessat, Full;
-    280 utimensat => utime::sys_utimensat, Full;
-    285 fallocate => truncate::sys_fallocate, Partial("SIGXFSZ is not sent");
     297 rt_tgsigqueueinfo => signal::sys_rt_tgsigqueueinfo, Full;
     302 prlimit64 => info::sys_prlimit64, Full;
     306 syncfs => io::sys_syncfs, Partial("the host's caches are left to the host");
@@ -289,7 +280,7 @@ syscalls! {
     435 clone3 => process::sys_clone3, Partial("no namespaces, no pidfd, no set_tid, no cgroup");
     436 close_range => fd::sys_close_range, Full;
     437 openat2 => open::sys_openat2, Partial("RESOLVE_CACHED always gives EAGAIN");
-    441 epoll_pwait2 => epoll::sys_epoll_pwait2, Full;
     439 faccessat2 => attr::sys_faccessat2, Full;
+    441 epoll_pwait2 => epoll::sys_epoll_pwait2, Full;
     452 fchmodat2 => attr::sys_fchmodat2, Full;
 }

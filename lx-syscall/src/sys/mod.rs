@@ -32,8 +32,3 @@ pub(crate) mod truncate;
 pub(crate) mod utime;
 pub(crate) mod xattr;
 pub(crate) mod prctl;
-pub(crate) mod process;
-pub(crate) mod sched;
-pub(crate) mod signal;
-pub(crate) mod stat;
-pub(crate) mod time;
