@@ -133,7 +133,7 @@ syscalls! {
     97 getrlimit => info::sys_getrlimit, Full;
     98 getrusage => info::sys_getrusage, Partial("processor time only");
     99 sysinfo => info::sys_sysinfo, Full;
-    100 times => time::sys_times, Partial("no time of children");
+    100 times => time::sys_times, Full;
     102 getuid => cred::sys_getuid, Full;
     103 syslog => info::sys_syslog, Partial("always EPERM: there is no kernel log");
     104 getgid => cred::sys_getgid, Full;
