@@ -182,7 +182,9 @@ impl VmaTree {
             Some(vma) => vma.start,
             None => start,
         };
-        while let Some((&next, _)) = self.vmas.range(at..=end).next() {
+        while at <= end
+            && let Some((&next, _)) = self.vmas.range(at..=end).next()
+        {
             let before = self.vmas.len();
             self.join_above(next);
             if self.vmas.len() == before {

@@ -53,9 +53,8 @@ impl PendingQueue {
             return false;
         }
         let mut queue = self.queue.lock();
-        let of_timer = |info: &&mut SigInfo| {
-            info.si_code == SI_TIMER && info.timer_fields().timer_id == timer
-        };
+        let of_timer =
+            |info: &&mut SigInfo| info.si_code == SI_TIMER && info.timer_fields().timer_id == timer;
         let Some(info) = queue.iter_mut().find(of_timer) else { return false };
         let Some(signal) = info.signal() else { return false };
         let fields = info.timer_fields();
