@@ -112,6 +112,11 @@ impl<'a> CurrentTask<'a> {
         self.mm.get_or_init(|| self.task.mm())
     }
 
+    /// Whether this call has fetched the memory, and so holds a reference to it.
+    pub(crate) fn has_mm(&self) -> bool {
+        self.mm.get().is_some()
+    }
+
     /// The task as lx-vfs and lx-net see it.
     pub fn caller(&self) -> Caller<'_> {
         Caller {

@@ -111,7 +111,8 @@ fn uses_own_memory(current: &CurrentTask<'_>) -> bool {
         return false;
     }
     // The task's own reference, this one, and perhaps one of this call.
-    Arc::strong_count(&current.task().mm()) <= 3
+    let own = 2_usize.saturating_add(usize::from(current.has_mm()));
+    Arc::strong_count(&current.task().mm()) <= own
 }
 
 /// Starts the first program of a command in a host process of its own.

@@ -65,7 +65,7 @@ impl AddressSpace {
                 | Madvice::MADV_POPULATE_WRITE
                 | Madvice::MADV_DONTNEED_LOCKED
         );
-        if !known || addr % PAGE_SIZE != 0 {
+        if !known || !addr.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL.into());
         }
         let end = page_up(len).and_then(|len| addr.checked_add(len)).ok_or(Errno::EINVAL)?;
@@ -89,11 +89,9 @@ impl AddressSpace {
         let locked = vma.flags.contains(VmaFlags::LOCKED);
         match advice {
             Madvice::MADV_DONTNEED if locked => return Err(Errno::EINVAL.into()),
-            Madvice::MADV_DONTNEED | Madvice::MADV_DONTNEED_LOCKED => {
-                // Pages of a shared mapping stay with the file.
-                if !shared {
-                    host.discard(start, len)?;
-                }
+            // Pages of a shared mapping stay with the file.
+            Madvice::MADV_DONTNEED | Madvice::MADV_DONTNEED_LOCKED if !shared => {
+                host.discard(start, len)?;
             }
             Madvice::MADV_FREE => {
                 if !vma.is_private_anonymous() {
@@ -115,11 +113,9 @@ impl AddressSpace {
             Madvice::MADV_POPULATE_READ | Madvice::MADV_POPULATE_WRITE => {
                 host.advise(start, len, advice.0.cast_signed())?;
             }
-            Madvice::MADV_HUGEPAGE | Madvice::MADV_NOHUGEPAGE => {
+            Madvice::MADV_HUGEPAGE | Madvice::MADV_NOHUGEPAGE if vma.is_private_anonymous() => {
                 // A hint: a host that does not know it need not.
-                if vma.is_private_anonymous() {
-                    let _ = host.advise(start, len, advice.0.cast_signed());
-                }
+                let _ = host.advise(start, len, advice.0.cast_signed());
             }
             // Hints about access patterns and core dumps.
             _ => {}
@@ -143,7 +139,7 @@ impl AddressSpace {
     /// As msync(2).
     pub fn sync(&self, host: &dyn Host, addr: u64, len: u64, flags: MsyncFlags) -> Result<()> {
         let both = MsyncFlags::MS_ASYNC | MsyncFlags::MS_SYNC;
-        if flags.contains(both) || addr % PAGE_SIZE != 0 {
+        if flags.contains(both) || !addr.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL.into());
         }
         let end = page_up(len).and_then(|len| addr.checked_add(len)).ok_or(Errno::ENOMEM)?;
@@ -168,7 +164,7 @@ impl AddressSpace {
     /// # Errors
     /// `EINVAL`, `ENOMEM` as mincore(2).
     pub fn residency(&self, addr: u64, len: u64) -> Result<u64> {
-        if addr % PAGE_SIZE != 0 {
+        if !addr.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL.into());
         }
         let end = page_up(len).and_then(|len| addr.checked_add(len)).ok_or(Errno::ENOMEM)?;

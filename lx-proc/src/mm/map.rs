@@ -76,7 +76,7 @@ impl AddressSpace {
         {
             return Ok(addr);
         }
-        if request.offset % PAGE_SIZE != 0 || request.len == 0 {
+        if !request.offset.is_multiple_of(PAGE_SIZE) || request.len == 0 {
             return Err(Errno::EINVAL.into());
         }
         let len = page_up(request.len).ok_or(Errno::ENOMEM)?;
@@ -373,7 +373,7 @@ fn check_address(request: &MapRequest<'_>, len: u64) -> Result<()> {
         Some(end) if end <= USER_END => {}
         _ => return Err(Errno::ENOMEM.into()),
     }
-    if request.addr % PAGE_SIZE != 0 {
+    if !request.addr.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL.into());
     }
     if request.addr < MMAP_MIN_ADDR {

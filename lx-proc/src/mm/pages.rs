@@ -139,7 +139,7 @@ impl PageMapping {
         prot: Prot,
         shared: bool,
     ) -> Result<()> {
-        let file_end = page_up(self.source.len()).unwrap_or(u64::MAX & !(PAGE_SIZE - 1));
+        let file_end = page_up(self.source.len()).unwrap_or(!(PAGE_SIZE - 1));
         let present = file_end.saturating_sub(offset).min(len);
         let mut done = 0;
         // Neighbouring blocks that are neighbours in the region too take one call together.

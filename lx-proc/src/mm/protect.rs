@@ -26,7 +26,7 @@ impl AddressSpace {
     /// As mprotect(2).
     pub fn protect(&self, caller: &Caller<'_>, addr: u64, len: u64, prot: ProtFlags) -> Result<()> {
         let directions = ProtFlags::PROT_GROWSDOWN | ProtFlags::PROT_GROWSUP;
-        if prot.contains(directions) || addr % PAGE_SIZE != 0 {
+        if prot.contains(directions) || !addr.is_multiple_of(PAGE_SIZE) {
             return Err(Errno::EINVAL.into());
         }
         if len == 0 {

@@ -162,7 +162,7 @@ impl AddressSpace {
 fn check(old: u64, old_len: u64, new_len: u64, flags: MremapFlags, new: u64) -> Result<Request> {
     let moves = flags.contains(MremapFlags::MREMAP_MAYMOVE);
     let needs_move = flags.intersects(MremapFlags::MREMAP_FIXED | MremapFlags::MREMAP_DONTUNMAP);
-    if (needs_move && !moves) || old % PAGE_SIZE != 0 {
+    if (needs_move && !moves) || !old.is_multiple_of(PAGE_SIZE) {
         return Err(Errno::EINVAL.into());
     }
     let old_len = page_up(old_len).ok_or(Errno::EINVAL)?;
@@ -180,7 +180,7 @@ fn check(old: u64, old_len: u64, new_len: u64, flags: MremapFlags, new: u64) -> 
     if flags.contains(MremapFlags::MREMAP_FIXED) {
         let inside = new.checked_add(new_len).is_some_and(|end| end <= USER_END);
         let overlaps = new < request.old_end() && old < new.saturating_add(new_len);
-        if new % PAGE_SIZE != 0 || !inside || overlaps {
+        if !new.is_multiple_of(PAGE_SIZE) || !inside || overlaps {
             return Err(Errno::EINVAL.into());
         }
         if new < MMAP_MIN_ADDR {

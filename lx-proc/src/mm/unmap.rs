@@ -28,7 +28,7 @@ impl AddressSpace {
     /// # Errors
     /// `EINVAL`; the host's.
     pub fn unmap(&self, caller: &Caller<'_>, addr: u64, len: u64) -> Result<()> {
-        if addr % PAGE_SIZE != 0 || len == 0 || len > USER_END || addr > USER_END - len {
+        if !addr.is_multiple_of(PAGE_SIZE) || len == 0 || len > USER_END || addr > USER_END - len {
             return Err(Errno::EINVAL.into());
         }
         let len = page_up(len).ok_or(Errno::EINVAL)?;

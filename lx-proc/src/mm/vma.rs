@@ -167,7 +167,7 @@ impl Vma {
 
     /// Cuts it at `at`, which lies inside; this one keeps the lower part.
     pub(crate) fn split_off(&mut self, at: u64) -> Self {
-        debug_assert!(self.start < at && at < self.end && at % PAGE_SIZE == 0);
+        debug_assert!(self.start < at && at < self.end && at.is_multiple_of(PAGE_SIZE));
         let upper = Self {
             start: at,
             backing: self.backing.advance(at.wrapping_sub(self.start)),
