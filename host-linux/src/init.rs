@@ -22,7 +22,13 @@ static ENDING: AtomicU32 = AtomicU32::new(0);
 /// Whether a wake is on its way.
 static WAKE_SENT: AtomicU32 = AtomicU32::new(0);
 
-const SIGCHLD: u64 = 17;
+/// Processes that have ended since init last looked.
+static EXITS: AtomicU32 = AtomicU32::new(0);
+/// So many may wait until somebody calls init.
+const MANY_EXITS: u32 = 16;
+/// `wait4(2)`: children that send no signal, too.
+const NOHANG_ALL: usize = 1 | 0x4000_0000;
+
 const NONBLOCK_CLOEXEC: usize = 0o4000 | 0o2000000;
 
 /// Makes init look for work: processes for the pool, events to send.
@@ -36,19 +42,18 @@ pub(crate) fn wake() {
     }
 }
 
+/// A host process is about to end by itself.
+pub(crate) fn note_exit() {
+    if EXITS.fetch_add(1, Ordering::Relaxed) == MANY_EXITS {
+        wake();
+    }
+}
+
 /// Init's life, on its block's kernel stack.
 #[expect(improper_ctypes_definitions, reason = "called by `boot` with this very argument")]
 pub(crate) unsafe extern "C" fn run(make_kernel: MakeKernel) -> ! {
-    // SAFETY: the calls read the given variables only.
-    let (children, wake_fd) = unsafe {
-        let mask = 1u64 << (SIGCHLD - 1);
-        let _ = sys!(sys::__NR_rt_sigprocmask, 0usize, &raw const mask, 0usize, 8usize);
-        (
-            sys!(sys::__NR_signalfd4, -1isize, &raw const mask, 8usize, NONBLOCK_CLOEXEC),
-            sys!(sys::__NR_eventfd2, 0usize, NONBLOCK_CLOEXEC),
-        )
-    };
-    let children = children.map_or(-1, |fd| fd as i32);
+    // SAFETY: touches no memory.
+    let wake_fd = unsafe { sys!(sys::__NR_eventfd2, 0usize, NONBLOCK_CLOEXEC) };
     let wake_fd = wake_fd.map_or(-1, |fd| fd as i32);
     WAKE_FD.store(wake_fd, Ordering::Relaxed);
     let timer = clock::create_timer();
@@ -56,7 +61,6 @@ pub(crate) unsafe extern "C" fn run(make_kernel: MakeKernel) -> ! {
     vvar::start();
     let supervisor = make_kernel(host());
     for (fd, source) in [
-        (children, Source::Children),
         (wake_fd, Source::Wake),
         (timer, Source::Timer),
         (control::FD, Source::Control),
@@ -65,7 +69,7 @@ pub(crate) unsafe extern "C" fn run(make_kernel: MakeKernel) -> ! {
     }
     process::fill_pool();
     supervisor.boot();
-    let mut init = Init { supervisor, children, wake_fd, timer, packet: Vec::new() };
+    let mut init = Init { supervisor, wake_fd, timer, packet: Vec::new() };
     loop {
         init.turn();
     }
@@ -73,7 +77,6 @@ pub(crate) unsafe extern "C" fn run(make_kernel: MakeKernel) -> ! {
 
 struct Init {
     supervisor: Arc<dyn Supervisor>,
-    children: i32,
     wake_fd: i32,
     timer: i32,
     packet: Vec<u8>,
@@ -86,17 +89,12 @@ impl Init {
         let mut ready = reactor::Ready::new();
         for (source, events) in reactor::wait(&mut ready, vvar::INTERVAL_MS) {
             match source {
-                Source::Children => {
-                    drain(self.children);
-                    self.reap();
-                }
                 Source::Wake => {
                     drain(self.wake_fd);
                     WAKE_SENT.store(0, Ordering::SeqCst);
                     if ENDING.load(Ordering::SeqCst) != 0 {
                         end();
                     }
-                    process::fill_pool();
                 }
                 Source::Timer => {
                     drain(self.timer);
@@ -106,6 +104,8 @@ impl Init {
                 Source::Guest(token) => self.supervisor.host_ready(token, events),
             }
         }
+        self.reap();
+        process::fill_pool();
         vvar::update();
     }
 
@@ -121,12 +121,12 @@ impl Init {
 
     /// Takes dead host processes; tells the kernel about those that did not end by themselves.
     fn reap(&self) {
+        EXITS.store(0, Ordering::Relaxed);
         loop {
             let mut status = 0i32;
-            const NOHANG: usize = 1;
             // SAFETY: the kernel writes the status.
             let pid =
-                unsafe { sys!(sys::__NR_wait4, -1isize, &raw mut status, NOHANG, 0usize) };
+                unsafe { sys!(sys::__NR_wait4, -1isize, &raw mut status, NOHANG_ALL, 0usize) };
             let pid = match pid {
                 Ok(pid) if pid > 0 => pid as u32,
                 Err(Errno::EINTR) => continue,
@@ -140,7 +140,6 @@ impl Init {
                 }
             });
         }
-        process::fill_pool();
     }
 
     /// The thread of this block is gone without having given the block back.
@@ -176,7 +175,7 @@ pub(crate) fn check_owner(owner: u32) {
 /// For init itself, which cannot reap while it waits for a lock.
 fn is_dead(block: &thread::Block) -> bool {
     const P_PID: usize = 1;
-    const EXITED_NOHANG_NOWAIT: usize = 4 | 1 | 0x0100_0000;
+    const EXITED_NOHANG_NOWAIT: usize = 4 | 1 | 0x0100_0000 | 0x4000_0000;
     if thread::current().state.load(Ordering::Relaxed) != state::INIT {
         return false;
     }
@@ -193,7 +192,6 @@ fn is_dead(block: &thread::Block) -> bool {
 /// Ends the machine: kills every host process and waits until they are gone.
 pub(crate) fn end() -> ! {
     const SIGKILL: usize = 9;
-    const NOHANG: usize = 1;
     if thread::current().state.load(Ordering::Relaxed) != state::INIT {
         ENDING.store(1, Ordering::SeqCst);
         WAKE_SENT.store(0, Ordering::SeqCst);
@@ -213,7 +211,7 @@ pub(crate) fn end() -> ! {
             }
         });
         // SAFETY: touches no memory.
-        match unsafe { sys!(sys::__NR_wait4, -1isize, 0usize, NOHANG, 0usize) } {
+        match unsafe { sys!(sys::__NR_wait4, -1isize, 0usize, NOHANG_ALL, 0usize) } {
             Err(Errno::ECHILD) => break,
             Ok(0) => {
                 let _ = sys::futex_wait(

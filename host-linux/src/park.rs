@@ -16,6 +16,7 @@ pub(crate) const INTERRUPT_SIGNAL: i32 = 23; // SIGURG
 /// Sleeps while `*word == expected`.
 pub(crate) fn park(word: &AtomicU32, expected: u32, deadline: Option<Nanos>) {
     let block = thread::current();
+    block.check_stack();
     block.park_word.store(word.as_ptr() as u64, Ordering::Relaxed);
     block.park_value.store(expected, Ordering::Relaxed);
     block.parked.swap(1, Ordering::SeqCst);

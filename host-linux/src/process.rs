@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::arch::{asm, naked_asm};
+use core::arch::naked_asm;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use lx_core::abi::{Errno, GuestRegs};
@@ -32,13 +32,13 @@ const CLONE_PARENT: usize = 0x8000;
 const CLONE_THREAD: usize = 0x1_0000;
 const CLONE_PARENT_SETTID: usize = 0x10_0000;
 const CLONE_SYSVSEM: usize = 0x4_0000;
-const SIGCHLD: usize = 17;
 const SIGKILL: usize = 9;
 const PR_SET_PDEATHSIG: usize = 1;
 
-/// All host processes share one descriptor table and are children of init.
-const PROCESS_FLAGS: usize = CLONE_FILES | CLONE_FS | CLONE_PARENT | SIGCHLD;
-const POOL_FLAGS: usize = CLONE_FILES | CLONE_FS | SIGCHLD;
+/// All host processes share one descriptor table and are children of init, which they do not
+/// signal when they end: it looks for the dead now and then.
+const PROCESS_FLAGS: usize = CLONE_FILES | CLONE_FS | CLONE_PARENT;
+const POOL_FLAGS: usize = CLONE_FILES | CLONE_FS;
 const THREAD_FLAGS: usize =
     CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
 
@@ -115,6 +115,10 @@ unsafe extern "C" fn clone_raw(
         "pop rbx",
         "ret",
         "2:",
+        // In a new process the first access to each part of the region faults. A read lets the
+        // host map the pages around it, too, a write does not: so read first.
+        "mov rax, [rsp]",
+        "mov rax, [rbx]",
         "xor ebp, ebp",
         "mov rdi, rbx",
         "mov rsi, r12",
@@ -146,11 +150,12 @@ unsafe extern "C" fn begin_thread(block: &'static Block, begin: usize) -> ! {
     // SAFETY: the block was made for this thread.
     unsafe { thread::set_gs(block) };
     thread::use_signal_stack(block);
-    signal::arm_call_trap();
     if begin != Begin::Thread as usize {
         block.tid.store(block.pid.load(Ordering::Relaxed), Ordering::Relaxed);
         die_with_init();
     }
+    // Host calls get slower by this.
+    signal::arm_call_trap();
     block.engine.host_tid.swap(block.tid.load(Ordering::Relaxed), Ordering::SeqCst);
     if begin == Begin::Idle as usize {
         idle(block);
@@ -158,7 +163,7 @@ unsafe extern "C" fn begin_thread(block: &'static Block, begin: usize) -> ! {
     if begin == Begin::Thread as usize {
         thread::set_fs_base(block.start_fs.get());
     }
-    block.cpu_base.set(crate::clock::thread_cpu_raw());
+    block.cpu_base.set(0);
     // SAFETY: the frame was prepared by the parent.
     unsafe { entry::enter_guest(&block.engine, Resume::Full) }
 }
@@ -372,6 +377,7 @@ fn start(block: &'static Block) -> ! {
 pub(crate) unsafe extern "C" fn on_exit(engine: *const ThreadBlock) -> ! {
     // SAFETY: the engine's part comes first in a block, and blocks are never freed.
     let block: &'static Block = unsafe { &*engine.cast::<Block>() };
+    block.check_stack();
     // SAFETY: the handler has returned for good.
     drop(unsafe { block.engine.set_handler(None) });
     let lender = block.lender.replace(core::ptr::null());
@@ -414,26 +420,16 @@ fn reserve_idle() -> bool {
     room
 }
 
-/// Ends the calling thread and frees its block, which is not used any more after that.
+/// Ends the calling thread and frees its block.
 fn end_thread(block: &'static Block, call: u32) -> ! {
+    if call == sys::__NR_exit_group {
+        init::note_exit();
+    }
     // An interrupt that is still on its way must not find the block in other hands.
     signal::block_all();
-    block.engine.host_tid.store(0, Ordering::SeqCst);
-    block.pid.store(0, Ordering::Release);
-    block.state.store(state::ENDING, Ordering::Release);
-    // SAFETY: from the store on nothing of the block is touched, its stack included.
-    unsafe {
-        asm!(
-            "mov dword ptr [{state}], {free}",
-            "xor edi, edi",
-            "syscall",
-            "ud2",
-            state = in(reg) block.state.as_ptr(),
-            free = const state::FREE,
-            in("eax") call,
-            options(noreturn, nostack),
-        )
-    }
+    sys::note_call(call);
+    // SAFETY: signals are blocked.
+    unsafe { block.release_and_exit(call) }
 }
 
 /// Ends the calling process.

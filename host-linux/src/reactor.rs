@@ -20,14 +20,13 @@ const INTERNAL: u64 = u64::MAX - 15;
 /// What became ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    Children,
     Wake,
     Timer,
     Control,
     Guest(ReadyToken),
 }
 
-const SOURCES: [Source; 4] = [Source::Children, Source::Wake, Source::Timer, Source::Control];
+const SOURCES: [Source; 3] = [Source::Wake, Source::Timer, Source::Control];
 
 #[derive(Clone, Copy, Default)]
 #[repr(C, packed)]

@@ -188,3 +188,73 @@ impl Recycler {
         self.ranges.lock().known.iter().any(|range| range.kept && range.overlaps(start, len))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{KEPT, LARGEST, Recycler};
+    use crate::sys::{self, sys};
+
+    const PAGE: u64 = 4096;
+
+    fn map(pages: u64) -> u64 {
+        let flags = sys::MAP_PRIVATE | sys::MAP_ANONYMOUS;
+        // SAFETY: a new mapping.
+        let address =
+            unsafe { sys!(sys::__NR_mmap, 0usize, pages * PAGE, 3usize, flags, -1isize, 0usize) };
+        address.unwrap() as u64
+    }
+
+    fn is_mapped(address: u64) -> bool {
+        let mut resident = 0u8;
+        // SAFETY: the kernel writes one byte.
+        unsafe { sys!(sys::__NR_mincore, address, PAGE, &raw mut resident) }.is_ok()
+    }
+
+    #[test]
+    fn a_range_that_was_unmapped_comes_back_zeroed() {
+        let recycler = Recycler::default();
+        let at = map(1);
+        assert!(!recycler.take(at, PAGE));
+        recycler.note(at, PAGE);
+        // SAFETY: mapped above.
+        unsafe { (at as *mut u64).write(7) };
+        assert!(recycler.keep(at, PAGE));
+        assert!(recycler.hides(at + 8, 8));
+        assert!(!recycler.hides(at - 8, 8));
+        assert!(recycler.take(at, PAGE));
+        assert!(!recycler.hides(at + 8, 8));
+        // SAFETY: mapped above.
+        assert_eq!(unsafe { (at as *const u64).read() }, 0);
+    }
+
+    #[test]
+    fn any_other_use_of_the_addresses_gives_a_kept_range_back() {
+        let recycler = Recycler::default();
+        let at = map(2);
+        recycler.note(at, 2 * PAGE);
+        assert!(!recycler.keep(at, PAGE), "a part of a range is the host's matter");
+        recycler.note(at, 2 * PAGE);
+        assert!(recycler.keep(at, 2 * PAGE));
+        recycler.release(at + PAGE, PAGE);
+        assert!(!is_mapped(at));
+        assert!(!recycler.take(at, 2 * PAGE));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let recycler = Recycler::default();
+        let start = map((KEPT + LARGEST) / PAGE);
+        let mut at = start;
+        while at < start + KEPT {
+            recycler.note(at, LARGEST);
+            assert!(recycler.keep(at, LARGEST));
+            at += LARGEST;
+        }
+        recycler.note(at, LARGEST);
+        assert!(!recycler.keep(at, LARGEST));
+        let twin = recycler.duplicate();
+        assert!(twin.hides(start, 1));
+        recycler.clear();
+        assert!(!recycler.hides(start, 1));
+    }
+}

@@ -289,3 +289,48 @@ pub(crate) fn free_block(at: u64) {
     write(block, Entry { len: 1, free: 0, next: lists.clean, prev: 0 });
     lists.clean = block + 1;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BLOCK_SIZE, BLOCKS, EXACT, REGION_SIZE, REGION_BASE, Runs, read};
+    use crate::sys::{self, sys};
+
+    /// The table at its place, as in a machine.
+    fn map_region() {
+        let flags = sys::MAP_PRIVATE | sys::MAP_ANONYMOUS | sys::MAP_NORESERVE | sys::MAP_FIXED;
+        // SAFETY: nothing else is there.
+        unsafe { sys!(sys::__NR_mmap, REGION_BASE, REGION_SIZE, 3usize, flags, -1isize, 0usize) }
+            .unwrap();
+    }
+
+    #[test]
+    fn runs_tile_the_region_and_merge_when_freed() {
+        map_region();
+        let mut runs = Runs { top: 0, heads: [0; EXACT + 1] };
+        let mut live = std::vec::Vec::new();
+        let mut random = 12345u32;
+        for round in 0..20_000 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            if live.len() < 50 || (random >> 8) % 2 == 0 && round < 15_000 {
+                let len = 1 + (random >> 16) % 70;
+                let block = runs.take(len).unwrap();
+                assert_eq!(read(block).len, len);
+                for &(other, other_len) in &live {
+                    assert!(block + len <= other || other + other_len <= block);
+                }
+                live.push((block, len));
+            } else {
+                let at = (random >> 4) as usize % live.len();
+                runs.give(live.swap_remove(at).0);
+            }
+        }
+        for (block, _) in live {
+            runs.give(block);
+        }
+        // All of it is one free run again.
+        let top = runs.top;
+        assert_eq!(runs.take(top), Some(0));
+        assert_eq!(runs.top, top);
+        assert_eq!(BLOCKS % BLOCK_SIZE as u64, 0);
+    }
+}

@@ -25,12 +25,14 @@ use crate::heap::{CLASSES, Magazine};
 use crate::process::Process;
 use crate::recycle::Recycler;
 use crate::sys::{self, sys};
-use crate::{process, region};
+use crate::{process, region, report};
 
 const BLOCK_BYTES: usize = 128 * 1024;
 const XSTATE_AT: u64 = 8 * 1024;
 const SIGNAL_STACK_AT: u64 = 16 * 1024;
 const SIGNAL_STACK_BYTES: usize = 32 * 1024;
+/// Written at the lower end of the kernel stack.
+const STACK_MARK: u64 = 0x6b63_6174_735f_786c;
 /// Lock level of the list of blocks.
 const LEVEL: u8 = 60;
 
@@ -42,13 +44,11 @@ pub(crate) mod state {
     pub(crate) const ACTIVE: u32 = 1;
     /// Its host process waits for a task.
     pub(crate) const IDLE: u32 = 2;
-    /// Its thread is about to end; then it is free.
-    pub(crate) const ENDING: u32 = 3;
     /// The init process runs on it.
-    pub(crate) const INIT: u32 = 4;
+    pub(crate) const INIT: u32 = 3;
     /// Its host process was killed. Never used again, so that a lock that names it as the owner
     /// can be told from others.
-    pub(crate) const DEAD: u32 = 5;
+    pub(crate) const DEAD: u32 = 4;
 }
 
 /// A thread block.
@@ -94,6 +94,8 @@ const _: () = assert!(size_of::<Block>() <= XSTATE_AT as usize);
 
 /// All blocks there are.
 static BLOCKS: Mutex<Vec<&'static Block>, LEVEL> = Mutex::new(Vec::new());
+/// No block below this one is free; too low a value only costs time.
+static LOWEST_FREE: AtomicU32 = AtomicU32::new(0);
 /// Whether user code may change FS and GS bases by itself.
 static FSGSBASE: AtomicBool = AtomicBool::new(false);
 /// Components of the extended state that are kept.
@@ -204,6 +206,16 @@ impl Block {
         self.engine.xstate.get() - XSTATE_AT + SIGNAL_STACK_AT
     }
 
+    /// Stops the machine if the kernel stack has been too small. There is no guard page: each one
+    /// would cost every process a mapping.
+    pub(crate) fn check_stack(&self) {
+        let end = stack_end(core::ptr::from_ref(self) as u64) as *const u64;
+        // SAFETY: the word is part of the block's memory, which is never freed.
+        if unsafe { end.read_volatile() } != STACK_MARK {
+            report::stop(format_args!("kernel stack overflow in thread block {}", self.index));
+        }
+    }
+
     /// Whether `rsp` is on this block's kernel stack.
     pub(crate) fn on_kernel_stack(&self, rsp: u64) -> bool {
         let top = self.engine.k_rsp.get();
@@ -251,7 +263,48 @@ impl Block {
         self.engine.host_tid.store(0, Ordering::SeqCst);
         self.pid.store(0, Ordering::Release);
         self.state.store(state::FREE, Ordering::Release);
+        LOWEST_FREE.fetch_min(self.index, Ordering::AcqRel);
     }
+
+    /// Gives the block of the calling thread back and makes the host call that ends the thread.
+    ///
+    /// # Safety
+    ///
+    /// The thread takes no signals any more.
+    pub(crate) unsafe fn release_and_exit(&self, call: u32) -> ! {
+        self.engine.host_tid.store(0, Ordering::SeqCst);
+        self.pid.store(0, Ordering::Release);
+        // SAFETY: from the first store on nothing of the block is touched, its stack included: it
+        // may already be somebody else's. The rest is `release` in registers.
+        unsafe {
+            asm!(
+                "mov dword ptr [{state}], {free}",
+                "mov eax, [{lowest}]",
+                "2:",
+                "cmp eax, {index:e}",
+                "jbe 3f",
+                "lock cmpxchg [{lowest}], {index:e}",
+                "jne 2b",
+                "3:",
+                "mov eax, {call:e}",
+                "xor edi, edi",
+                "syscall",
+                "ud2",
+                state = in(reg) self.state.as_ptr(),
+                free = const state::FREE,
+                lowest = in(reg) LOWEST_FREE.as_ptr(),
+                index = in(reg) self.index,
+                call = in(reg) call,
+                in("eax") 0,
+                options(noreturn, nostack),
+            )
+        }
+    }
+}
+
+/// Lower end of the kernel stack of the block at `memory`.
+fn stack_end(memory: u64) -> u64 {
+    memory + SIGNAL_STACK_AT + SIGNAL_STACK_BYTES as u64
 }
 
 /// Makes a block in fresh memory.
@@ -264,6 +317,8 @@ fn create(memory: u64, index: u32, state: u32) -> &'static Block {
         process::on_exit,
     );
     engine.this.set(memory);
+    // SAFETY: part of the new memory.
+    unsafe { (stack_end(memory) as *mut u64).write(STACK_MARK) };
     // SAFETY: the memory is ours, aligned to 64 KB, and large enough.
     unsafe {
         block.write(Block {
@@ -302,13 +357,16 @@ pub(crate) fn register_first(block: &'static Block) {
 /// A block for a new task; its state is `ACTIVE`.
 pub(crate) fn allocate() -> Option<&'static Block> {
     let mut blocks = BLOCKS.lock();
-    let free = blocks.iter().find(|block| {
-        block
-            .state
-            .compare_exchange(state::FREE, state::ACTIVE, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
+    let first = LOWEST_FREE.swap(u32::MAX, Ordering::AcqRel) as usize;
+    let free = blocks.iter().skip(first).find(|block| {
+        block.state.load(Ordering::Relaxed) == state::FREE
+            && block
+                .state
+                .compare_exchange(state::FREE, state::ACTIVE, Ordering::Acquire, Ordering::Relaxed)
+                .is_ok()
     });
     if let Some(block) = free {
+        LOWEST_FREE.fetch_min(block.index + 1, Ordering::AcqRel);
         return Some(block);
     }
     let index = u32::try_from(blocks.len()).ok()?;

@@ -10,8 +10,8 @@ use lx_x86::vdso::{ClockParams, SHIFT, VvarPage};
 
 use crate::clock;
 
-/// How often init's loop comes by.
-pub(crate) const INTERVAL_MS: usize = 500;
+/// How often init's loop comes by at least.
+pub(crate) const INTERVAL_MS: usize = 250;
 
 static PAGE: VvarPage = VvarPage::new();
 

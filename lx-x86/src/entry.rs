@@ -516,3 +516,38 @@ unsafe extern "C" fn on_exit(block: *const ThreadBlock) -> ! {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::{RIP_DISPLACEMENT, entry_address, on_full_exit, rewind_target};
+    use crate::layout::gs;
+    use crate::rewrite::{Hints, rewrite};
+
+    #[test]
+    fn the_entry_finds_the_original_rip_in_the_stub() {
+        // Some code, then: mov eax, 39; syscall; ret
+        let mut code = [0x48, 0x8b, 0x44, 0x24, 0x08, 0x85, 0xc0].repeat(20);
+        code.extend([0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]);
+        let behind_the_call = code.len() as u64 - 1;
+        let (base, stub_base) = (0x1000u64, 0x2000u64);
+        let mut stubs = Vec::new();
+        let report = rewrite(&mut code, base, stub_base, &mut stubs, &gs, &Hints::default());
+        assert_eq!(report.patched.len(), 1);
+        let call = [0x65, 0xff, 0x14, 0x25];
+        let at = stubs.windows(4).position(|bytes| bytes == call).unwrap() + 8;
+        let field = stubs[at + RIP_DISPLACEMENT..][..4].try_into().unwrap();
+        let rip = (stub_base + at as u64).wrapping_add_signed(i32::from_le_bytes(field).into());
+        assert_eq!(rip, base + behind_the_call);
+    }
+
+    #[test]
+    fn only_the_ways_out_are_rewound() {
+        assert_eq!(rewind_target(entry_address()), None);
+        let fast = super::lx_fast_exit as *const () as u64;
+        assert_eq!(rewind_target(fast + 9), Some(fast));
+        assert!(!on_full_exit(fast));
+        assert_eq!(rewind_target(super::lx_fast_exit_end as *const () as u64), None);
+    }
+}

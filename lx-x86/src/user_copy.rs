@@ -312,3 +312,63 @@ pub(crate) fn resume_rip(rip: u64) -> Option<u64> {
     }
     stub::resume_rip(rip, |address, bytes| address >= first && read_code(address, bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::{FIXUPS, compare_exchange_u32, copy, copy_str, fixup, load_u32, zero};
+
+    #[test]
+    fn copies_of_every_length_and_nothing_else() {
+        let source: Vec<u8> = (0..400u32).map(|n| (n * 7 % 251) as u8).collect();
+        for len in 0..300 {
+            let mut target = [0xeeu8; 400];
+            // SAFETY: both are valid for `len` bytes from these offsets.
+            let copied =
+                unsafe { copy(target.as_mut_ptr() as u64 + 3, source.as_ptr() as u64 + 1, len) };
+            assert_eq!(copied, len);
+            assert_eq!(target[3..3 + len], source[1..=len]);
+            assert!(target[..3].iter().chain(&target[3 + len..]).all(|&byte| byte == 0xee));
+        }
+    }
+
+    #[test]
+    fn strings_end_at_their_nul() {
+        for len in 0..40 {
+            let mut source = [b'x'; 64];
+            source[len] = 0;
+            let mut target = [0xeeu8; 48];
+            // SAFETY: the string ends inside the array.
+            let found = unsafe { copy_str(&mut target[..32], source.as_ptr() as u64) };
+            assert_eq!(found, Ok((len < 32).then_some(len)));
+            assert!(target[..len.min(32)].iter().all(|&byte| byte == b'x'));
+            assert!(target[32..].iter().all(|&byte| byte == 0xee));
+        }
+    }
+
+    #[test]
+    fn words() {
+        let mut word = 5u32;
+        let address = (&raw mut word) as u64;
+        // SAFETY: the word is valid.
+        unsafe {
+            assert_eq!(load_u32(address), Some(5));
+            assert_eq!(compare_exchange_u32(address, 4, 9), Some(5));
+            assert_eq!(compare_exchange_u32(address, 5, 9), Some(5));
+            assert_eq!(load_u32(address), Some(9));
+            assert_eq!(zero(address, 4), 4);
+            assert_eq!(load_u32(address), Some(0));
+        }
+    }
+
+    #[test]
+    fn only_the_listed_instructions_have_a_fixup() {
+        for &(start, end, target) in &FIXUPS {
+            let [start, end, target] = [start, end, target].map(|label| label as *const () as u64);
+            assert_eq!(fixup(start), Some(target));
+            assert_eq!(fixup(end - 1), Some(target));
+            assert_ne!(fixup(end), Some(target));
+        }
+    }
+}
