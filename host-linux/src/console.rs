@@ -16,6 +16,8 @@ struct PollFd {
 }
 
 const TCGETS: u32 = 0x5401;
+/// `TCSBRK`, `TCXONC`, `TCFLSH`, `TCSBRKP`: their argument is a number.
+const TAKES_NUMBER: [u32; 4] = [0x5409, 0x540a, 0x540b, 0x5425];
 
 impl HostConsole for LinuxHost {
     fn ready(&self, fd: &HostFd, interest: PollEvents) -> PollEvents {
@@ -43,6 +45,12 @@ impl HostConsole for LinuxHost {
     }
 
     fn terminal_ioctl(&self, fd: &HostFd, request: u32, arg: &mut [u8]) -> HostResult<i32> {
+        if TAKES_NUMBER.contains(&request) {
+            let number = arg.first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+            // SAFETY: these requests take a number and touch no memory.
+            let result = unsafe { sys!(sys::__NR_ioctl, fd.raw(), request, number) };
+            return result.map(|value| value as i32).map_err(HostError);
+        }
         // SAFETY: the caller gives room for what the request reads and writes.
         let result = unsafe { sys!(sys::__NR_ioctl, fd.raw(), request, arg.as_mut_ptr()) };
         result.map(|value| value as i32).map_err(HostError)

@@ -128,3 +128,38 @@ impl FileOps for EventFile {
         Ok(anon_stat())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::Tester;
+
+    fn value(result: Result<alloc::vec::Vec<u8>>) -> Result<u64> {
+        result.map(|bytes| u64::from_ne_bytes(bytes.try_into().unwrap()))
+    }
+
+    #[test]
+    fn reading_takes_all_or_as_a_semaphore_one() {
+        let t = Tester::new();
+        let event = open(5, false, OpenFlags::O_NONBLOCK);
+        assert_eq!(value(t.read(&event, 8)), Ok(5));
+        assert_eq!(value(t.read(&event, 8)), Err(Errno::EAGAIN.into()));
+        let semaphore = open(2, true, OpenFlags::O_NONBLOCK);
+        assert_eq!(value(t.read(&semaphore, 9)), Ok(1));
+        assert_eq!(value(t.read(&semaphore, 9)), Ok(1));
+        assert_eq!(value(t.read(&semaphore, 9)), Err(Errno::EAGAIN.into()));
+        assert_eq!(t.read(&semaphore, 7), Err(Errno::EINVAL.into()));
+    }
+
+    #[test]
+    fn the_counter_has_a_limit() {
+        let t = Tester::new();
+        let event = open(1, false, OpenFlags::O_NONBLOCK);
+        assert_eq!(t.write(&event, &u64::MAX.to_ne_bytes()), Err(Errno::EINVAL.into()));
+        assert_eq!(t.write(&event, &MAX.to_ne_bytes()), Err(Errno::EAGAIN.into()));
+        assert_eq!(t.write(&event, &(MAX - 1).to_ne_bytes()), Ok(8));
+        assert_eq!(event.poll(&t.caller()), PollEvents::POLLIN);
+        assert_eq!(value(t.read(&event, 8)), Ok(MAX));
+        assert_eq!(event.poll(&t.caller()), PollEvents::POLLOUT);
+    }
+}

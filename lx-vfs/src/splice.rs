@@ -333,3 +333,59 @@ pub fn tee(
     let got = source.peek(caller, wait_source, &mut buffer)?;
     target.write(caller, wait_target, &mut IoSrc::kernel(buffer.get(..got).unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipe::new_pair;
+    use crate::test_support::Tester;
+
+    fn side(file: &Arc<OpenFile>) -> Side<'_> {
+        Side { file, offset: None }
+    }
+
+    #[test]
+    fn splice_moves_and_tee_copies() {
+        let t = Tester::new();
+        let caller = t.caller();
+        let (from_r, from_w) = new_pair(&caller, OpenFlags::empty()).unwrap();
+        let (to_r, to_w) = new_pair(&caller, OpenFlags::empty()).unwrap();
+        t.write(&from_w, b"hello world").unwrap();
+        assert_eq!(tee(&caller, side(&from_r), side(&to_w), 5, true), Ok(5));
+        assert_eq!(splice(&caller, side(&from_r), side(&to_w), 100, true), Ok(11));
+        assert_eq!(t.read(&to_r, 100), Ok(b"hellohello world".to_vec()));
+        let again = splice(&caller, side(&from_r), side(&to_w), 100, true);
+        assert_eq!(again, Err(Errno::EAGAIN.into()));
+        drop(from_w);
+        assert_eq!(splice(&caller, side(&from_r), side(&to_w), 100, true), Ok(0));
+    }
+
+    #[test]
+    fn splice_takes_no_more_than_the_target_has_room_for() {
+        let t = Tester::new();
+        let caller = t.caller();
+        let (from_r, from_w) = new_pair(&caller, OpenFlags::empty()).unwrap();
+        let (_to_r, to_w) = new_pair(&caller, OpenFlags::empty()).unwrap();
+        t.write(&from_w, &[1; 20_000]).unwrap();
+        t.write(&to_w, &[2; 60_000]).unwrap();
+        assert_eq!(splice(&caller, side(&from_r), side(&to_w), 20_000, true), Ok(5536));
+        let full = splice(&caller, side(&from_r), side(&to_w), 20_000, true);
+        assert_eq!(full, Err(Errno::EAGAIN.into()));
+        assert_eq!(t.read(&from_r, 20_000).map(|bytes| bytes.len()), Ok(20_000 - 5536));
+    }
+
+    #[test]
+    fn splice_needs_a_pipe_and_sendfile_a_file_with_positions() {
+        let t = Tester::new();
+        let caller = t.caller();
+        let (r, w) = new_pair(&caller, OpenFlags::empty()).unwrap();
+        let event = crate::eventfd::open(0, false, OpenFlags::empty());
+        let einval = Err(Errno::EINVAL.into());
+        assert_eq!(splice(&caller, side(&r), side(&w), 1, true), einval);
+        assert_eq!(splice(&caller, side(&event), side(&event), 1, true), einval);
+        assert_eq!(send_file(&caller, side(&r), side(&event), 1), einval);
+        let offset = Side { file: &r, offset: Some(1) };
+        assert_eq!(splice(&caller, offset, side(&event), 1, true), Err(Errno::ESPIPE.into()));
+        assert_eq!(splice(&caller, side(&w), side(&event), 1, true), Err(Errno::EBADF.into()));
+    }
+}

@@ -70,6 +70,11 @@ impl Tester {
         }
     }
 
+    /// Another task, on the same thread.
+    pub(crate) fn sibling(&self, tgid: i32) -> Self {
+        Self::on(self.host, tgid)
+    }
+
     /// Runs `body` as another task of its own thread.
     pub(crate) fn spawn(&self, tgid: i32, body: impl Fn(&Tester) + Send + Sync + 'static) {
         let host = self.host;

@@ -5,6 +5,8 @@
 //! end with it.
 
 mod range;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
