@@ -15,6 +15,7 @@ use lx_core::abi::stat::FileType;
 use lx_core::sync::{Mutex, level};
 
 use crate::inode::{InodeOps, NameCaching};
+use crate::path_cache::bump_generation;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -34,6 +35,10 @@ pub struct Dentry {
     /// Mounts that cover this dentry, in any mount of its file system.
     mounts: AtomicU32,
     deleted: AtomicBool,
+    /// Counts how often the dentry left a place in the tree: by a move or a removal.
+    version: AtomicU32,
+    /// Counts the changes of the names in this directory; written under the lock of `children`.
+    changes: AtomicU64,
 }
 
 struct Place {
@@ -47,7 +52,6 @@ struct Children {
     /// `None`: there is no such name.
     names: HashMap<Box<[u8]>, Option<Arc<Dentry>>>,
     negative: usize,
-    changes: u64,
 }
 
 impl Children {
@@ -62,12 +66,18 @@ impl Children {
             None => self.names.insert(name.into(), child),
         };
         self.negative += usize::from(negative);
-        self.negative -= usize::from(matches!(old, Some(None)));
+        match old {
+            Some(None) => self.negative -= 1,
+            Some(Some(old)) => old.left(),
+            None => {}
+        }
     }
 
     fn forget(&mut self, name: &[u8]) {
-        if let Some(None) = self.names.remove(name) {
-            self.negative -= 1;
+        match self.names.remove(name) {
+            Some(None) => self.negative -= 1,
+            Some(Some(old)) => old.left(),
+            None => {}
         }
     }
 
@@ -87,10 +97,10 @@ impl Children {
 
 /// What the cache knows of a name.
 pub enum Cached {
-    /// It exists.
-    Positive(Arc<Dentry>),
-    /// It does not exist.
-    Negative,
+    /// It exists; the version that the dentry has in this place.
+    Positive(Arc<Dentry>, u32),
+    /// It does not exist; the change count for which this holds.
+    Negative(u64),
     /// Nothing; the change count to hand to [`Dentry::insert`].
     Unknown(u64),
 }
@@ -106,6 +116,8 @@ impl Dentry {
             children: Mutex::default(),
             mounts: AtomicU32::new(0),
             deleted: AtomicBool::new(false),
+            version: AtomicU32::new(0),
+            changes: AtomicU64::new(0),
         })
     }
 
@@ -189,15 +201,39 @@ impl Dentry {
     pub fn cached_child(&self, name: &[u8]) -> Cached {
         let children = self.children.lock();
         match children.names.get(name) {
-            Some(Some(child)) => Cached::Positive(Arc::clone(child)),
-            Some(None) => Cached::Negative,
-            None => Cached::Unknown(children.changes),
+            Some(Some(child)) => Cached::Positive(Arc::clone(child), child.version()),
+            Some(None) => Cached::Negative(self.changes()),
+            None => Cached::Unknown(self.changes()),
         }
     }
 
     /// The directory's change count.
     pub fn changes(&self) -> u64 {
-        self.children.lock().changes
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// The names have changed, or no longer matter.
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often the dentry left a place in the tree.
+    pub fn version(&self) -> u32 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The dentry is no longer where it was. Paths that led there, or through it, are over.
+    fn left(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+        match self.file_type {
+            FileType::Directory => {
+                // Names that are missing below a removed directory may exist in a new one.
+                self.changed();
+                bump_generation();
+            }
+            FileType::Symlink => bump_generation(),
+            _ => {}
+        }
     }
 
     /// Enters what the file system said about a name; `changes` is the count from before the
@@ -214,7 +250,7 @@ impl Dentry {
         }
         let mut dropped = Vec::new();
         let mut children = self.children.lock();
-        if children.changes != changes {
+        if self.changes() != changes {
             return child;
         }
         if let Some(Some(existing)) = children.names.get(name) {
@@ -239,25 +275,26 @@ impl Dentry {
     ) -> Arc<Self> {
         let child = Self::new_child(self, name, inode);
         let mut children = self.children.lock();
-        if children.changes == changes && self.name_caching != NameCaching::Never {
+        if self.changes() == changes && self.name_caching != NameCaching::Never {
             children.set(name, Some(Arc::clone(&child)));
         } else {
             children.forget(name);
         }
-        children.changes = children.changes.wrapping_add(1);
+        self.changed();
         child
     }
 
     /// Forgets a name that was just removed; `changes` is the count from before it was.
     pub fn removed(&self, name: &[u8], child: &Arc<Self>, changes: u64) {
         child.deleted.store(true, Ordering::Release);
+        child.left();
         let mut children = self.children.lock();
-        if children.changes == changes && self.name_caching != NameCaching::Never {
+        if self.changes() == changes && self.name_caching != NameCaching::Never {
             children.set(name, None);
         } else {
             children.forget(name);
         }
-        children.changes = children.changes.wrapping_add(1);
+        self.changed();
     }
 
     /// Forgets all that is known of a name, after its file system changed it in a way that this
@@ -265,7 +302,7 @@ impl Dentry {
     pub fn forget(&self, name: &[u8]) {
         let mut children = self.children.lock();
         children.forget(name);
-        children.changes = children.changes.wrapping_add(1);
+        self.changed();
     }
 
     /// Forgets all names, but for those that something is mounted on.
@@ -275,7 +312,7 @@ impl Dentry {
         // Dropped when the lock is free: that may call the host.
         let dropped = {
             let mut children = self.children.lock();
-            children.changes = children.changes.wrapping_add(1);
+            self.changed();
             children.negative = 0;
             let dropped = children.names.extract_if(|_, child| !is_mountpoint(child));
             dropped.filter_map(|(_, child)| child).collect::<Vec<_>>()
@@ -304,19 +341,21 @@ impl Dentry {
             let parent = place.parent.replace(Arc::clone(dir));
             (parent, core::mem::replace(&mut place.name, name.into()))
         };
+        self.left();
         if let Some(replaced) = replaced {
             replaced.deleted.store(true, Ordering::Release);
+            replaced.left();
         }
         if let (Some(parent), old_name) = old {
             let mut children = parent.children.lock();
-            children.changes = children.changes.wrapping_add(1);
+            parent.changed();
             if matches!(children.names.get(&*old_name), Some(Some(child)) if Arc::ptr_eq(child, self))
             {
                 children.forget(&old_name);
             }
         }
         let mut children = dir.children.lock();
-        children.changes = children.changes.wrapping_add(1);
+        dir.changed();
         if dir.name_caching == NameCaching::Never {
             children.forget(name);
         } else {

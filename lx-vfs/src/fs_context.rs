@@ -7,6 +7,7 @@ use lx_core::sync::{Mutex, level};
 
 use crate::location::Path;
 use crate::mount::MountTree;
+use crate::path_cache::{Hit, Key};
 
 /// Root and working directory at one moment.
 #[derive(Clone, Debug)]
@@ -15,6 +16,20 @@ pub struct Places {
     pub root: Path,
     /// Where relative paths start.
     pub cwd: Path,
+}
+
+impl Places {
+    /// What identifies a resolution.
+    pub(crate) fn key<'a>(
+        &'a self,
+        start: Option<&'a Path>,
+        text: &'a [u8],
+        follow: bool,
+    ) -> Key<'a> {
+        let absolute = text.first() == Some(&b'/');
+        let start = if absolute { &self.root } else { start.unwrap_or(&self.cwd) };
+        Key { start, root: &self.root, follow, text }
+    }
 }
 
 /// What `clone(CLONE_FS)` shares: root, working directory, umask; and the mount tree.
@@ -49,6 +64,18 @@ impl FsContext {
     /// Root and working directory.
     pub fn places(&self) -> Arc<Places> {
         Arc::clone(&self.places.lock())
+    }
+
+    /// What the cache of paths says of `text`, and whether that holds for everybody.
+    pub(crate) fn cached(
+        &self,
+        start: Option<&Path>,
+        text: &[u8],
+        follow: bool,
+    ) -> Option<(Hit, bool)> {
+        let places = self.places.lock();
+        let key = places.key(start, text, follow);
+        self.mounts.paths.get(&key)
     }
 
     /// Where absolute paths start.

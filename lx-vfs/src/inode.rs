@@ -361,6 +361,11 @@ pub trait InodeOps: Any + Send + Sync {
         Err(Errno::EINVAL.into())
     }
 
+    /// Whether the target of this symbolic link is the same for everybody and at all times.
+    fn has_fixed_target(&self) -> bool {
+        true
+    }
+
     /// For magic links (`/proc/self/fd/N`): where following leads, which need not have a name.
     ///
     /// # Errors

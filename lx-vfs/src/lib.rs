@@ -23,6 +23,7 @@ pub mod mount;
 pub mod names;
 pub mod open;
 pub mod path;
+mod path_cache;
 pub mod permission;
 pub mod pipe;
 pub mod poll;

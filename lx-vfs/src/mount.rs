@@ -13,6 +13,7 @@ use lx_core::sync::{Mutex, level};
 use crate::dentry::Dentry;
 use crate::inode::FileSystem;
 use crate::location::Path;
+use crate::path_cache::{PathCache, bump_generation};
 
 bitflags::bitflags! {
     /// What a mount forbids; the bits are those of `statfs(2)`'s `f_flags`.
@@ -151,6 +152,7 @@ pub struct MountInfo {
 /// A tree of mounts, the mount namespace.
 pub struct MountTree {
     root: Path,
+    pub(crate) paths: PathCache,
     /// All mounts, oldest first.
     all: Mutex<Vec<Weak<Mount>>, { level::MOUNT }>,
 }
@@ -161,7 +163,7 @@ impl MountTree {
         let dentry = Dentry::new_root(fs.root());
         let mount = Mount::new(fs, Arc::clone(&dentry), source, flags);
         let all = Mutex::new(alloc::vec![Arc::downgrade(&mount)]);
-        Arc::new(Self { root: Path { mount, dentry }, all })
+        Arc::new(Self { root: Path { mount, dentry }, paths: PathCache::new(), all })
     }
 
     /// The root of the tree.
@@ -205,6 +207,7 @@ impl MountTree {
         mount.links.lock().mountpoint = Some(at.clone());
         at.mount.links.lock().children.insert(at.dentry.id(), Arc::clone(&mount));
         at.dentry.add_mount();
+        bump_generation();
         let mut all = self.all.lock();
         all.retain(|mount| mount.strong_count() > 0);
         all.push(Arc::downgrade(&mount));
@@ -227,6 +230,7 @@ impl MountTree {
         }
         mountpoint.mount.links.lock().children.remove(&mountpoint.dentry.id());
         mountpoint.dentry.remove_mount();
+        bump_generation();
         mount.links.lock().mountpoint = None;
         self.all.lock().retain(|other| !core::ptr::eq(other.as_ptr(), Arc::as_ptr(mount)));
         Ok(())

@@ -96,7 +96,11 @@ impl FsContext {
         let mut lookup = Lookup::empty();
         lookup.set(Lookup::FOLLOW, !how.flags.contains(OpenFlags::O_NOFOLLOW));
         lookup.set(Lookup::DIRECTORY, how.flags.contains(OpenFlags::O_DIRECTORY));
-        let path = self.lookup_restricted(caller, start, path, lookup, how.resolve)?;
+        let path = if how.resolve.is_empty() {
+            self.lookup(caller, start, path, lookup)?
+        } else {
+            self.lookup_restricted(caller, start, path, lookup, how.resolve)?
+        };
         open_path(caller, path, how)
     }
 
@@ -107,42 +111,63 @@ impl FsContext {
         path: &[u8],
         how: &OpenHow,
     ) -> Result<Arc<OpenFile>> {
+        if how.resolve.is_empty() {
+            let parent = self.lookup_parent(caller, start, path)?;
+            if let Some(file) = self.open_in(caller, parent, how)? {
+                return Ok(file);
+            }
+        }
+        // There is a link to follow, or restrictions to obey: step by step.
         let places = self.places();
         let mut walker = Walker::new(caller, &places, start, path, how.resolve)?;
-        let exclusive = how.flags.contains(OpenFlags::O_EXCL);
         loop {
             let parent = walker.walk_parent()?;
-            let Last::Name(name) = &parent.last else {
-                return open_existing(caller, parent.dir, how);
+            let link = match &parent.last {
+                Last::Name(name) => lookup_child(caller, &parent.dir.dentry, name)?,
+                Last::Directory { .. } => None,
             };
-            if parent.trailing_slash {
-                return Err(Errno::EISDIR.into());
+            if let Some(file) = self.open_in(caller, parent, how)? {
+                return Ok(file);
             }
-            check_search(caller, &parent.dir.dentry)?;
-            let changes = parent.dir.dentry.changes();
-            match lookup_child(caller, &parent.dir.dentry, name)? {
-                Some(child)
-                    if child.file_type() == FileType::Symlink
-                        && !exclusive
-                        && !how.flags.contains(OpenFlags::O_NOFOLLOW) =>
-                {
-                    walker.follow(child)?;
-                }
-                Some(child) => {
-                    let path = parent.dir.with(child).cross_mounts();
-                    return open_existing(caller, path, how);
-                }
-                None => match self.create_file(caller, &parent, name, how, changes) {
-                    // Somebody else was faster: open theirs, unless it had to be ours.
-                    Err(error) if !exclusive && error.errno() == Errno::EEXIST => {
-                        parent.dir.dentry.forget(name);
-                        let found = lookup_child(caller, &parent.dir.dentry, name)?;
-                        let dentry = found.ok_or(Errno::ENOENT)?;
-                        return open_existing(caller, parent.dir.with(dentry).cross_mounts(), how);
-                    }
-                    other => return other,
-                },
+            // A link that vanished meanwhile is looked for once more by the next round.
+            walker.follow(link.ok_or(Errno::ENOENT)?)?;
+        }
+    }
+
+    /// Opens or makes the last component of a path; `None` if it is a link to be followed.
+    fn open_in(
+        &self,
+        caller: &Caller<'_>,
+        parent: Parent,
+        how: &OpenHow,
+    ) -> Result<Option<Arc<OpenFile>>> {
+        let exclusive = how.flags.contains(OpenFlags::O_EXCL);
+        let Last::Name(name) = &parent.last else {
+            return open_existing(caller, parent.dir, how).map(Some);
+        };
+        if parent.trailing_slash {
+            return Err(Errno::EISDIR.into());
+        }
+        check_search(caller, &parent.dir.dentry)?;
+        let changes = parent.dir.dentry.changes();
+        if let Some(child) = lookup_child(caller, &parent.dir.dentry, name)? {
+            let is_link = child.file_type() == FileType::Symlink;
+            if is_link && !exclusive && !how.flags.contains(OpenFlags::O_NOFOLLOW) {
+                return Ok(None);
             }
+            let path = parent.dir.with(child).cross_mounts();
+            return open_existing(caller, path, how).map(Some);
+        }
+        match self.create_file(caller, &parent, name, how, changes) {
+            // Somebody else was faster: open theirs, unless it had to be ours.
+            Err(error) if !exclusive && error.errno() == Errno::EEXIST => {
+                parent.dir.dentry.forget(name);
+                let found = lookup_child(caller, &parent.dir.dentry, name)?;
+                let dentry = found.ok_or(Errno::ENOENT)?;
+                let path = parent.dir.with(dentry).cross_mounts();
+                open_existing(caller, path, how).map(Some)
+            }
+            other => other.map(Some),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Path resolution, `path_resolution(7)`.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 use lx_core::Result;
@@ -8,12 +9,14 @@ use lx_core::abi::Errno;
 use lx_core::abi::fcntl::ResolveFlags;
 use lx_core::abi::stat::FileType;
 use lx_core::caller::Caller;
+use lx_core::cred::Capabilities;
 
 use crate::dentry::{Cached, Dentry};
 use crate::fs_context::{FsContext, Places};
 use crate::inode::{NAME_MAX, NameCaching, is_missing};
 use crate::location::Path;
 use crate::mount::Mount;
+use crate::path_cache::{self, Hit, Outcome, UNKNOWN_CHANGES, UNKNOWN_VERSION, Walked};
 use crate::permission::{Access, check};
 
 /// Most symbolic links that one resolution follows.
@@ -98,12 +101,15 @@ impl Parent {
 /// # Errors
 /// `EACCES`.
 pub fn check_search(caller: &Caller<'_>, dir: &Dentry) -> Result<()> {
-    let permissions = dir.inode().permissions();
-    // Most directories may be searched by everybody.
-    if permissions.mode & 0o111 == 0o111 {
+    if is_public(dir) {
         return Ok(());
     }
-    check(caller.cred(), &permissions, FileType::Directory, Access::EXEC)
+    check(caller.cred(), &dir.inode().permissions(), FileType::Directory, Access::EXEC)
+}
+
+/// Whether everybody may search a directory, as is the case for most.
+fn is_public(dir: &Dentry) -> bool {
+    dir.inode().permissions().mode & 0o111 == 0o111
 }
 
 /// The child `name` of a directory, `None` if there is none. Permissions are not looked at.
@@ -115,21 +121,38 @@ pub fn lookup_child(
     dir: &Arc<Dentry>,
     name: &[u8],
 ) -> Result<Option<Arc<Dentry>>> {
+    match find_child(caller, dir, name)? {
+        Child::Found(child, _) => Ok(Some(child)),
+        Child::Missing(_) => Ok(None),
+    }
+}
+
+/// A child, with the version that it had in this place; or the directory's change count at a time
+/// when there was none.
+enum Child {
+    Found(Arc<Dentry>, u32),
+    Missing(u64),
+}
+
+fn find_child(caller: &Caller<'_>, dir: &Arc<Dentry>, name: &[u8]) -> Result<Child> {
     if dir.name_caching() == NameCaching::Revalidate && !dir.inode().names_unchanged(caller) {
         dir.forget_all();
     }
     match dir.cached_child(name) {
-        Cached::Positive(child) => Ok(Some(child)),
-        Cached::Negative => Ok(None),
+        Cached::Positive(child, version) => Ok(Child::Found(child, version)),
+        Cached::Negative(changes) => Ok(Child::Missing(changes)),
         Cached::Unknown(changes) => {
             if name.len() > NAME_MAX {
                 return Err(Errno::ENAMETOOLONG.into());
             }
             match dir.inode().lookup(caller, name) {
-                Ok(inode) => Ok(dir.insert(name, Some(inode), changes)),
+                Ok(inode) => match dir.insert(name, Some(inode), changes) {
+                    Some(child) => Ok(Child::Found(child, UNKNOWN_VERSION)),
+                    None => Ok(Child::Missing(UNKNOWN_CHANGES)),
+                },
                 Err(error) if is_missing(error) => {
                     dir.insert(name, None, changes);
-                    Ok(None)
+                    Ok(Child::Missing(UNKNOWN_CHANGES))
                 }
                 Err(error) => Err(error),
             }
@@ -161,7 +184,16 @@ impl FsContext {
         path: &[u8],
         how: Lookup,
     ) -> Result<Path> {
-        self.lookup_restricted(caller, start, path, how, ResolveFlags::empty())
+        match self.cached(start, path, how.contains(Lookup::FOLLOW)) {
+            Some((hit, public)) if public || may_search_all(caller) => match hit {
+                Hit::Missing => Err(Errno::ENOENT.into()),
+                Hit::Found(path) if how.contains(Lookup::DIRECTORY) && !path.dentry.is_dir() => {
+                    Err(Errno::ENOTDIR.into())
+                }
+                Hit::Found(path) => Ok(path),
+            },
+            _ => self.lookup_restricted(caller, start, path, how, ResolveFlags::empty()),
+        }
     }
 
     /// As [`lookup`](Self::lookup), with the restrictions of `openat2(2)`.
@@ -180,8 +212,24 @@ impl FsContext {
             return Ok(start.cloned().unwrap_or_else(|| self.cwd()));
         }
         let places = self.places();
+        let generation = path_cache::generation();
         let mut walker = Walker::new(caller, &places, start, path, resolve)?;
-        walker.walk_all(how)
+        let result = walker.walk_all(how);
+        if walker.cacheable {
+            let outcome = match (&result, walker.missing) {
+                (Ok(path), _) => Some(Outcome::Found(path.clone(), walker.version)),
+                (Err(_), Some(changes)) => {
+                    Some(Outcome::Missing(Arc::clone(&walker.dentry), changes))
+                }
+                (Err(_), None) => None,
+            };
+            if let Some(outcome) = outcome {
+                let key = places.key(start, path, how.contains(Lookup::FOLLOW));
+                let walked = Walked { outcome, generation, public: walker.public };
+                self.mounts().paths.put(&key, &walked);
+            }
+        }
+        result
     }
 
     /// Resolves a path up to its last component.
@@ -194,10 +242,36 @@ impl FsContext {
         start: Option<&Path>,
         path: &[u8],
     ) -> Result<Parent> {
-        let places = self.places();
-        let mut walker = Walker::new(caller, &places, start, path, ResolveFlags::empty())?;
-        walker.walk_parent()
+        let Some((dir, name, trailing_slash)) = split_last(path) else {
+            let places = self.places();
+            let mut walker = Walker::new(caller, &places, start, path, ResolveFlags::empty())?;
+            return walker.walk_parent();
+        };
+        let last = Last::Name(name.try_into().map_err(|_| Errno::ENAMETOOLONG)?);
+        let dir = match dir {
+            b"" => start.cloned().unwrap_or_else(|| self.cwd()),
+            dir => self.lookup(caller, start, dir, Lookup::FOLLOW | Lookup::DIRECTORY)?,
+        };
+        if !dir.dentry.is_dir() {
+            return Err(Errno::ENOTDIR.into());
+        }
+        Ok(Parent { dir, last, trailing_slash })
     }
+}
+
+/// The directory's part of a path with its slash (empty if there is none), the last name, and
+/// whether a slash follows. `None` if the last component is no plain name.
+fn split_last(path: &[u8]) -> Option<(&[u8], &[u8], bool)> {
+    let end = path.iter().rposition(|&byte| byte != b'/')?.saturating_add(1);
+    let text = path.get(..end)?;
+    let start = text.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at.saturating_add(1));
+    let (dir, name) = text.split_at_checked(start)?;
+    (name != b"." && name != b"..").then_some((dir, name, end < path.len()))
+}
+
+fn may_search_all(caller: &Caller<'_>) -> bool {
+    let cred = caller.cred();
+    cred.has(Capabilities::DAC_OVERRIDE) || cred.has(Capabilities::DAC_READ_SEARCH)
 }
 
 /// A symbolic link's target that is being walked.
@@ -214,11 +288,19 @@ pub(crate) struct Walker<'a> {
     scope: Option<Path>,
     path: &'a [u8],
     at: usize,
-    links: ArrayVec<Link, MAX_LINKS>,
+    links: Vec<Link>,
     followed: usize,
     resolve: ResolveFlags,
     mount: Arc<Mount>,
     dentry: Arc<Dentry>,
+    /// The version of `dentry` when it was found.
+    version: u32,
+    /// The change count of `dentry` when a name was missing there.
+    missing: Option<u64>,
+    /// Whether the result depends on nothing but names and permissions that can be cached.
+    cacheable: bool,
+    /// Whether everybody may search all directories on the way.
+    public: bool,
 }
 
 /// What comes next in the text of a path.
@@ -269,11 +351,15 @@ impl<'a> Walker<'a> {
             scope: (beneath || in_root).then(|| relative.clone()),
             path,
             at: 0,
-            links: ArrayVec::new(),
+            links: Vec::new(),
             followed: 0,
             resolve,
             mount: Arc::clone(&from.mount),
             dentry: Arc::clone(&from.dentry),
+            version: from.dentry.version(),
+            missing: None,
+            cacheable: resolve.is_empty(),
+            public: true,
         })
     }
 
@@ -318,6 +404,8 @@ impl<'a> Walker<'a> {
     fn walk_all(&mut self, how: Lookup) -> Result<Path> {
         loop {
             let Component::Name { from, to } = self.next() else { break };
+            self.public &= is_public(&self.dentry);
+            self.cacheable &= self.dentry.name_caching() == NameCaching::Always;
             let name = self.text().get(from..to).unwrap_or_default();
             if name == b"." {
                 check_search(self.caller, &self.dentry)?;
@@ -328,11 +416,15 @@ impl<'a> Walker<'a> {
                 continue;
             }
             check_search(self.caller, &self.dentry)?;
-            let Some(child) = lookup_child(self.caller, &self.dentry, name)? else {
-                return Err(Errno::ENOENT.into());
+            let (child, version) = match find_child(self.caller, &self.dentry, name)? {
+                Child::Found(child, version) => (child, version),
+                Child::Missing(changes) => {
+                    self.missing = Some(changes);
+                    return Err(Errno::ENOENT.into());
+                }
             };
             if child.file_type() == FileType::Directory {
-                self.dentry = child;
+                (self.dentry, self.version) = (child, version);
                 self.cross_mounts()?;
                 continue;
             }
@@ -349,7 +441,7 @@ impl<'a> Walker<'a> {
             if last && self.has_trailing_slash() {
                 return Err(Errno::ENOTDIR.into());
             }
-            self.dentry = child;
+            (self.dentry, self.version) = (child, version);
             self.cross_mounts()?;
         }
         if how.contains(Lookup::DIRECTORY) && !self.dentry.is_dir() {
@@ -408,6 +500,7 @@ impl<'a> Walker<'a> {
     }
 
     fn step_up(&mut self) -> Result<()> {
+        self.cacheable = false;
         check_search(self.caller, &self.dentry)?;
         let here = self.here();
         if here == *self.root() {
@@ -438,6 +531,7 @@ impl<'a> Walker<'a> {
         {
             return Err(Errno::EXDEV.into());
         }
+        self.version = top.dentry.version();
         (self.mount, self.dentry) = (top.mount, top.dentry);
         Ok(())
     }
@@ -449,6 +543,7 @@ impl<'a> Walker<'a> {
             return Err(Errno::ELOOP.into());
         }
         self.check_protected(&link)?;
+        self.cacheable &= link.inode().has_fixed_target();
         if let Some(target) = link.inode().follow(self.caller)? {
             if self.resolve.contains(ResolveFlags::RESOLVE_NO_MAGICLINKS) {
                 return Err(Errno::ELOOP.into());
@@ -479,19 +574,22 @@ impl<'a> Walker<'a> {
             {
                 return Err(Errno::EXDEV.into());
             }
+            self.version = root.dentry.version();
             (self.mount, self.dentry) = (root.mount, root.dentry);
         }
-        self.links.try_push(Link { text, at: 0 }).map_err(|_| Errno::ELOOP)?;
+        self.links.push(Link { text, at: 0 });
         Ok(())
     }
 
     /// `fs.protected_symlinks`: in sticky directories that everybody may write, only links of the
     /// follower or of the directory's owner are followed.
-    fn check_protected(&self, link: &Dentry) -> Result<()> {
+    fn check_protected(&mut self, link: &Dentry) -> Result<()> {
         let dir = self.dentry.inode().permissions();
         if dir.mode & 0o1002 != 0o1002 {
             return Ok(());
         }
+        // It depends on who follows.
+        self.cacheable = false;
         let owner = link.inode().permissions().uid;
         if owner == dir.uid || owner == self.caller.cred().fsuid {
             return Ok(());

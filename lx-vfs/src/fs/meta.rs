@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use lx_core::abi::stat::S_IALLUGO;
 
 use crate::inode::{Attr, NewInode, Permissions, SetAttr};
+use crate::path_cache::bump_generation;
 
 /// The attributes that every inode in memory has.
 pub(crate) struct Meta {
@@ -106,6 +107,10 @@ impl Meta {
             self.mtime.store(mtime, Ordering::Relaxed);
         }
         self.changed(change.now);
+        if change.mode.is_some() || change.uid.is_some() || change.gid.is_some() {
+            // Of a directory: others may search it now.
+            bump_generation();
+        }
     }
 
     /// The inode changed.

@@ -319,6 +319,10 @@ impl InodeOps for PseudoInode {
         }
     }
 
+    fn has_fixed_target(&self) -> bool {
+        false
+    }
+
     fn follow(&self, caller: &Caller<'_>) -> Result<Option<Path>> {
         match &self.body {
             Body::Link(source) => source.follow(caller),

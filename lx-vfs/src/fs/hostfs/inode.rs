@@ -20,6 +20,7 @@ use crate::inode::{
     Attr, DirListing, InodeOps, NameCaching, NewInode, NewKind, Permissions, SetAttr, downcast,
 };
 use crate::location::Path;
+use crate::path_cache::bump_generation;
 use crate::pipe::Fifo;
 
 /// A file or directory of the host.
@@ -141,9 +142,15 @@ impl HostInode {
     }
 
     pub(super) fn learn(&self, stat: &HostStat) {
-        self.mode.store(stat.mode, Ordering::Relaxed);
-        self.uid.store(stat.uid, Ordering::Relaxed);
-        self.gid.store(stat.gid, Ordering::Relaxed);
+        let old = (
+            self.mode.swap(stat.mode, Ordering::Relaxed),
+            self.uid.swap(stat.uid, Ordering::Relaxed),
+            self.gid.swap(stat.gid, Ordering::Relaxed),
+        );
+        if old != (stat.mode, stat.uid, stat.gid) {
+            // Of a directory: others may search it now.
+            bump_generation();
+        }
         let now = self.shared.host.monotonic();
         let mut known = self.known.lock();
         known.stat = *stat;
