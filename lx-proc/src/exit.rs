@@ -118,6 +118,7 @@ fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
     match last {
         Some(status) => {
             group.set_last_uid(uid);
+            group.set_last_name(task.name());
             timer::release(kernel, group);
             end_group(kernel, group, status);
         }

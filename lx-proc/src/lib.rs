@@ -17,6 +17,7 @@ pub mod job;
 pub mod kernel;
 pub mod mm;
 pub mod pid;
+pub mod procfs;
 pub mod report;
 pub mod robust_list;
 pub mod sched;

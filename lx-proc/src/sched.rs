@@ -16,6 +16,7 @@ pub struct Scheduling {
     priority: AtomicI32,
     reset_on_fork: AtomicBool,
     io_priority: AtomicU32,
+    oom_score_adj: AtomicI32,
     /// All ones until `sched_setaffinity`.
     affinity: [AtomicU64; AFFINITY_WORDS],
 }
@@ -28,6 +29,7 @@ impl Default for Scheduling {
             priority: AtomicI32::new(0),
             reset_on_fork: AtomicBool::new(false),
             io_priority: AtomicU32::new(0),
+            oom_score_adj: AtomicI32::new(0),
             affinity: [const { AtomicU64::new(u64::MAX) }; AFFINITY_WORDS],
         }
     }
@@ -44,6 +46,7 @@ impl Scheduling {
             self.set_policy(parent.policy(), parent.priority(), false);
         }
         self.set_io_priority(parent.io_priority());
+        self.set_oom_score_adj(parent.oom_score_adj());
         self.set_affinity(&parent.affinity());
     }
 
@@ -87,6 +90,16 @@ impl Scheduling {
     /// `ioprio_set(2)`.
     pub fn set_io_priority(&self, priority: u32) {
         self.io_priority.store(priority, Ordering::Relaxed);
+    }
+
+    /// `/proc/PID/oom_score_adj`; lx kills nobody for want of memory.
+    pub fn oom_score_adj(&self) -> i32 {
+        self.oom_score_adj.load(Ordering::Relaxed)
+    }
+
+    /// Sets `/proc/PID/oom_score_adj`.
+    pub fn set_oom_score_adj(&self, value: i32) {
+        self.oom_score_adj.store(value, Ordering::Relaxed);
     }
 
     /// The processors that it may run on, bit 0 of word 0 being the first.

@@ -8,6 +8,7 @@ use lx_core::abi::sched::CloneFlags;
 use lx_core::cred::Credentials;
 use lx_core::error::Result;
 use lx_core::fd_table::FdTable;
+use lx_core::host::Nanos;
 use lx_core::sync::{Mutex, Waiter, level};
 use lx_vfs::fs_context::FsContext;
 
@@ -36,6 +37,8 @@ pub struct Task {
     shared: Mutex<Shared, { level::TASK }>,
     futex: Arc<FutexSlot>,
     scheduling: Scheduling,
+    /// When it was made, on the clock that counts from the start of the machine.
+    started: Nanos,
     pub(crate) sleep: SleepState,
     signals: TaskSignals,
     name: Mutex<[u8; NAME_LEN], { level::TASK }>,
@@ -113,6 +116,7 @@ impl Task {
         let waiter = Arc::new(Waiter::new());
         Arc::new(Self {
             tid: AtomicI32::new(tid),
+            started: kernel.host.boottime(),
             kernel,
             group,
             futex: FutexSlot::new(Arc::clone(&waiter)),
@@ -189,6 +193,11 @@ impl Task {
     /// Its ability to wait for a futex.
     pub fn futex(&self) -> &Arc<FutexSlot> {
         &self.futex
+    }
+
+    /// When it was made, on `CLOCK_BOOTTIME`.
+    pub fn started(&self) -> Nanos {
+        self.started
     }
 
     /// Its scheduling attributes.

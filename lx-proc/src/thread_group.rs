@@ -15,7 +15,7 @@ use lx_core::sync::{Mutex, WaitQueue, level};
 
 use crate::job::JobState;
 use crate::signal::{PendingQueue, SignalActions};
-use crate::task::Task;
+use crate::task::{NAME_LEN, Task};
 use crate::timer::GroupTimers;
 
 /// Key with which waits for children and waits of `execve` for threads are registered.
@@ -47,6 +47,8 @@ pub struct ThreadGroup {
     status: AtomicU32,
     /// Real user id of the last task, for signals about a zombie.
     last_uid: AtomicU32,
+    /// Name of the last task, for what is said of a zombie.
+    last_name: Mutex<[u8; NAME_LEN], { level::TASK }>,
     /// Processor time of tasks that have ended.
     dead_cpu: AtomicU64,
     /// Processor time of children that were waited for.
@@ -99,6 +101,7 @@ impl ThreadGroup {
             zombie: AtomicBool::new(false),
             status: AtomicU32::new(0),
             last_uid: AtomicU32::new(0),
+            last_name: Mutex::new([0; NAME_LEN]),
             dead_cpu: AtomicU64::new(0),
             children_cpu: AtomicU64::new(0),
             actions: Mutex::new(actions),
@@ -241,6 +244,15 @@ impl ThreadGroup {
 
     pub(crate) fn set_last_uid(&self, uid: u32) {
         self.last_uid.store(uid, Ordering::Relaxed);
+    }
+
+    /// Name of the last task that ended.
+    pub fn last_name(&self) -> [u8; NAME_LEN] {
+        *self.last_name.lock()
+    }
+
+    pub(crate) fn set_last_name(&self, name: [u8; NAME_LEN]) {
+        *self.last_name.lock() = name;
     }
 
     /// Processor time of tasks that have ended.

@@ -32,3 +32,4 @@ pub mod timerfd;
 pub mod xattr;
 #[cfg(test)]
 pub(crate) mod test_support;
+pub mod unnamed;

@@ -15,6 +15,11 @@ pub trait HostClock {
     fn thread_cpu(&self) -> Nanos;
     /// Processor time of the calling host process.
     fn process_cpu(&self) -> Nanos;
+    /// Processor time of the host process that `thread` belongs to; 0 if the host cannot tell.
+    fn process_cpu_of(&self, thread: super::HostThreadId) -> Nanos {
+        let _ = thread;
+        0
+    }
     /// Resolution of the clocks above.
     fn resolution(&self) -> Nanos;
     /// Asks for [`Supervisor::timer_expired`](super::Supervisor::timer_expired) once the monotonic

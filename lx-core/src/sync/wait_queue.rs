@@ -112,6 +112,11 @@ impl Waiter {
         self.interrupted.store(false, Ordering::Release);
     }
 
+    /// Whether the thread sleeps.
+    pub fn is_parked(&self) -> bool {
+        self.word.load(Ordering::Relaxed) == PARKED
+    }
+
     /// Sleeps until woken, interrupted or timed out. Consumes one wake.
     fn park(&self, deadline: Option<Nanos>) {
         if self.word.compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire).is_ok() {

@@ -16,6 +16,7 @@ use crate::anon::{AnonInode, PIPE_DEV};
 use crate::inode::InodeOps;
 
 /// Whose attributes `fstat(2)` shows.
+#[derive(Clone)]
 pub(super) enum Node {
     Pipe(AnonInode),
     Fifo(Arc<dyn InodeOps>),
@@ -46,6 +47,15 @@ impl PipeEnd {
         } else {
             self.pipe.wait_for_reader(caller, self.seen_readers)
         }
+    }
+
+    /// Another end of the same pipe, opened through `/proc/PID/fd/N`. It does not wait for the
+    /// other side.
+    pub fn reopen(&self, reads: bool, writes: bool) -> Self {
+        let mut end = Self::new(Arc::clone(&self.pipe), reads, writes, self.node.clone());
+        end.seen_readers = self.seen_readers;
+        end.seen_writers = self.seen_writers;
+        end
     }
 
     /// The pipe.
