@@ -271,6 +271,7 @@ syscalls! {
     315 sched_getattr => sched::sys_sched_getattr, Full;
     316 renameat2 => path::sys_renameat2, Partial("RENAME_WHITEOUT gives EINVAL");
     318 getrandom => info::sys_getrandom, Full;
+    319 memfd_create => memfd::sys_memfd_create, Partial("no MFD_HUGETLB; F_SEAL_WRITE does not see mappings");
     322 execveat => exec::sys_execveat, Full;
     325 mlock2 => mm::sys_mlock2, Partial("accounting only");
     326 copy_file_range => splice::sys_copy_file_range, Full;

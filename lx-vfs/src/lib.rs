@@ -19,6 +19,7 @@ pub mod fs_context;
 pub mod host_stream;
 pub mod inode;
 pub mod location;
+pub mod memfd;
 pub mod mount;
 pub mod names;
 pub mod open;

@@ -3,8 +3,9 @@
 use alloc::sync::Arc;
 
 use lx_core::Result;
-use lx_core::abi::Errno;
-use lx_core::abi::fcntl::{FallocateFlags, OpenFlags, Whence};
+use lx_core::abi::{Errno, FromArg};
+use lx_core::abi::fcntl::{FallocateFlags, FcntlCmd, OpenFlags, Whence};
+use lx_core::abi::memfd::Seals;
 use lx_core::abi::stat::Stat;
 use lx_core::caller::Caller;
 use lx_core::cred::Capabilities;
@@ -63,6 +64,12 @@ impl FileOps for TmpFile {
         let limit = caller.rlimits.soft(Resource::Fsize).min(MAX_SIZE);
         let writer = self.inode.data()?.lock_for_writing();
         let offset = if append { writer.size() } else { offset };
+        let seals = self.inode.seals();
+        seals.check_write()?;
+        if offset >= seals.write_limit(writer.size(), u64::MAX) {
+            return Err(Errno::EPERM.into());
+        }
+        let limit = seals.write_limit(writer.size(), limit);
         if offset >= limit {
             return Err(Errno::EFBIG.into());
         }
@@ -97,6 +104,27 @@ impl FileOps for TmpFile {
         }
     }
 
+    fn control(
+        &self,
+        _caller: &Caller<'_>,
+        file: &OpenFile,
+        command: FcntlCmd,
+        arg: u64,
+    ) -> Result<u64> {
+        match command {
+            FcntlCmd::F_GET_SEALS => Ok(u64::from(self.inode.seals().get().bits())),
+            FcntlCmd::F_ADD_SEALS => {
+                if !file.is_writable() {
+                    return Err(Errno::EPERM.into());
+                }
+                self.inode.seals().add(Seals::from_arg(arg)?)?;
+                Ok(0)
+            }
+            FcntlCmd::F_GETPIPE_SZ | FcntlCmd::F_SETPIPE_SZ => Err(Errno::EBADF.into()),
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+
     fn map_source(&self, _: &Caller<'_>, _: &OpenFile, _shared: bool) -> Result<MapSource> {
         self.inode.data()?.use_blocks(self.inode.host())?;
         Ok(MapSource::Pages(Arc::clone(&self.inode) as Arc<dyn PageSource>))
@@ -128,6 +156,10 @@ impl FileOps for TmpFile {
         let mode = FallocateFlags::from_bits(mode).ok_or(Errno::EOPNOTSUPP)?;
         let keep_size = FallocateFlags::FALLOC_FL_KEEP_SIZE;
         let writer = self.inode.data()?.lock_for_writing();
+        self.inode.seals().check_write()?;
+        if mode.is_empty() {
+            self.inode.seals().check_resize(writer.size(), end.max(writer.size()))?;
+        }
         if mode == FallocateFlags::FALLOC_FL_PUNCH_HOLE | keep_size {
             writer.zero(offset, end);
         } else if mode.is_empty() || mode == keep_size {

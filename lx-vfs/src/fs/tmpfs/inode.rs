@@ -7,6 +7,7 @@ use core::sync::atomic::Ordering;
 use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::abi::fcntl::{OpenFlags, RenameFlags};
+use lx_core::abi::memfd::Seals;
 use lx_core::abi::stat::FileType;
 use lx_core::caller::Caller;
 use lx_core::file::{FileIdentity, FileOps, PageSource};
@@ -15,6 +16,7 @@ use lx_core::io::IoSrc;
 
 use super::data::{FileData, MAX_SIZE};
 use super::file::TmpFile;
+use super::seals::FileSeals;
 use super::{PAGE, Shared};
 use crate::dir::{DirFile, open_device};
 use crate::fs::meta::Meta;
@@ -34,6 +36,7 @@ pub struct TmpInode {
     pub(super) meta: Meta,
     body: Body,
     xattrs: Xattrs,
+    seals: FileSeals,
 }
 
 enum Body {
@@ -81,6 +84,7 @@ impl TmpInode {
             meta,
             body,
             xattrs: Xattrs::default(),
+            seals: FileSeals::new(),
         })
     }
 
@@ -95,6 +99,11 @@ impl TmpInode {
             Body::File(data) => Ok(data),
             _ => Err(Errno::EINVAL.into()),
         }
+    }
+
+    /// The seals.
+    pub(crate) fn seals(&self) -> &FileSeals {
+        &self.seals
     }
 
     pub(super) fn host(&self) -> &'static dyn lx_core::host::Host {
@@ -144,7 +153,9 @@ impl TmpInode {
         if len > MAX_SIZE {
             return Err(Errno::EFBIG.into());
         }
-        self.data()?.lock_for_writing().truncate(self.shared.host, len)
+        let writer = self.data()?.lock_for_writing();
+        self.seals.check_resize(writer.size(), len)?;
+        writer.truncate(self.shared.host, len)
     }
 
     fn same_fs(&self, other: &Arc<dyn InodeOps>) -> Result<Arc<Self>> {
@@ -187,6 +198,12 @@ impl InodeOps for TmpInode {
     }
 
     fn set_attr(&self, _caller: &Caller<'_>, change: &SetAttr) -> Result<()> {
+        if let Some(mode) = change.mode
+            && (mode ^ self.meta.permissions().mode) & 0o111 != 0
+            && self.seals.get().contains(Seals::F_SEAL_EXEC)
+        {
+            return Err(Errno::EPERM.into());
+        }
         if let Some(len) = change.size {
             self.set_size(len)?;
         }

@@ -7,6 +7,7 @@
 mod data;
 mod file;
 mod inode;
+mod seals;
 mod tree;
 
 use alloc::sync::Arc;
