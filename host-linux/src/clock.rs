@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use lx_core::host::{HostClock, Nanos};
+use lx_core::host::{HostClock, HostThreadId, Nanos};
 
 use crate::LinuxHost;
 use crate::sys::{self, sys};
@@ -108,7 +108,13 @@ fn find_symbol(base: u64, name: &[u8]) -> Option<u64> {
         return None;
     }
     // The vDSO has a dozen symbols; without the classic table, a bound that is never reached.
-    let count = if hash != 0 { u64::from(half(hash + 4)) } else if gnu_hash != 0 { 24 } else { 0 };
+    let count = if hash != 0 {
+        u64::from(half(hash + 4))
+    } else if gnu_hash != 0 {
+        24
+    } else {
+        0
+    };
     (1..count).find_map(|index| {
         let symbol = symbols + index * 24;
         let at = strings + u64::from(half(symbol));
@@ -150,6 +156,15 @@ impl HostClock for LinuxHost {
         by_call(CLOCK_PROCESS_CPUTIME)
     }
 
+    fn process_cpu_of(&self, thread: HostThreadId) -> Nanos {
+        let pid = thread::by_id(thread).map_or(0, |block| block.pid.load(Ordering::Acquire));
+        if pid == 0 {
+            return 0;
+        }
+        // The clock of a process's scheduled time, `CPUCLOCK_SCHED`.
+        by_call((!pid << 3 | 2) as i32 as usize)
+    }
+
     fn resolution(&self) -> Nanos {
         1
     }
@@ -163,9 +178,7 @@ impl HostClock for LinuxHost {
         };
         let fd = TIMER_FD.load(Ordering::Relaxed);
         // SAFETY: the kernel reads the structure.
-        let _ = unsafe {
-            sys!(sys::__NR_timerfd_settime, fd, ABSOLUTE, &raw const value, 0usize)
-        };
+        let _ = unsafe { sys!(sys::__NR_timerfd_settime, fd, ABSOLUTE, &raw const value, 0usize) };
     }
 
     fn vdso_clock_page(&self) -> Option<u64> {

@@ -20,6 +20,7 @@ mod clock;
 mod console;
 mod control;
 mod init;
+mod load;
 mod memory;
 mod park;
 mod path;

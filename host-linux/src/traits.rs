@@ -6,8 +6,8 @@ use core::sync::atomic::AtomicU32;
 
 use lx_core::abi::{Errno, GuestRegs, Sysno};
 use lx_core::host::{
-    HostCode, HostError, HostProcess, HostResult, HostStats, HostThread, HostThreadId, Nanos,
-    Rewritten, TrapHandler, VdsoImage,
+    HostCode, HostError, HostProcess, HostResult, HostStats, HostThread, HostThreadId, MachineLoad,
+    Nanos, Rewritten, TrapHandler, VdsoImage,
 };
 use lx_x86::context;
 use lx_x86::stub::{MAX_STUB, SLOT};
@@ -15,7 +15,7 @@ use lx_x86::vdso::VVAR_SIZE;
 
 use crate::LinuxHost;
 use crate::sys::{self, sys};
-use crate::{init, park, process, report, signal, thread};
+use crate::{init, load, park, process, report, signal, thread};
 
 impl HostThread for LinuxHost {
     fn spawn_thread(
@@ -143,6 +143,10 @@ impl HostProcess for LinuxHost {
 }
 
 impl HostStats for LinuxHost {
+    fn machine_load(&self) -> MachineLoad {
+        load::machine_load()
+    }
+
     fn host_calls(&self) -> u64 {
         thread::current().engine.host_calls.get()
     }
@@ -186,10 +190,6 @@ impl HostCode for LinuxHost {
 
     fn vdso(&self) -> Option<VdsoImage> {
         let vdso = lx_x86::vdso::build_vdso(&lx_x86::layout::gs);
-        Some(VdsoImage {
-            image: vdso.bytes,
-            data_len: VVAR_SIZE as u64,
-            restorer: vdso.restorer,
-        })
+        Some(VdsoImage { image: vdso.bytes, data_len: VVAR_SIZE as u64, restorer: vdso.restorer })
     }
 }
