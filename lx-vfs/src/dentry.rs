@@ -6,9 +6,10 @@
 //! what it was before the question, so that a slow answer cannot hide a newer change.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::collections::VecDeque;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashMap;
 use lx_core::abi::stat::FileType;
@@ -21,8 +22,13 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// Most missing names that one directory remembers.
 const MAX_NEGATIVE: usize = 1024;
-/// Cached children at which a directory on a slower file system looks for unused ones to drop.
-const MANY_CHILDREN: usize = 4096;
+/// Dentries in memory at which unused ones are dropped.
+const MANY_DENTRIES: usize = 200_000;
+
+/// How many there are.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Directories with cached children, those that got their first child longest ago first.
+static PARENTS: Mutex<VecDeque<Weak<Dentry>>, { level::CACHE }> = Mutex::new(VecDeque::new());
 
 /// A name in a directory.
 pub struct Dentry {
@@ -83,15 +89,44 @@ impl Children {
 
     /// Takes out the children that nobody uses (those with children of their own are used by
     /// them). The caller drops them when the lock is free: that may call the host.
-    fn shrink(&mut self) -> Vec<Arc<Dentry>> {
+    fn take_unused(&mut self) -> Vec<Arc<Dentry>> {
         self.negative = 0;
         let unused = |child: &Option<Arc<Dentry>>| {
             child.as_ref().is_none_or(|child| {
-                Arc::strong_count(child) == 1 && child.mounts.load(Ordering::Relaxed) == 0
+                // Before the count is read: whoever finds it by the cache of paths takes a
+                // reference first and looks at the version then, so that one of the two notices.
+                child.version.fetch_add(1, Ordering::SeqCst);
+                child.changed();
+                Arc::strong_count(child) == 1 && !child.is_mountpoint()
             })
         };
-        let dropped = self.names.extract_if(|_, child| unused(child));
-        dropped.filter_map(|(_, child)| child).collect()
+        let taken = self.names.extract_if(|_, child| unused(child));
+        taken.filter_map(|(_, child)| child).collect()
+    }
+}
+
+/// Dentries in memory.
+pub fn count() -> usize {
+    COUNT.load(Ordering::Relaxed)
+}
+
+/// Drops unused children of the directory that has had some for longest.
+fn shrink() {
+    let Some(dir) = PARENTS.lock().pop_front() else { return };
+    let Some(dir) = dir.upgrade() else { return };
+    let (taken, is_empty) = {
+        let mut children = dir.children.lock();
+        (children.take_unused(), children.names.is_empty())
+    };
+    drop(taken);
+    if !is_empty {
+        PARENTS.lock().push_back(Arc::downgrade(&dir));
+    }
+}
+
+impl Drop for Dentry {
+    fn drop(&mut self) {
+        COUNT.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -107,6 +142,7 @@ pub enum Cached {
 
 impl Dentry {
     fn new(inode: Arc<dyn InodeOps>, parent: Option<Arc<Dentry>>, name: &[u8]) -> Arc<Self> {
+        COUNT.fetch_add(1, Ordering::Relaxed);
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             file_type: inode.file_type(),
@@ -248,22 +284,28 @@ impl Dentry {
         if self.name_caching == NameCaching::Never {
             return child;
         }
-        let mut dropped = Vec::new();
-        let mut children = self.children.lock();
-        if self.changes() != changes {
-            return child;
+        {
+            let mut children = self.children.lock();
+            if self.changes() != changes {
+                return child;
+            }
+            if let Some(Some(existing)) = children.names.get(name) {
+                return Some(Arc::clone(existing));
+            }
+            children.set(name, child.clone());
+            self.note_parent(&children);
         }
-        if let Some(Some(existing)) = children.names.get(name) {
-            return Some(Arc::clone(existing));
+        if COUNT.load(Ordering::Relaxed) > MANY_DENTRIES {
+            shrink();
         }
-        let count = children.names.len();
-        if count >= MANY_CHILDREN && count == children.names.capacity() {
-            dropped = children.shrink();
-        }
-        children.set(name, child.clone());
-        drop(children);
-        drop(dropped);
         child
+    }
+
+    /// Puts the directory in the list of those with children when it gets its first one.
+    fn note_parent(self: &Arc<Self>, children: &Children) {
+        if children.names.len() == 1 {
+            PARENTS.lock().push_back(Arc::downgrade(self));
+        }
     }
 
     /// Enters a name that was just made; `changes` is the count from before it was.
@@ -277,6 +319,7 @@ impl Dentry {
         let mut children = self.children.lock();
         if self.changes() == changes && self.name_caching != NameCaching::Never {
             children.set(name, Some(Arc::clone(&child)));
+            self.note_parent(&children);
         } else {
             children.forget(name);
         }

@@ -25,7 +25,7 @@ pub struct DirFile {
 
 impl DirFile {
     /// Opens a directory.
-    pub fn new(inode: Arc<dyn InodeOps>) -> Arc<dyn FileOps> {
+    pub fn open(inode: Arc<dyn InodeOps>) -> Arc<dyn FileOps> {
         Arc::new(Self { inode, listing: Mutex::new(None) })
     }
 
@@ -137,7 +137,7 @@ pub struct PathFile {
 
 impl PathFile {
     /// Stands for `inode`.
-    pub fn new(inode: Arc<dyn InodeOps>) -> Arc<dyn FileOps> {
+    pub fn open(inode: Arc<dyn InodeOps>) -> Arc<dyn FileOps> {
         Arc::new(Self { inode })
     }
 }

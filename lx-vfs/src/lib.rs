@@ -34,3 +34,4 @@ pub mod xattr;
 #[cfg(test)]
 pub(crate) mod test_support;
 pub mod unnamed;
+mod walk;

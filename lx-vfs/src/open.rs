@@ -15,8 +15,9 @@ use crate::fs_context::FsContext;
 use crate::inode::{NewInode, NewKind, SetAttr};
 use crate::location::Path;
 use crate::mount::MountFlags;
-use crate::path::{Last, Lookup, Parent, Walker, check_search, lookup_child};
+use crate::path::{Last, Lookup, Parent, check_search, lookup_child};
 use crate::permission::{Access, check_path, inherit, is_owner, without_set_id};
+use crate::walk::Walker;
 
 /// What `open(2)`, `openat2(2)` and `creat(2)` ask for.
 #[derive(Clone, Copy, Debug)]
@@ -258,7 +259,7 @@ pub fn open_path(caller: &Caller<'_>, path: Path, how: &OpenHow) -> Result<Arc<O
         return Err(Errno::ENOTDIR.into());
     }
     if flags.contains(OpenFlags::O_PATH) {
-        let ops = PathFile::new(Arc::clone(path.inode()));
+        let ops = PathFile::open(Arc::clone(path.inode()));
         return Ok(OpenFile::new(ops, flags, Some(Arc::new(path))));
     }
     let access = how.access();

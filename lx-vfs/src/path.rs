@@ -1,7 +1,6 @@
 //! Path resolution, `path_resolution(7)`.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use arrayvec::ArrayVec;
 use lx_core::Result;
@@ -12,15 +11,12 @@ use lx_core::caller::Caller;
 use lx_core::cred::Capabilities;
 
 use crate::dentry::{Cached, Dentry};
-use crate::fs_context::{FsContext, Places};
+use crate::fs_context::FsContext;
 use crate::inode::{NAME_MAX, NameCaching, is_missing};
 use crate::location::Path;
-use crate::mount::Mount;
 use crate::path_cache::{self, Hit, Outcome, UNKNOWN_CHANGES, UNKNOWN_VERSION, Walked};
 use crate::permission::{Access, check};
-
-/// Most symbolic links that one resolution follows.
-const MAX_LINKS: usize = 40;
+use crate::walk::Walker;
 
 bitflags::bitflags! {
     /// How a path is resolved.
@@ -37,6 +33,7 @@ bitflags::bitflags! {
 
 /// The last component of a path.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lives on the stack for the time of one call")]
 pub enum Last {
     /// A name, not yet looked up.
     Name(ArrayVec<u8, NAME_MAX>),
@@ -108,7 +105,7 @@ pub fn check_search(caller: &Caller<'_>, dir: &Dentry) -> Result<()> {
 }
 
 /// Whether everybody may search a directory, as is the case for most.
-fn is_public(dir: &Dentry) -> bool {
+pub(crate) fn is_public(dir: &Dentry) -> bool {
     dir.inode().permissions().mode & 0o111 == 0o111
 }
 
@@ -129,12 +126,12 @@ pub fn lookup_child(
 
 /// A child, with the version that it had in this place; or the directory's change count at a time
 /// when there was none.
-enum Child {
+pub(crate) enum Child {
     Found(Arc<Dentry>, u32),
     Missing(u64),
 }
 
-fn find_child(caller: &Caller<'_>, dir: &Arc<Dentry>, name: &[u8]) -> Result<Child> {
+pub(crate) fn find_child(caller: &Caller<'_>, dir: &Arc<Dentry>, name: &[u8]) -> Result<Child> {
     if dir.name_caching() == NameCaching::Revalidate && !dir.inode().names_unchanged(caller) {
         dir.forget_all();
     }
@@ -272,328 +269,4 @@ fn split_last(path: &[u8]) -> Option<(&[u8], &[u8], bool)> {
 fn may_search_all(caller: &Caller<'_>) -> bool {
     let cred = caller.cred();
     cred.has(Capabilities::DAC_OVERRIDE) || cred.has(Capabilities::DAC_READ_SEARCH)
-}
-
-/// A symbolic link's target that is being walked.
-struct Link {
-    text: Arc<[u8]>,
-    at: usize,
-}
-
-/// One resolution.
-pub(crate) struct Walker<'a> {
-    caller: &'a Caller<'a>,
-    places: &'a Places,
-    /// Root of this resolution, if it is not the context's (`RESOLVE_IN_ROOT`, `RESOLVE_BENEATH`).
-    scope: Option<Path>,
-    path: &'a [u8],
-    at: usize,
-    links: Vec<Link>,
-    followed: usize,
-    resolve: ResolveFlags,
-    mount: Arc<Mount>,
-    dentry: Arc<Dentry>,
-    /// The version of `dentry` when it was found.
-    version: u32,
-    /// The change count of `dentry` when a name was missing there.
-    missing: Option<u64>,
-    /// Whether the result depends on nothing but names and permissions that can be cached.
-    cacheable: bool,
-    /// Whether everybody may search all directories on the way.
-    public: bool,
-}
-
-/// What comes next in the text of a path.
-enum Component {
-    /// Nothing.
-    End,
-    /// The bytes from..to of the innermost link, or of the path if there is none.
-    Name { from: usize, to: usize },
-}
-
-fn next_component(text: &[u8], at: usize) -> Option<(usize, usize)> {
-    let rest = text.get(at..)?;
-    let from = at + rest.iter().position(|&byte| byte != b'/')?;
-    let rest = text.get(from..)?;
-    let len = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
-    Some((from, from + len))
-}
-
-fn only_slashes(text: &[u8], at: usize) -> bool {
-    text.get(at..).is_none_or(|rest| rest.iter().all(|&byte| byte == b'/'))
-}
-
-impl<'a> Walker<'a> {
-    pub(crate) fn new(
-        caller: &'a Caller<'a>,
-        places: &'a Places,
-        start: Option<&Path>,
-        path: &'a [u8],
-        resolve: ResolveFlags,
-    ) -> Result<Self> {
-        if path.is_empty() {
-            return Err(Errno::ENOENT.into());
-        }
-        let beneath = resolve.contains(ResolveFlags::RESOLVE_BENEATH);
-        let in_root = resolve.contains(ResolveFlags::RESOLVE_IN_ROOT);
-        let absolute = path.first() == Some(&b'/');
-        if beneath && absolute {
-            return Err(Errno::EXDEV.into());
-        }
-        let relative = start.unwrap_or(&places.cwd);
-        let from = if absolute && !in_root { &places.root } else { relative };
-        if !from.dentry.is_dir() {
-            return Err(Errno::ENOTDIR.into());
-        }
-        Ok(Self {
-            caller,
-            places,
-            scope: (beneath || in_root).then(|| relative.clone()),
-            path,
-            at: 0,
-            links: Vec::new(),
-            followed: 0,
-            resolve,
-            mount: Arc::clone(&from.mount),
-            dentry: Arc::clone(&from.dentry),
-            version: from.dentry.version(),
-            missing: None,
-            cacheable: resolve.is_empty(),
-            public: true,
-        })
-    }
-
-    fn here(&self) -> Path {
-        Path { mount: Arc::clone(&self.mount), dentry: Arc::clone(&self.dentry) }
-    }
-
-    fn next(&mut self) -> Component {
-        while let Some(link) = self.links.last_mut() {
-            if let Some((from, to)) = next_component(&link.text, link.at) {
-                link.at = to;
-                return Component::Name { from, to };
-            }
-            self.links.pop();
-        }
-        match next_component(self.path, self.at) {
-            Some((from, to)) => {
-                self.at = to;
-                Component::Name { from, to }
-            }
-            None => Component::End,
-        }
-    }
-
-    /// The text that `next` has just taken a component of.
-    fn text(&self) -> &[u8] {
-        self.links.last().map_or(self.path, |link| &link.text)
-    }
-
-    /// Whether nothing but slashes is left.
-    fn is_last(&self) -> bool {
-        only_slashes(self.path, self.at)
-            && self.links.iter().all(|link| only_slashes(&link.text, link.at))
-    }
-
-    /// Whether a slash follows the last component.
-    fn has_trailing_slash(&self) -> bool {
-        self.at < self.path.len() || self.links.iter().any(|link| link.at < link.text.len())
-    }
-
-    /// Resolves everything.
-    fn walk_all(&mut self, how: Lookup) -> Result<Path> {
-        loop {
-            let Component::Name { from, to } = self.next() else { break };
-            self.public &= is_public(&self.dentry);
-            self.cacheable &= self.dentry.name_caching() == NameCaching::Always;
-            let name = self.text().get(from..to).unwrap_or_default();
-            if name == b"." {
-                check_search(self.caller, &self.dentry)?;
-                continue;
-            }
-            if name == b".." {
-                self.step_up()?;
-                continue;
-            }
-            check_search(self.caller, &self.dentry)?;
-            let (child, version) = match find_child(self.caller, &self.dentry, name)? {
-                Child::Found(child, version) => (child, version),
-                Child::Missing(changes) => {
-                    self.missing = Some(changes);
-                    return Err(Errno::ENOENT.into());
-                }
-            };
-            if child.file_type() == FileType::Directory {
-                (self.dentry, self.version) = (child, version);
-                self.cross_mounts()?;
-                continue;
-            }
-            let last = self.is_last();
-            if child.file_type() == FileType::Symlink {
-                let follow = how.contains(Lookup::FOLLOW) || self.has_trailing_slash();
-                if !last || follow {
-                    self.follow(child)?;
-                    continue;
-                }
-            } else if !last {
-                return Err(Errno::ENOTDIR.into());
-            }
-            if last && self.has_trailing_slash() {
-                return Err(Errno::ENOTDIR.into());
-            }
-            (self.dentry, self.version) = (child, version);
-            self.cross_mounts()?;
-        }
-        if how.contains(Lookup::DIRECTORY) && !self.dentry.is_dir() {
-            return Err(Errno::ENOTDIR.into());
-        }
-        Ok(self.here())
-    }
-
-    /// Resolves up to the last component. May be called again after [`follow`](Self::follow).
-    pub(crate) fn walk_parent(&mut self) -> Result<Parent> {
-        loop {
-            let Component::Name { from, to } = self.next() else {
-                let last = Last::Directory { dot: false, dot_dot: false };
-                return Ok(Parent { dir: self.here(), last, trailing_slash: false });
-            };
-            let last = self.is_last();
-            let name = self.text().get(from..to).unwrap_or_default();
-            let (dot, dot_dot) = (name == b".", name == b"..");
-            if dot || dot_dot {
-                if dot {
-                    check_search(self.caller, &self.dentry)?;
-                } else {
-                    self.step_up()?;
-                }
-                if last {
-                    let last = Last::Directory { dot, dot_dot };
-                    return Ok(Parent { dir: self.here(), last, trailing_slash: true });
-                }
-                continue;
-            }
-            if last {
-                let name = name.try_into().map_err(|_| Errno::ENAMETOOLONG)?;
-                return Ok(Parent {
-                    dir: self.here(),
-                    last: Last::Name(name),
-                    trailing_slash: self.has_trailing_slash(),
-                });
-            }
-            check_search(self.caller, &self.dentry)?;
-            let Some(child) = lookup_child(self.caller, &self.dentry, name)? else {
-                return Err(Errno::ENOENT.into());
-            };
-            match child.file_type() {
-                FileType::Directory => {
-                    self.dentry = child;
-                    self.cross_mounts()?;
-                }
-                FileType::Symlink => self.follow(child)?,
-                _ => return Err(Errno::ENOTDIR.into()),
-            }
-        }
-    }
-
-    fn root(&self) -> &Path {
-        self.scope.as_ref().unwrap_or(&self.places.root)
-    }
-
-    fn step_up(&mut self) -> Result<()> {
-        self.cacheable = false;
-        check_search(self.caller, &self.dentry)?;
-        let here = self.here();
-        if here == *self.root() {
-            if self.resolve.contains(ResolveFlags::RESOLVE_BENEATH) {
-                return Err(Errno::EXDEV.into());
-            }
-            return Ok(());
-        }
-        if let Some(parent) = here.parent() {
-            let parent = parent.cross_mounts();
-            if self.resolve.contains(ResolveFlags::RESOLVE_NO_XDEV)
-                && !Arc::ptr_eq(&parent.mount, &self.mount)
-            {
-                return Err(Errno::EXDEV.into());
-            }
-            (self.mount, self.dentry) = (parent.mount, parent.dentry);
-        }
-        Ok(())
-    }
-
-    fn cross_mounts(&mut self) -> Result<()> {
-        if !self.dentry.is_mountpoint() {
-            return Ok(());
-        }
-        let top = self.here().cross_mounts();
-        if self.resolve.contains(ResolveFlags::RESOLVE_NO_XDEV)
-            && !Arc::ptr_eq(&top.mount, &self.mount)
-        {
-            return Err(Errno::EXDEV.into());
-        }
-        self.version = top.dentry.version();
-        (self.mount, self.dentry) = (top.mount, top.dentry);
-        Ok(())
-    }
-
-    /// Goes on with the target of a symbolic link in the present directory.
-    pub(crate) fn follow(&mut self, link: Arc<Dentry>) -> Result<()> {
-        self.followed += 1;
-        if self.followed > MAX_LINKS || self.resolve.contains(ResolveFlags::RESOLVE_NO_SYMLINKS) {
-            return Err(Errno::ELOOP.into());
-        }
-        self.check_protected(&link)?;
-        self.cacheable &= link.inode().has_fixed_target();
-        if let Some(target) = link.inode().follow(self.caller)? {
-            if self.resolve.contains(ResolveFlags::RESOLVE_NO_MAGICLINKS) {
-                return Err(Errno::ELOOP.into());
-            }
-            let elsewhere = !Arc::ptr_eq(&target.mount, &self.mount);
-            if self.scope.is_some()
-                || (elsewhere && self.resolve.contains(ResolveFlags::RESOLVE_NO_XDEV))
-            {
-                return Err(Errno::EXDEV.into());
-            }
-            if !target.dentry.is_dir() && !self.is_last() {
-                return Err(Errno::ENOTDIR.into());
-            }
-            (self.mount, self.dentry) = (target.mount, target.dentry);
-            return Ok(());
-        }
-        let text = link.inode().read_link(self.caller)?;
-        if text.is_empty() {
-            return Err(Errno::ENOENT.into());
-        }
-        if text.first() == Some(&b'/') {
-            if self.resolve.contains(ResolveFlags::RESOLVE_BENEATH) {
-                return Err(Errno::EXDEV.into());
-            }
-            let root = self.root().clone();
-            if self.resolve.contains(ResolveFlags::RESOLVE_NO_XDEV)
-                && !Arc::ptr_eq(&root.mount, &self.mount)
-            {
-                return Err(Errno::EXDEV.into());
-            }
-            self.version = root.dentry.version();
-            (self.mount, self.dentry) = (root.mount, root.dentry);
-        }
-        self.links.push(Link { text, at: 0 });
-        Ok(())
-    }
-
-    /// `fs.protected_symlinks`: in sticky directories that everybody may write, only links of the
-    /// follower or of the directory's owner are followed.
-    fn check_protected(&mut self, link: &Dentry) -> Result<()> {
-        let dir = self.dentry.inode().permissions();
-        if dir.mode & 0o1002 != 0o1002 {
-            return Ok(());
-        }
-        // It depends on who follows.
-        self.cacheable = false;
-        let owner = link.inode().permissions().uid;
-        if owner == dir.uid || owner == self.caller.cred().fsuid {
-            return Ok(());
-        }
-        Err(Errno::EACCES.into())
-    }
 }

@@ -2,6 +2,7 @@
 
 pub mod hostfs;
 pub(crate) mod meta;
+pub mod nameless;
 pub mod overlay;
 pub mod pseudo;
 pub mod tmpfs;

@@ -285,7 +285,7 @@ impl InodeOps for PseudoInode {
     ) -> Result<Arc<dyn FileOps>> {
         match &self.body {
             Body::Text(_) => Ok(Arc::new(TextFile { inode: self, text: Mutex::new(None) })),
-            Body::Directory(_) => Ok(DirFile::new(self)),
+            Body::Directory(_) => Ok(DirFile::open(self)),
             Body::Link(_) => Err(Errno::ELOOP.into()),
             Body::Other(open) => open(caller, flags),
         }

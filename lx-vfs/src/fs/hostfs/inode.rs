@@ -378,7 +378,7 @@ impl InodeOps for HostInode {
                     if flags.access_mode().writable() { self.write_fd()? } else { self.read_fd()? };
                 Ok(Arc::new(HostFile::open(self, fd)?))
             }
-            FileType::Directory => Ok(DirFile::new(self)),
+            FileType::Directory => Ok(DirFile::open(self)),
             FileType::Symlink => Err(Errno::ELOOP.into()),
             FileType::Fifo => {
                 let fifo = self.fifo.clone();

@@ -227,7 +227,7 @@ impl InodeOps for OverlayDir {
         _path: &Path,
         _flags: OpenFlags,
     ) -> Result<Arc<dyn FileOps>> {
-        Ok(DirFile::new(self))
+        Ok(DirFile::open(self))
     }
 
     fn lookup(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Arc<dyn InodeOps>> {

@@ -82,7 +82,7 @@ impl Tree {
     }
 
     /// The nodes that were added, and the lower names that do not count.
-    pub(super) fn changes(&self, dir: u64) -> Option<(Vec<(Box<[u8]>, Arc<dyn InodeOps>)>, Names)> {
+    pub(super) fn changes(&self, dir: u64) -> Option<(Vec<Added>, Names)> {
         let changes = self.dirs.get(&dir)?;
         let mut nodes = Vec::new();
         let mut hidden = BTreeSet::new();
@@ -139,6 +139,9 @@ impl Tree {
         Ok(())
     }
 }
+
+/// A node with its name.
+pub(super) type Added = (Box<[u8]>, Arc<dyn InodeOps>);
 
 /// A set of names.
 pub(super) type Names = BTreeSet<Box<[u8]>>;

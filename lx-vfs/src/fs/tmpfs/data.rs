@@ -76,6 +76,7 @@ enum Contents {
 }
 
 /// What a read finds at an offset.
+#[expect(clippy::large_enum_variant, reason = "copied out at once, never stored")]
 enum Found {
     Bytes(ArrayVec<u8, SMALL_MAX>),
     Block(Arc<PageBlock>),

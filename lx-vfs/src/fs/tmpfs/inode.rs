@@ -219,7 +219,7 @@ impl InodeOps for TmpInode {
     ) -> Result<Arc<dyn FileOps>> {
         match &self.body {
             Body::File(_) => Ok(Arc::new(TmpFile::new(self, flags))),
-            Body::Directory => Ok(DirFile::new(self)),
+            Body::Directory => Ok(DirFile::open(self)),
             Body::Symlink(_) => Err(Errno::ELOOP.into()),
             Body::Fifo(fifo) => {
                 let fifo = fifo.clone();

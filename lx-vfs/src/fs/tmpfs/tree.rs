@@ -120,11 +120,10 @@ impl Tree {
             Some(_) if flags.contains(RenameFlags::RENAME_NOREPLACE) => {
                 return Err(Errno::EEXIST.into());
             }
-            Some(target) if exchange => {
-                if is_dir(target) && self.is_within(from.0, target.ino()) {
-                    return Err(Errno::EINVAL.into());
-                }
+            Some(target) if exchange && is_dir(target) && self.is_within(from.0, target.ino()) => {
+                return Err(Errno::EINVAL.into());
             }
+            Some(_) if exchange => {}
             Some(target) => match (is_dir(&source), is_dir(target)) {
                 (true, false) => return Err(Errno::ENOTDIR.into()),
                 (false, true) => return Err(Errno::EISDIR.into()),
