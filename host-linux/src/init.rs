@@ -132,7 +132,6 @@ impl Init {
                 Err(Errno::EINTR) => continue,
                 _ => break,
             };
-            process::forget_idle(pid);
             let signal = (status & 0x7f) as u8;
             thread::for_each(|block| {
                 if block.pid.load(Ordering::Acquire) == pid {
@@ -155,6 +154,9 @@ impl Init {
                 check_owner(owner);
             }
         });
+        if was == state::IDLE {
+            process::forget_idle(block);
+        }
         if was == state::ACTIVE {
             self.supervisor.host_thread_died(block.id(), signal);
         }

@@ -328,10 +328,14 @@ pub(crate) fn fill_pool() {
     }
 }
 
-/// An idle process on its way out of the world: not to be given a task any more.
-pub(crate) fn forget_idle(pid: u32) {
+/// An idle process, or one that was about to become idle, was killed.
+pub(crate) fn forget_idle(dead: &'static Block) {
     let mut pool = POOL.lock();
-    pool.idle.retain(|block| block.pid.load(Ordering::Relaxed) != pid);
+    let known = pool.idle.len();
+    pool.idle.retain(|block| !core::ptr::eq(*block, dead));
+    if pool.idle.len() == known {
+        pool.coming = pool.coming.saturating_sub(1);
+    }
 }
 
 /// Waits for a task and begins it; runs on the block's kernel stack.
@@ -401,6 +405,7 @@ pub(crate) unsafe extern "C" fn on_exit(engine: *const ThreadBlock) -> ! {
     let is_leader =
         block.engine.host_tid.load(Ordering::Relaxed) == block.pid.load(Ordering::Relaxed);
     if is_leader && reserve_idle() {
+        block.state.store(state::IDLE, Ordering::Release);
         memory::reset();
         drop(block.set_process(Some(Process::new())));
         block.engine.pending.store(0, Ordering::Relaxed);

@@ -49,7 +49,12 @@ struct SignalInfo {
     errno: i32,
     code: i32,
     _pad: i32,
+    /// Of a fault; of the instruction, for `SIGSYS`.
     address: u64,
+    /// `SIGSYS` only.
+    _number: i32,
+    /// `SIGSYS` only: which instruction set's call it was.
+    arch: u32,
 }
 
 /// `ucontext_t` up to what is used.
@@ -191,10 +196,25 @@ unsafe extern "C" fn on_interrupt(_: i32, _: *const SignalInfo, context: *mut Co
     }
 }
 
-unsafe extern "C" fn on_trapped_call(_: i32, _: *const SignalInfo, context: *mut Context) {
-    // SAFETY: the kernel passes a context that lives on the signal stack.
-    let context = unsafe { &mut *context };
+unsafe extern "C" fn on_trapped_call(_: i32, info: *const SignalInfo, context: *mut Context) {
+    const X86_64: u32 = 0xc000_003e;
+    // SAFETY: the kernel passes both; they live on the signal stack.
+    let (info, context) = unsafe { (&*info, &mut *context) };
     let block = thread::current();
+    if info.arch != X86_64 {
+        // `int 0x80`: as on a kernel without the 32-bit calls.
+        const GENERAL_PROTECTION: u64 = 13;
+        const VECTOR_IN_TABLE: u64 = 0x80 << 3 | 2;
+        context.rip = context.rip.wrapping_sub(2);
+        block.engine.fault.set(FaultInfo {
+            kind: FaultKind::Protection,
+            address: 0,
+            trap_number: GENERAL_PROTECTION,
+            error_code: VECTOR_IN_TABLE,
+        });
+        redirect(block, context, TrapCause::Fault);
+        return;
+    }
     if context.rip >= REGION_BASE {
         // The host's vDSO, which the kernel reads clocks with, asks its kernel now and then.
         let [r8, r9, r10, ..] = context.r8_to_r15;

@@ -429,8 +429,12 @@ pub(crate) fn fs_base() -> u64 {
     base
 }
 
-/// Sets the guest's thread pointer.
+/// Sets the guest's thread pointer. The kernel refuses addresses that cannot be one before.
 pub(crate) fn set_fs_base(base: u64) {
+    const USER_END: u64 = 1 << 47;
+    if base >= USER_END {
+        return;
+    }
     if has_fsgsbase() {
         // SAFETY: checked; no kernel code uses FS.
         unsafe { context::write_fs_base(base) };

@@ -36,6 +36,9 @@ const RET: usize = offset_of!(Frame, return_address);
 /// original `syscall`, seen from that return address: behind a 9-byte `mov` and 3 bytes of `nop`.
 const RIP_DISPLACEMENT: usize = 12;
 
+/// Flags that a program may set: arithmetic, direction, alignment check, identification.
+const USER_FLAGS: u64 = 0x24_0cd5;
+
 macro_rules! reg {
     ($name:ident) => {
         REGS + offset_of!(GuestRegs, $name)
@@ -500,6 +503,8 @@ unsafe extern "C" fn prepare_full_exit(frame: *mut Frame, block: *const ThreadBl
     // SAFETY: see `on_syscall`.
     let (frame, block) = unsafe { (&mut *frame, &*block) };
     let rip = frame.regs.rip;
+    // Flags that are not for programs, or that would act on our own last instructions.
+    frame.regs.eflags = frame.regs.eflags & USER_FLAGS | GuestRegs::INITIAL_EFLAGS;
     block.load_xstate.set(u32::from(code == resume_code::FULL_WITH_XSTATE));
     block.u_rip.set(crate::user_copy::resume_rip(rip).unwrap_or(rip));
 }
