@@ -85,7 +85,13 @@ fn loads_number(bytes: &[u8], offset: usize) -> Option<ArrayVec<u8, MAX_BEFORE>>
     let &[prefix, 0xb8, _, high, 0, 0] = bytes.get(start..offset)? else { return None };
     // With one of these in front it may be another instruction (`mov r8d, imm32`): let the vote tell.
     let maybe_prefix = matches!(prefix, 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3);
-    (u32::from(high) <= MAX_NUMBER >> 8 && !maybe_prefix).then(|| ArrayVec::from_iter([5]))
+    // Code that writes code (`movabs rax, imm64`) may hold all of it in one immediate.
+    let in_immediate = (7..=8).any(|back| {
+        let opcode = offset.checked_sub(back).and_then(|at| bytes.get(at..at + 2));
+        matches!(opcode, Some(&[0x48..=0x4f, 0xb8..=0xbf]))
+    });
+    let certain = u32::from(high) <= MAX_NUMBER >> 8 && !maybe_prefix && !in_immediate;
+    certain.then(|| ArrayVec::from_iter([5]))
 }
 
 /// Whether `pattern` ends right before `offset`.
@@ -237,6 +243,15 @@ mod tests {
         let mut code = [0x48, 0x8b, 0x44, 0x24, 0x08, 0x85, 0xc0].repeat(20);
         // mov ecx, 0x50f1122; jmp rel32 with 0f 05 inside; ret
         code.extend([0xb9, 0x22, 0x11, 0x0f, 0x05, 0xe9, 0x0f, 0x05, 0, 0, 0xc3]);
+        assert_eq!(offsets(&code), [0usize; 0]);
+    }
+
+    #[test]
+    fn code_that_writes_code_is_left_alone() {
+        let mut code = [0x48, 0x8b, 0x44, 0x24, 0x08, 0x85, 0xc0].repeat(20);
+        // movabs rax, "mov eax, 110; syscall; ret"; mov [rdi], rax; ret
+        code.extend([0x48, 0xb8, 0xb8, 110, 0, 0, 0, 0x0f, 0x05, 0xc3]);
+        code.extend([0x48, 0x89, 0x07, 0xc3]);
         assert_eq!(offsets(&code), [0usize; 0]);
     }
 
