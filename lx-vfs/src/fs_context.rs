@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use lx_core::caller::Caller;
 use lx_core::sync::{Mutex, level};
 
 use crate::location::Path;
@@ -66,16 +67,19 @@ impl FsContext {
         Arc::clone(&self.places.lock())
     }
 
-    /// What the cache of paths says of `text`, and whether that holds for everybody.
+    /// What the cache of paths says of `text` to this caller.
     pub(crate) fn cached(
         &self,
+        caller: &Caller<'_>,
         start: Option<&Path>,
         text: &[u8],
         follow: bool,
-    ) -> Option<(Hit, bool)> {
-        let places = self.places.lock();
-        let key = places.key(start, text, follow);
-        self.mounts.paths.get(&key)
+    ) -> Option<Hit> {
+        let (hit, terms) = {
+            let places = self.places.lock();
+            self.mounts.paths.get(&places.key(start, text, follow))?
+        };
+        terms.hold_for(caller).then_some(hit)
     }
 
     /// Where absolute paths start.
@@ -90,16 +94,22 @@ impl FsContext {
 
     /// `chroot(2)`; the caller has checked that it is a directory.
     pub fn set_root(&self, root: Path) {
-        let mut places = self.places.lock();
-        let cwd = places.cwd.clone();
-        *places = Arc::new(Places { root, cwd });
+        self.replace(|old| Places { root, cwd: old.cwd.clone() });
     }
 
     /// `chdir(2)`; the caller has checked that it is a directory that may be searched.
     pub fn set_cwd(&self, cwd: Path) {
-        let mut places = self.places.lock();
-        let root = places.root.clone();
-        *places = Arc::new(Places { root, cwd });
+        self.replace(|old| Places { root: old.root.clone(), cwd });
+    }
+
+    fn replace(&self, new: impl FnOnce(&Places) -> Places) {
+        let old = {
+            let mut places = self.places.lock();
+            let new = Arc::new(new(&places));
+            core::mem::replace(&mut *places, new)
+        };
+        // Without the lock: the last reference to a directory may close a file of the host.
+        drop(old);
     }
 
     /// The umask.

@@ -8,7 +8,6 @@ use lx_core::abi::Errno;
 use lx_core::abi::fcntl::ResolveFlags;
 use lx_core::abi::stat::FileType;
 use lx_core::caller::Caller;
-use lx_core::cred::Capabilities;
 
 use crate::dentry::{Cached, Dentry};
 use crate::fs_context::FsContext;
@@ -181,15 +180,15 @@ impl FsContext {
         path: &[u8],
         how: Lookup,
     ) -> Result<Path> {
-        match self.cached(start, path, how.contains(Lookup::FOLLOW)) {
-            Some((hit, public)) if public || may_search_all(caller) => match hit {
-                Hit::Missing => Err(Errno::ENOENT.into()),
-                Hit::Found(path) if how.contains(Lookup::DIRECTORY) && !path.dentry.is_dir() => {
-                    Err(Errno::ENOTDIR.into())
+        match self.cached(caller, start, path, how.contains(Lookup::FOLLOW)) {
+            Some(Hit::Missing) => Err(Errno::ENOENT.into()),
+            Some(Hit::Found(path)) => {
+                if how.contains(Lookup::DIRECTORY) && !path.dentry.is_dir() {
+                    return Err(Errno::ENOTDIR.into());
                 }
-                Hit::Found(path) => Ok(path),
-            },
-            _ => self.lookup_restricted(caller, start, path, how, ResolveFlags::empty()),
+                Ok(path)
+            }
+            None => self.lookup_restricted(caller, start, path, how, ResolveFlags::empty()),
         }
     }
 
@@ -222,7 +221,7 @@ impl FsContext {
             };
             if let Some(outcome) = outcome {
                 let key = places.key(start, path, how.contains(Lookup::FOLLOW));
-                let walked = Walked { outcome, generation, public: walker.public };
+                let walked = Walked { outcome, generation, terms: walker.terms };
                 self.mounts().paths.put(&key, &walked);
             }
         }
@@ -264,9 +263,4 @@ fn split_last(path: &[u8]) -> Option<(&[u8], &[u8], bool)> {
     let start = text.iter().rposition(|&byte| byte == b'/').map_or(0, |at| at.saturating_add(1));
     let (dir, name) = text.split_at_checked(start)?;
     (name != b"." && name != b"..").then_some((dir, name, end < path.len()))
-}
-
-fn may_search_all(caller: &Caller<'_>) -> bool {
-    let cred = caller.cred();
-    cred.has(Capabilities::DAC_OVERRIDE) || cred.has(Capabilities::DAC_READ_SEARCH)
 }

@@ -8,6 +8,7 @@
 //!   changed, something was mounted): the [generation](bump_generation) is another one.
 //!
 //! Walks that meet `..`, magic links or directories whose names may not be cached are not entered.
+//! Those through directories that the host may change are believed for a second.
 
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
@@ -16,6 +17,9 @@ use core::hash::BuildHasher;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::DefaultHashBuilder;
+use lx_core::caller::Caller;
+use lx_core::cred::Capabilities;
+use lx_core::host::Nanos;
 use lx_core::sync::{Mutex, level};
 
 use crate::dentry::Dentry;
@@ -76,14 +80,38 @@ pub(crate) enum Outcome {
 pub(crate) struct Walked {
     pub(crate) outcome: Outcome,
     pub(crate) generation: u64,
+    pub(crate) terms: Terms,
+}
+
+/// Under which terms a result may be used.
+#[derive(Clone, Copy)]
+pub(crate) struct Terms {
     /// Everybody may search all the directories on the way.
     pub(crate) public: bool,
+    /// Until when names that the host may change are believed.
+    pub(crate) expires: Nanos,
+}
+
+impl Terms {
+    /// For a walk that has not started.
+    pub(crate) const NONE: Self = Self { public: true, expires: Nanos::MAX };
+
+    /// Whether the caller may use the result now.
+    pub(crate) fn hold_for(&self, caller: &Caller<'_>) -> bool {
+        (self.public || may_search_all(caller))
+            && (self.expires == Nanos::MAX || caller.host.monotonic() < self.expires)
+    }
+}
+
+fn may_search_all(caller: &Caller<'_>) -> bool {
+    let cred = caller.cred();
+    cred.has(Capabilities::DAC_OVERRIDE) || cred.has(Capabilities::DAC_READ_SEARCH)
 }
 
 struct Entry {
     ids: Ids,
     follow: bool,
-    public: bool,
+    terms: Terms,
     text: Box<[u8]>,
     generation: u64,
     /// The dentry found, or the directory that lacks the name.
@@ -123,8 +151,8 @@ impl PathCache {
         (self.shards.get(hash as usize % SHARDS).unwrap_or(first), at)
     }
 
-    /// What is known of a path, and whether that holds for those who may not search everything.
-    pub(crate) fn get(&self, key: &Key<'_>) -> Option<(Hit, bool)> {
+    /// What is known of a path, and the terms, which the caller checks when its locks are free.
+    pub(crate) fn get(&self, key: &Key<'_>) -> Option<(Hit, Terms)> {
         if key.text.len() > MAX_LEN {
             return None;
         }
@@ -146,7 +174,7 @@ impl PathCache {
             None if dentry.changes() == entry.stamp => Hit::Missing,
             _ => return None,
         };
-        Some((hit, entry.public))
+        Some((hit, entry.terms))
     }
 
     pub(crate) fn put(&self, key: &Key<'_>, walked: &Walked) {
@@ -165,7 +193,7 @@ impl PathCache {
         let entry = Entry {
             ids: key.ids(),
             follow: key.follow,
-            public: walked.public,
+            terms: walked.terms,
             text: key.text.into(),
             generation: walked.generation,
             dentry,

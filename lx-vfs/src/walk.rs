@@ -8,6 +8,7 @@ use lx_core::abi::Errno;
 use lx_core::abi::fcntl::ResolveFlags;
 use lx_core::abi::stat::FileType;
 use lx_core::caller::Caller;
+use lx_core::host::Nanos;
 
 use crate::dentry::Dentry;
 use crate::fs_context::Places;
@@ -15,7 +16,10 @@ use crate::inode::NameCaching;
 use crate::location::Path;
 use crate::mount::Mount;
 use crate::path::{Child, Last, Lookup, Parent, check_search, find_child, is_public, lookup_child};
+use crate::path_cache::Terms;
 
+/// How long a path is believed through directories that the host may change.
+const MAX_AGE: Nanos = 1_000_000_000;
 /// Most symbolic links that one resolution follows.
 const MAX_LINKS: usize = 40;
 
@@ -44,8 +48,8 @@ pub(crate) struct Walker<'a> {
     pub(crate) missing: Option<u64>,
     /// Whether the result depends on nothing but names and permissions that can be cached.
     pub(crate) cacheable: bool,
-    /// Whether everybody may search all directories on the way.
-    pub(crate) public: bool,
+    /// Who may use the result, and how long.
+    pub(crate) terms: Terms,
 }
 
 /// What comes next in the text of a path.
@@ -104,7 +108,7 @@ impl<'a> Walker<'a> {
             version: from.dentry.version(),
             missing: None,
             cacheable: resolve.is_empty(),
-            public: true,
+            terms: Terms::NONE,
         })
     }
 
@@ -148,8 +152,7 @@ impl<'a> Walker<'a> {
     /// Resolves everything.
     pub(crate) fn walk_all(&mut self, how: Lookup) -> Result<Path> {
         while let Component::Name { from, to } = self.next() {
-            self.public &= is_public(&self.dentry);
-            self.cacheable &= self.dentry.name_caching() == NameCaching::Always;
+            self.note_terms();
             let name = self.text().get(from..to).unwrap_or_default();
             if name == b"." {
                 check_search(self.caller, &self.dentry)?;
@@ -236,6 +239,20 @@ impl<'a> Walker<'a> {
                 FileType::Symlink => self.follow(child)?,
                 _ => return Err(Errno::ENOTDIR.into()),
             }
+        }
+    }
+
+    /// What the present directory means for the use of the result by others.
+    fn note_terms(&mut self) {
+        self.terms.public &= is_public(&self.dentry);
+        match self.dentry.name_caching() {
+            NameCaching::Always => {}
+            NameCaching::Revalidate if self.terms.expires == Nanos::MAX => {
+                let now = self.caller.host.monotonic();
+                self.terms.expires = now.saturating_add(MAX_AGE);
+            }
+            NameCaching::Revalidate => {}
+            NameCaching::Never => self.cacheable = false,
         }
     }
 

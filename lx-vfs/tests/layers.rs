@@ -140,7 +140,7 @@ fn host_directories_are_written_through() {
 }
 
 #[test]
-fn changes_of_the_host_show_after_a_second() {
+fn changes_of_the_host_show_after_two_seconds() {
     let w = World::hostfs();
     assert_eq!(w.stat("/etc/late").unwrap_err().errno(), Errno::ENOENT);
     w.host.advance(2_000_000_000);

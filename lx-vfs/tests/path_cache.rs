@@ -98,6 +98,13 @@ fn overlay_agrees() {
 }
 
 #[test]
+fn hostfs_agrees() {
+    for seed in 1..=2 {
+        compare(&World::hostfs(), seed);
+    }
+}
+
+#[test]
 fn permissions_and_mounts_end_what_is_cached() {
     let mut w = World::tmpfs();
     w.mkdir("/a").unwrap();

@@ -122,16 +122,24 @@ impl HostInode {
 
     /// Lookup has found the inode under this name, with these attributes.
     pub(super) fn found_at(&self, parent: &Arc<Self>, name: &[u8], stat: &HostStat) {
+        let changed = self.known_stat().ctime != stat.ctime;
         self.learn(stat);
-        let new = Place { parent: Some(Arc::clone(parent)), name: name.into() };
         let old = {
             let mut place = self.place.lock();
-            if place.parent.is_none() {
-                return;
+            match &place.parent {
+                None => return,
+                Some(old) if Arc::ptr_eq(old, parent) && *place.name == *name => None,
+                Some(_) => {
+                    let parent = Some(Arc::clone(parent));
+                    Some(core::mem::replace(&mut *place, Place { parent, name: name.into() }))
+                }
             }
-            core::mem::replace(&mut *place, new)
         };
-        drop(old);
+        if changed || old.is_some() {
+            // Perhaps another file with the number of one that was removed.
+            self.known.lock().link = None;
+            self.forget_fd();
+        }
     }
 
     pub(super) fn forget_fd(&self) {
