@@ -1,0 +1,170 @@
+//! The mount tree of a machine.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use lx_core::SysError;
+use lx_core::abi::Errno;
+use lx_core::caller::Caller;
+use lx_core::control::{BindMount, Configure, Root};
+use lx_core::cred::Credentials;
+use lx_core::host::{Host, HostStorage};
+use lx_core::rlimit::Rlimits;
+use lx_core::sync::Waiter;
+use lx_proc::{Kernel, procfs};
+use lx_vfs::dev::{NODES, NodeKind};
+use lx_vfs::fs::hostfs::HostFs;
+use lx_vfs::fs::overlay::OverlayFs;
+use lx_vfs::fs::tmpfs::TmpFs;
+use lx_vfs::fs_context::FsContext;
+use lx_vfs::inode::{FileSystem, NewKind};
+use lx_vfs::location::Path;
+use lx_vfs::mount::{MountFlags, MountTree};
+use lx_vfs::path::Lookup;
+
+/// Why the machine cannot be configured, in one sentence.
+type Result<T> = core::result::Result<T, String>;
+
+/// The kernel as a caller of lx-vfs: root, at boot.
+pub(crate) struct Boot {
+    host: &'static dyn Host,
+    cred: Credentials,
+    waiter: Arc<Waiter>,
+    rlimits: Rlimits,
+}
+
+impl Boot {
+    pub(crate) fn new(host: &'static dyn Host, cred: Credentials) -> Self {
+        Self { host, cred, waiter: Arc::new(Waiter::new()), rlimits: Rlimits::new() }
+    }
+
+    pub(crate) fn caller(&self) -> Caller<'_> {
+        Caller {
+            host: self.host,
+            identity: &self.cred,
+            waiter: &self.waiter,
+            rlimits: &self.rlimits,
+            tid: 1,
+            tgid: 1,
+        }
+    }
+}
+
+/// Builds what `configure` asks for, with `/proc`, `/sys`, `/dev` and `/dev/shm`.
+///
+/// # Errors
+/// One sentence for the user.
+pub(crate) fn build(kernel: &Arc<Kernel>, configure: &Configure) -> Result<Arc<MountTree>> {
+    let host = kernel.host;
+    let (root, source) = root(host, configure)?;
+    let tree = MountTree::new(root, source, MountFlags::empty());
+    let boot = Boot::new(host, Credentials::new(0, 0, Vec::new()));
+    let builder = Builder { host, boot: &boot, fs: FsContext::new(Arc::clone(&tree)), tree: &tree };
+    builder.fs.set_umask(0);
+    builder.mount(b"/proc", procfs::new(kernel), "proc")?;
+    builder.mount(b"/sys", procfs::sysfs(kernel), "sysfs")?;
+    let dev = TmpFs::new(host, 0o755);
+    builder.mount(b"/dev", dev, "devtmpfs")?;
+    builder.populate_dev()?;
+    builder.mount(b"/dev/shm", TmpFs::new(host, 0o1777), "tmpfs")?;
+    for mount in &configure.mounts {
+        builder.bind(mount, configure)?;
+    }
+    Ok(tree)
+}
+
+fn root(
+    host: &'static dyn Host,
+    configure: &Configure,
+) -> Result<(Arc<dyn FileSystem>, &'static str)> {
+    let (path, writable): (&[u8], bool) = match &configure.root {
+        Root::HostOverlay => (b"/", false),
+        Root::Directory { path, writable } => (path, *writable),
+    };
+    let folder = open_folder(host, path)?;
+    let failed = |error: SysError| cannot("use as root file system", path, error.errno());
+    if writable {
+        let root = HostFs::new(host, folder, false).map_err(failed)?;
+        return Ok((root, "lx"));
+    }
+    let lower = HostFs::new(host, folder, true).map_err(failed)?;
+    Ok((OverlayFs::new(host, lower).map_err(failed)?, "overlay"))
+}
+
+fn open_folder(host: &'static dyn Host, path: &[u8]) -> Result<lx_core::host::HostFd> {
+    host.open_root(path).map_err(|error| cannot("open", path, error.0))
+}
+
+fn cannot(what: &str, path: &[u8], errno: Errno) -> String {
+    format!("cannot {what} {}: {errno}", String::from_utf8_lossy(path))
+}
+
+struct Builder<'a> {
+    host: &'static dyn Host,
+    boot: &'a Boot,
+    fs: FsContext,
+    tree: &'a MountTree,
+}
+
+impl Builder<'_> {
+    /// The directory at a path; made if it is missing.
+    fn directory(&self, path: &[u8]) -> Result<Path> {
+        let caller = self.boot.caller();
+        let found = self.fs.lookup(&caller, None, path, Lookup::FOLLOW);
+        match found.map_err(SysError::errno) {
+            Ok(at) => Ok(at),
+            Err(Errno::ENOENT) => {
+                let parent = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                if let Some(parent) = path.get(..parent).filter(|parent| !parent.is_empty()) {
+                    self.directory(parent)?;
+                }
+                self.fs
+                    .create(&caller, None, path, NewKind::Directory, 0o755)
+                    .map_err(|error| cannot("make", path, error.errno()))
+            }
+            Err(errno) => Err(cannot("find", path, errno)),
+        }
+    }
+
+    fn mount(&self, path: &[u8], fs: Arc<dyn FileSystem>, source: &str) -> Result<()> {
+        let at = self.directory(path)?;
+        self.tree
+            .mount(fs, &at, source, MountFlags::empty())
+            .map(drop)
+            .map_err(|error| cannot("mount on", path, error.errno()))
+    }
+
+    fn populate_dev(&self) -> Result<()> {
+        let caller = self.boot.caller();
+        for node in NODES {
+            let path = format!("/dev/{}", node.name).into_bytes();
+            let (kind, mode) = match node.kind {
+                NodeKind::Char { mode, rdev } => (NewKind::CharDevice(rdev), mode),
+                NodeKind::Directory { mode } => (NewKind::Directory, mode),
+                NodeKind::Symlink { target } => (NewKind::Symlink(target.as_bytes()), 0o777),
+            };
+            self.fs
+                .create(&caller, None, &path, kind, mode)
+                .map_err(|error| cannot("make", &path, error.errno()))?;
+        }
+        Ok(())
+    }
+
+    /// `-v HOST:GUEST`: a folder is mounted; a file is bound from its folder's mount.
+    fn bind(&self, mount: &BindMount, configure: &Configure) -> Result<()> {
+        let _ = configure;
+        let (host_path, path) = (&mount.host_path, &mount.guest_path);
+        let flags = if mount.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+        let folder = open_folder(self.host, host_path)?;
+        let fs = HostFs::new(self.host, folder, mount.read_only)
+            .map_err(|error| cannot("mount", host_path, error.errno()))?;
+        let at = self.directory(path)?;
+        let source = String::from_utf8_lossy(host_path);
+        self.tree
+            .mount(fs, &at, &source, flags)
+            .map(drop)
+            .map_err(|error| cannot("mount on", path, error.errno()))
+    }
+}
