@@ -10,12 +10,12 @@ use lx_core::abi::Errno;
 use lx_core::caller::Caller;
 use lx_core::control::{BindMount, Configure, Root};
 use lx_core::cred::Credentials;
-use lx_core::host::{Host, HostStorage};
+use lx_core::host::{Host, HostFd};
 use lx_core::rlimit::Rlimits;
 use lx_core::sync::Waiter;
 use lx_proc::{Kernel, procfs};
 use lx_vfs::dev::{NODES, NodeKind};
-use lx_vfs::fs::hostfs::HostFs;
+use lx_vfs::fs::hostfs::{HostFs, Trust};
 use lx_vfs::fs::overlay::OverlayFs;
 use lx_vfs::fs::tmpfs::TmpFs;
 use lx_vfs::fs_context::FsContext;
@@ -86,14 +86,13 @@ fn root(
     let folder = open_folder(host, path)?;
     let failed = |error: SysError| cannot("use as root file system", path, error.errno());
     if writable {
-        let root = HostFs::new(host, folder, false).map_err(failed)?;
+        let root = HostFs::new(host, folder, Trust::Shared).map_err(failed)?;
         return Ok((root, "lx"));
     }
-    let lower = HostFs::new(host, folder, true).map_err(failed)?;
-    Ok((OverlayFs::new(host, lower).map_err(failed)?, "overlay"))
+    Ok((OverlayFs::new(host, folder).map_err(failed)?, "overlay"))
 }
 
-fn open_folder(host: &'static dyn Host, path: &[u8]) -> Result<lx_core::host::HostFd> {
+fn open_folder(host: &'static dyn Host, path: &[u8]) -> Result<HostFd> {
     host.open_root(path).map_err(|error| cannot("open", path, error.0))
 }
 
@@ -158,7 +157,7 @@ impl Builder<'_> {
         let (host_path, path) = (&mount.host_path, &mount.guest_path);
         let flags = if mount.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
         let folder = open_folder(self.host, host_path)?;
-        let fs = HostFs::new(self.host, folder, mount.read_only)
+        let fs = HostFs::new(self.host, folder, Trust::Shared)
             .map_err(|error| cannot("mount", host_path, error.errno()))?;
         let at = self.directory(path)?;
         let source = String::from_utf8_lossy(host_path);

@@ -1,0 +1,148 @@
+//! Starting a command.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use lx_core::SysError;
+use lx_core::abi::fcntl::OpenFlags;
+use lx_core::abi::{Errno, Fd, Signal};
+use lx_core::caller::Caller;
+use lx_core::control::{Spawn, SpawnFailed, Stage};
+use lx_core::cred::Credentials;
+use lx_core::fd_table::FdTable;
+use lx_core::host::HostFd;
+use lx_core::rlimit::{Resource, Rlimits};
+use lx_proc::exec::{self, Strings};
+use lx_proc::mm::AddressSpace;
+use lx_proc::task::{Shared, Task};
+use lx_vfs::fs_context::FsContext;
+use lx_vfs::host_stream::{self, Console, Place};
+use lx_vfs::location::Path;
+use lx_vfs::path::Lookup;
+
+use crate::machine::System;
+use crate::mounts::Boot;
+
+/// Where programs are looked for without `PATH`, as the C library does.
+const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A failure at a stage.
+fn failed(id: u64, stage: Stage, errno: Errno, message: &str) -> SpawnFailed {
+    SpawnFailed { id, stage, errno: i32::from(errno.0), message: String::from(message) }
+}
+
+/// Starts a command; `announce` gets its id before it runs.
+///
+/// # Errors
+/// What the library reports to its user; nothing is left of the command.
+pub(crate) fn start(
+    system: &System,
+    spawn: &Spawn,
+    stdio: Vec<HostFd>,
+    announce: impl FnOnce(i32),
+) -> Result<(), SpawnFailed> {
+    let id = spawn.id;
+    let kernel = &system.kernel;
+    let process = |error: SysError| failed(id, Stage::Process, error.errno(), "");
+    let user = &spawn.user;
+    let cred = Credentials::new(user.uid, user.gid, user.groups.clone());
+    let boot = Boot::new(kernel.host, cred.clone());
+    let caller = boot.caller();
+    let fs = FsContext::new(Arc::clone(&system.mounts));
+    fs.set_umask(spawn.umask);
+    let cwd = fs
+        .lookup(&caller, None, &spawn.cwd, Lookup::FOLLOW | Lookup::DIRECTORY)
+        .map_err(|error| failed(id, Stage::Directory, error.errno(), ""))?;
+    fs.set_cwd(cwd);
+    let files = FdTable::new();
+    let console = open_stdio(kernel.host, &caller, &fs, &files, stdio).map_err(process)?;
+    let shared = Shared {
+        cred: Arc::new(cred),
+        files: Arc::new(files),
+        fs: Arc::new(fs),
+        mm: AddressSpace::new(Arc::clone(&kernel.text)),
+    };
+    let program = find(spawn, &caller, &shared.fs)?;
+    let rlimits = Rlimits::new();
+    rlimits.set(Resource::Stack, 8 << 20, u64::MAX);
+    let task = kernel.spawn_first(shared, rlimits).map_err(process)?;
+    ignore_signals(&task, spawn.ignored_signals);
+    let prepared = exec::prepare_first(
+        &task,
+        &caller,
+        &program,
+        Strings::Kernel(&spawn.argv),
+        Strings::Kernel(&spawn.env),
+    );
+    if let Err(failure) = prepared {
+        kernel.discard(&task);
+        return Err(failed(id, Stage::Execute, failure.error.errno(), failure.reason));
+    }
+    if let Some(console) = console.filter(|_| spawn.terminal) {
+        console.set_session(task.group().sid(), task.group().pgid());
+    }
+    announce(task.tgid());
+    if let Err(error) = task.start() {
+        kernel.discard(&task);
+        return Err(process(error));
+    }
+    Ok(())
+}
+
+/// Makes descriptors 0, 1 and 2; the terminal among them, if one is.
+fn open_stdio(
+    host: &'static dyn lx_core::host::Host,
+    caller: &Caller<'_>,
+    fs: &FsContext,
+    files: &FdTable,
+    stdio: Vec<HostFd>,
+) -> Result<Option<Arc<Console>>, SysError> {
+    let mut terminal = None;
+    for (number, fd) in stdio.into_iter().enumerate() {
+        let flags = if number == 0 { OpenFlags::O_RDONLY } else { OpenFlags::O_WRONLY };
+        let flags = if host.is_terminal(&fd) { OpenFlags::O_RDWR } else { flags };
+        let place = fs.lookup(caller, None, b"/dev/console", Lookup::FOLLOW).ok().map(|path| Place {
+            inode: Arc::clone(path.inode()),
+            location: Arc::new(path),
+        });
+        let (file, console) = host_stream::open(host, fd, flags, place)?;
+        terminal = terminal.or(console);
+        files.reserve(number, 16, false)?.install(file);
+    }
+    Ok(terminal)
+}
+
+/// The program's path: as given, or found in `PATH`.
+fn find(spawn: &Spawn, caller: &Caller<'_>, fs: &FsContext) -> Result<Vec<u8>, SpawnFailed> {
+    if !spawn.search_path {
+        return Ok(spawn.program.clone());
+    }
+    let variable = spawn.env.iter().find_map(|entry| entry.strip_prefix(b"PATH="));
+    let mut denied = false;
+    for folder in variable.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':') {
+        let folder = if folder.is_empty() { b"." } else { folder };
+        let path = [folder, b"/", &spawn.program].concat();
+        let found = fs.lookup(caller, None, &path, Lookup::FOLLOW);
+        let Ok(at) = found else { continue };
+        if is_executable(&at) {
+            return Ok(path);
+        }
+        denied |= !at.dentry.is_dir();
+    }
+    let errno = if denied { Errno::EACCES } else { Errno::ENOENT };
+    Err(failed(spawn.id, Stage::Lookup, errno, ""))
+}
+
+/// Whether a search takes this file: what it may really do shows when it is executed.
+fn is_executable(at: &Path) -> bool {
+    !at.dentry.is_dir() && at.inode().permissions().mode & 0o111 != 0
+}
+
+fn ignore_signals(task: &Task, mask: u64) {
+    for signal in Signal::all() {
+        if mask >> signal.index() & 1 == 1 {
+            task.group().with_actions(|actions| actions.ignore(signal));
+        }
+    }
+}
