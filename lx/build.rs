@@ -11,7 +11,14 @@ use std::process::{Command, exit};
 
 /// The crates that make up the image.
 const CRATES: [&str; 9] = [
-    "lx-core", "lx-vfs", "lx-net", "lx-proc", "lx-syscall", "lx-x86", "host-linux", "lx-image",
+    "lx-core",
+    "lx-vfs",
+    "lx-net",
+    "lx-proc",
+    "lx-syscall",
+    "lx-x86",
+    "host-linux",
+    "lx-image",
     "Cargo.toml",
 ];
 

@@ -109,14 +109,15 @@ fn move_into_region(layout: &ImageLayout) {
     // SAFETY: the calls read the name and the image, and map what the image was over it: the same
     // bytes, because nothing is stored between the copy and the mapping.
     unsafe {
-        let fd = sys::call_uncounted(
-            sys::__NR_memfd_create,
-            [name, CLOEXEC | EXECUTABLE, 0, 0, 0, 0],
-        )
-        .or_else(|_| sys::call_uncounted(sys::__NR_memfd_create, [name, CLOEXEC, 0, 0, 0, 0]));
+        let fd =
+            sys::call_uncounted(sys::__NR_memfd_create, [name, CLOEXEC | EXECUTABLE, 0, 0, 0, 0])
+                .or_else(|_| {
+                    sys::call_uncounted(sys::__NR_memfd_create, [name, CLOEXEC, 0, 0, 0, 0])
+                });
         let fd = check("memory file", fd);
         // High, so that it is out of the way of descriptors with a meaning.
-        let fd = check("memory file", sys::call_uncounted(sys::__NR_fcntl, [fd, 1030, 100, 0, 0, 0]));
+        let fd =
+            check("memory file", sys::call_uncounted(sys::__NR_fcntl, [fd, 1030, 100, 0, 0, 0]));
         region::set_region_fd(fd as i32);
         check(
             "memory file",

@@ -21,8 +21,7 @@ const TAKES_NUMBER: [u32; 4] = [0x5409, 0x540a, 0x540b, 0x5425];
 
 impl HostConsole for LinuxHost {
     fn ready(&self, fd: &HostFd, interest: PollEvents) -> PollEvents {
-        let mut poll =
-            PollFd { fd: fd.raw() as i32, events: interest.bits() as u16, revents: 0 };
+        let mut poll = PollFd { fd: fd.raw() as i32, events: interest.bits() as u16, revents: 0 };
         // SAFETY: the kernel reads and writes the one entry.
         let count = unsafe { sys!(sys::__NR_poll, &raw mut poll, 1usize, 0usize) };
         match count {

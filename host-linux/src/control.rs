@@ -10,8 +10,8 @@ use lx_core::abi::Errno;
 use lx_core::control::{CONTROL_FD, Envelope, MAX_DESCRIPTORS, MAX_INLINE, large_packet, open};
 use lx_core::host::{HostFd, Supervisor};
 
-use crate::{host, init};
 use crate::sys::{self, sys};
+use crate::{host, init};
 
 /// Init's end of the socket.
 pub(crate) const FD: i32 = CONTROL_FD;
@@ -105,9 +105,8 @@ fn read_file(file: &HostFd, len: usize) -> Option<Vec<u8>> {
     while at < len {
         let rest = message.get_mut(at..)?;
         // SAFETY: the kernel writes the rest of the message.
-        let count = unsafe {
-            sys!(sys::__NR_pread64, file.raw(), rest.as_mut_ptr(), rest.len(), at)
-        };
+        let count =
+            unsafe { sys!(sys::__NR_pread64, file.raw(), rest.as_mut_ptr(), rest.len(), at) };
         match count {
             Ok(count) if count > 0 => at += count,
             Err(Errno::EINTR) => {}

@@ -57,13 +57,7 @@ fn control(operation: usize, fd: i32, events: u32, token: u64) -> sys::SysResult
     let event = Event { events, token };
     // SAFETY: the kernel reads the event.
     unsafe {
-        sys!(
-            sys::__NR_epoll_ctl,
-            EPOLL.load(Ordering::Relaxed),
-            operation,
-            fd,
-            &raw const event
-        )
+        sys!(sys::__NR_epoll_ctl, EPOLL.load(Ordering::Relaxed), operation, fd, &raw const event)
     }
 }
 

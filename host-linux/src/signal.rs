@@ -119,7 +119,12 @@ pub(crate) fn install() {
         let _ = unsafe { sys!(sys::__NR_rt_sigaction, signal, &raw const action, 0usize, 8usize) };
     }
     // Writing to a closed pipe shall be an error.
-    let ignore = SignalAction { handler: 1, flags: SA_RESTORER, restorer: restorer as *const () as u64, mask: 0 };
+    let ignore = SignalAction {
+        handler: 1,
+        flags: SA_RESTORER,
+        restorer: restorer as *const () as u64,
+        mask: 0,
+    };
     // SAFETY: as above.
     let _ = unsafe { sys!(sys::__NR_rt_sigaction, 13usize, &raw const ignore, 0usize, 8usize) };
 }
@@ -161,9 +166,7 @@ fn guest_position(block: &Block, context: &Context) -> (u64, u64) {
         None => (context.rip, context.rsp),
         Some(position) => match position.side {
             Side::Guest => (position.original_rip, context.rsp),
-            Side::BeforeCall | Side::AfterCall => {
-                (position.original_rip, block.engine.u_rsp.get())
-            }
+            Side::BeforeCall | Side::AfterCall => (position.original_rip, block.engine.u_rsp.get()),
         },
     }
 }

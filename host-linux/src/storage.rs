@@ -99,7 +99,13 @@ fn timespec(time: Option<HostTime>) -> sys::__kernel_timespec {
 
 /// One transfer that does not wait: streams are asked for readiness first, but somebody else may
 /// have been faster.
-fn without_waiting(number: u32, plain: u32, fd: &HostFd, addr: u64, len: usize) -> HostResult<usize> {
+fn without_waiting(
+    number: u32,
+    plain: u32,
+    fd: &HostFd,
+    addr: u64,
+    len: usize,
+) -> HostResult<usize> {
     const NOWAIT: usize = 8;
     let iov = [addr as usize, len];
     // SAFETY: the buffer is the guest's, or a slice of the caller's.
@@ -189,17 +195,13 @@ impl HostStorage for LinuxHost {
     fn read_at(&self, fd: &HostFd, offset: u64, dst: BufMut<'_>) -> HostResult<usize> {
         let (addr, len) = target(dst)?;
         // SAFETY: the buffer is the guest's, or a slice of the caller's.
-        host_error(restarting(|| unsafe {
-            sys!(sys::__NR_pread64, fd.raw(), addr, len, offset)
-        }))
+        host_error(restarting(|| unsafe { sys!(sys::__NR_pread64, fd.raw(), addr, len, offset) }))
     }
 
     fn write_at(&self, fd: &HostFd, offset: u64, src: Buf<'_>) -> HostResult<usize> {
         let (addr, len) = source(src)?;
         // SAFETY: as above.
-        host_error(restarting(|| unsafe {
-            sys!(sys::__NR_pwrite64, fd.raw(), addr, len, offset)
-        }))
+        host_error(restarting(|| unsafe { sys!(sys::__NR_pwrite64, fd.raw(), addr, len, offset) }))
     }
 
     fn read(&self, fd: &HostFd, dst: BufMut<'_>) -> HostResult<usize> {
@@ -241,13 +243,7 @@ impl HostStorage for LinuxHost {
         let mut bytes = vec![0u8; 4096];
         // SAFETY: the kernel reads the path and writes the buffer.
         let len = host_error(unsafe {
-            sys!(
-                sys::__NR_readlinkat,
-                dir.raw(),
-                path.as_ptr(),
-                bytes.as_mut_ptr(),
-                bytes.len()
-            )
+            sys!(sys::__NR_readlinkat, dir.raw(), path.as_ptr(), bytes.as_mut_ptr(), bytes.len())
         })?;
         bytes.truncate(len);
         Ok(bytes)
@@ -285,14 +281,7 @@ impl HostStorage for LinuxHost {
         let (from, path) = (Path::new(from)?, Path::new(name)?);
         // SAFETY: the kernel reads both.
         let result = unsafe {
-            sys!(
-                sys::__NR_linkat,
-                from_dir.raw(),
-                from.as_ptr(),
-                dir.raw(),
-                path.as_ptr(),
-                0usize
-            )
+            sys!(sys::__NR_linkat, from_dir.raw(), from.as_ptr(), dir.raw(), path.as_ptr(), 0usize)
         };
         host_error(result.map(drop))
     }

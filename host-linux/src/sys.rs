@@ -167,7 +167,9 @@ pub(crate) fn close(fd: i32) {
 pub(crate) fn write_all(fd: i32, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         // SAFETY: the kernel reads `bytes` only.
-        match unsafe { call_uncounted(__NR_write, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0]) } {
+        match unsafe {
+            call_uncounted(__NR_write, [fd as usize, bytes.as_ptr() as usize, bytes.len(), 0, 0, 0])
+        } {
             Ok(written) if written > 0 => bytes = bytes.get(written..).unwrap_or_default(),
             Err(Errno::EINTR) => {}
             _ => return,

@@ -405,10 +405,7 @@ pub(crate) unsafe fn set_gs(block: &Block) {
     } else {
         // SAFETY: the caller's promise. Not counted: there may be no block yet.
         let _ = unsafe {
-            sys::call_uncounted(
-                sys::__NR_arch_prctl,
-                [ARCH_SET_GS, address as usize, 0, 0, 0, 0],
-            )
+            sys::call_uncounted(sys::__NR_arch_prctl, [ARCH_SET_GS, address as usize, 0, 0, 0, 0])
         };
     }
 }

@@ -254,6 +254,8 @@ pub enum Stage {
 /// Counters since the machine was configured.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// System calls that arrived by a trap and not by a patched site.
+    pub trapped: u64,
     /// System calls that were made at least once, by number.
     pub calls: Vec<CallStats>,
     /// Unsupported features that guests asked for, and unknown call numbers.
@@ -273,8 +275,6 @@ pub struct CallStats {
     pub count: u64,
     /// How often it ended with an error.
     pub errors: u64,
-    /// How often it arrived by a trap and not by a patched site.
-    pub trapped: u64,
     /// Host calls made on its behalf.
     pub host_calls: u64,
 }
@@ -325,8 +325,8 @@ wire_struct!(Spawn {
 wire_struct!(User { uid, gid, groups });
 wire_struct!(WindowSize { rows, columns, x_pixels, y_pixels });
 wire_struct!(SpawnFailed { id, stage, errno, message });
-wire_struct!(Stats { calls, unsupported, counters });
-wire_struct!(CallStats { number, name, count, errors, trapped, host_calls });
+wire_struct!(Stats { trapped, calls, unsupported, counters });
+wire_struct!(CallStats { number, name, count, errors, host_calls });
 wire_struct!(Counter { name, value });
 
 impl Request {

@@ -6,14 +6,15 @@ use alloc::vec::Vec;
 
 use lx_core::SysError;
 use lx_core::abi::fcntl::OpenFlags;
-use lx_core::abi::{Errno, Fd, Signal};
+use lx_core::abi::signal::{KernelSigAction, SIG_IGN};
+use lx_core::abi::{Errno, Signal};
 use lx_core::caller::Caller;
 use lx_core::control::{Spawn, SpawnFailed, Stage};
 use lx_core::cred::Credentials;
 use lx_core::fd_table::FdTable;
 use lx_core::host::HostFd;
 use lx_core::rlimit::{Resource, Rlimits};
-use lx_proc::exec::{self, Strings};
+use lx_proc::exec;
 use lx_proc::mm::AddressSpace;
 use lx_proc::task::{Shared, Task};
 use lx_vfs::fs_context::FsContext;
@@ -29,7 +30,7 @@ const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:
 
 /// A failure at a stage.
 fn failed(id: u64, stage: Stage, errno: Errno, message: &str) -> SpawnFailed {
-    SpawnFailed { id, stage, errno: i32::from(errno.0), message: String::from(message) }
+    SpawnFailed { id, stage, errno: i32::from(errno.number()), message: String::from(message) }
 }
 
 /// Starts a command; `announce` gets its id before it runs.
@@ -68,22 +69,23 @@ pub(crate) fn start(
     rlimits.set(Resource::Stack, 8 << 20, u64::MAX);
     let task = kernel.spawn_first(shared, rlimits).map_err(process)?;
     ignore_signals(&task, spawn.ignored_signals);
-    let prepared = exec::prepare_first(
-        &task,
-        &caller,
-        &program,
-        Strings::Kernel(&spawn.argv),
-        Strings::Kernel(&spawn.env),
-    );
-    if let Err(failure) = prepared {
-        kernel.discard(&task);
-        return Err(failed(id, Stage::Execute, failure.error.errno(), failure.reason));
-    }
+    let image = match exec::prepare_first(&task, &program, &spawn.argv, &spawn.env) {
+        Ok(image) => image,
+        Err(failure) => {
+            kernel.discard(&task);
+            let mut message = String::from(failure.reason);
+            if let Some(interpreter) = &failure.interpreter {
+                let name = String::from_utf8_lossy(interpreter);
+                message = alloc::format!("interpreter {name}: {message}");
+            }
+            return Err(failed(id, failure.stage, failure.error.errno(), &message));
+        }
+    };
     if let Some(console) = console.filter(|_| spawn.terminal) {
         console.set_session(task.group().sid(), task.group().pgid());
     }
     announce(task.tgid());
-    if let Err(error) = task.start() {
+    if let Err(error) = exec::launch(&task, image) {
         kernel.discard(&task);
         return Err(process(error));
     }
@@ -102,10 +104,10 @@ fn open_stdio(
     for (number, fd) in stdio.into_iter().enumerate() {
         let flags = if number == 0 { OpenFlags::O_RDONLY } else { OpenFlags::O_WRONLY };
         let flags = if host.is_terminal(&fd) { OpenFlags::O_RDWR } else { flags };
-        let place = fs.lookup(caller, None, b"/dev/console", Lookup::FOLLOW).ok().map(|path| Place {
-            inode: Arc::clone(path.inode()),
-            location: Arc::new(path),
-        });
+        let place = fs
+            .lookup(caller, None, b"/dev/console", Lookup::FOLLOW)
+            .ok()
+            .map(|path| Place { inode: Arc::clone(path.inode()), location: Arc::new(path) });
         let (file, console) = host_stream::open(host, fd, flags, place)?;
         terminal = terminal.or(console);
         files.reserve(number, 16, false)?.install(file);
@@ -142,7 +144,8 @@ fn is_executable(at: &Path) -> bool {
 fn ignore_signals(task: &Task, mask: u64) {
     for signal in Signal::all() {
         if mask >> signal.index() & 1 == 1 {
-            task.group().with_actions(|actions| actions.ignore(signal));
+            let ignore = KernelSigAction { handler: SIG_IGN, ..KernelSigAction::default() };
+            task.group().with_actions(|actions| actions.set(signal, ignore));
         }
     }
 }

@@ -17,7 +17,7 @@ use lx_core::poll::PollEvents;
 use lx_core::sync::{Mutex, level};
 use lx_proc::Kernel;
 use lx_proc::report::Reporter;
-use lx_proc::signal::send;
+use lx_proc::signal;
 use lx_vfs::host_stream::Console;
 use lx_vfs::mount::MountTree;
 
@@ -139,13 +139,15 @@ impl Machine {
         let Some(group) = self.command(id).and_then(|tgid| kernel.pids.group(tgid)) else { return };
         let process_group = match target {
             SignalTarget::Process(_) => {
-                send::send_to_group(&group, SigInfo::kernel(signal));
+                // A standard signal from the kernel always finds room.
+                let info = SigInfo::kernel(signal);
+                let _ = signal::send_to_group(kernel, &group, signal, info, None);
                 return;
             }
             SignalTarget::Group(_) => group.pgid(),
             SignalTarget::Foreground(_) => foreground(group.sid()).unwrap_or(group.pgid()),
         };
-        send::send_to_process_group(kernel, process_group, signal);
+        signal::send_to_process_group(kernel, process_group, signal);
     }
 
     /// The console's size lives in the host's terminal, which has it already.
@@ -154,7 +156,7 @@ impl Machine {
         for (_, tgid) in commands {
             let group = kernel.pids.group(tgid).and_then(|group| foreground(group.sid()));
             if let Some(pgid) = group {
-                send::send_to_process_group(kernel, pgid, Signal::SIGWINCH);
+                signal::send_to_process_group(kernel, pgid, Signal::SIGWINCH);
             }
         }
     }
@@ -203,14 +205,16 @@ impl Reporter for Machine {
         let mut state = self.state.lock();
         let Some(at) = state.commands.iter().position(|(_, known)| *known == tgid) else { return };
         let (id, _) = state.commands.remove(at);
-        state.events.push_back(Event::Exited { id, status: status.0 });
+        state.events.push_back(Event::Exited { id, status: status.0.cast_signed() });
         drop(state);
         self.host.notify_supervisor();
     }
 
     fn stopped(&self, tgid: i32, signal: Signal) {
         let mut state = self.state.lock();
-        let Some(&(id, _)) = state.commands.iter().find(|(_, known)| *known == tgid) else { return };
+        let Some(&(id, _)) = state.commands.iter().find(|(_, known)| *known == tgid) else {
+            return;
+        };
         state.events.push_back(Event::Stopped { id, signal: signal.number().cast_unsigned() });
         drop(state);
         self.host.notify_supervisor();

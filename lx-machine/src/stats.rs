@@ -14,36 +14,32 @@ fn counter(name: &str, value: u64) -> Counter {
 
 /// The counters of a machine.
 pub(crate) fn collect(kernel: &Kernel) -> Stats {
-    let (calls, beyond) = kernel.observe.counts();
-    let calls = calls.into_iter().map(|(number, count, host_calls)| {
-        let entry = TABLE.get(number).and_then(Option::as_ref);
+    let calls = kernel.observe.counts().into_iter().map(|count| {
+        let entry = TABLE.get(count.number).and_then(Option::as_ref);
         CallStats {
-            number: number as u32,
+            number: count.number as u32,
             name: String::from(entry.map_or("", |entry| entry.name)),
-            count,
-            errors: 0,
-            trapped: 0,
-            host_calls,
+            count: count.made,
+            errors: count.failed,
+            host_calls: count.host,
         }
     });
     let unsupported = unsupported::report();
     let (used, room) = kernel.host.region_usage();
     let mut counters: Vec<Counter> = Vec::new();
-    counters.push(counter("trapped system calls", kernel.host.trapped_calls()));
-    counters.push(counter("calls of numbers beyond the table", beyond));
+    counters.push(counter("calls of numbers beyond the table", kernel.observe.beyond()));
     counters.push(counter("kernel memory in use, bytes", used));
     counters.push(counter("kernel memory at most, bytes", room));
     let kinds = kernel.host.host_call_kinds();
-    counters.extend(kinds.into_iter().map(|(name, value)| Counter {
-        name: alloc::format!("host {name}"),
-        value,
-    }));
-    Stats {
-        calls: calls.collect(),
-        unsupported: unsupported
+    counters.extend(
+        kinds
             .into_iter()
-            .map(|(name, value)| Counter { name, value })
-            .collect(),
+            .map(|(name, value)| Counter { name: alloc::format!("host {name}"), value }),
+    );
+    Stats {
+        trapped: kernel.host.trapped_calls(),
+        calls: calls.collect(),
+        unsupported: unsupported.into_iter().map(|(name, value)| Counter { name, value }).collect(),
         counters,
     }
 }

@@ -1,7 +1,6 @@
 //! The root object.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use lx_core::abi::Signal;
 use lx_core::error::Result;
@@ -13,6 +12,7 @@ use crate::exec::VdsoCache;
 use crate::exit;
 use crate::futex::FutexTable;
 use crate::mm::text::TextCache;
+use crate::observe::Observe;
 use crate::pid::PidTable;
 use crate::report::Reports;
 use crate::session::INIT_TGID;
@@ -20,9 +20,6 @@ use crate::signal::SignalActions;
 use crate::task::{Shared, Task};
 use crate::thread_group::ThreadGroup;
 use crate::uts::UtsNames;
-
-/// Number of system-call numbers that are counted.
-pub const SYSCALL_SLOTS: usize = 512;
 
 /// How the layer above makes the trap handler of a task.
 pub type HandlerFactory = fn(Arc<Task>) -> Arc<dyn TrapHandler>;
@@ -64,7 +61,7 @@ impl Kernel {
             futexes: FutexTable::new(),
             timers: Arc::default(),
             uts: UtsNames::default(),
-            observe: Observe::new(),
+            observe: Observe::default(),
             reports: Reports::default(),
             text: Arc::default(),
             vdso: VdsoCache::default(),
@@ -119,69 +116,5 @@ impl Kernel {
     /// The trap handler of a task, for the host.
     pub fn handler(&self, task: Arc<Task>) -> Arc<dyn TrapHandler> {
         (self.handler_factory)(task)
-    }
-}
-
-/// Counters and switches for `--stats` and `--strace`. When neither is on, a system call looks at
-/// one flag.
-pub struct Observe {
-    any: AtomicBool,
-    trace: AtomicBool,
-    calls: [AtomicU64; SYSCALL_SLOTS],
-    host_calls: [AtomicU64; SYSCALL_SLOTS],
-    unknown: AtomicU64,
-}
-
-impl Observe {
-    fn new() -> Self {
-        Self {
-            any: AtomicBool::new(false),
-            trace: AtomicBool::new(false),
-            calls: [const { AtomicU64::new(0) }; SYSCALL_SLOTS],
-            host_calls: [const { AtomicU64::new(0) }; SYSCALL_SLOTS],
-            unknown: AtomicU64::new(0),
-        }
-    }
-
-    /// Switches counting and tracing.
-    pub fn enable(&self, stats: bool, trace: bool) {
-        self.trace.store(trace, Ordering::Relaxed);
-        self.any.store(stats || trace, Ordering::Relaxed);
-    }
-
-    /// Whether anything is observed.
-    pub fn is_on(&self) -> bool {
-        self.any.load(Ordering::Relaxed)
-    }
-
-    /// Whether calls are printed.
-    pub fn is_tracing(&self) -> bool {
-        self.trace.load(Ordering::Relaxed)
-    }
-
-    /// Counts one call and the host calls that it made.
-    pub fn count(&self, number: u64, host_calls: u64) {
-        let at = usize::try_from(number).unwrap_or(usize::MAX);
-        match (self.calls.get(at), self.host_calls.get(at)) {
-            (Some(calls), Some(host)) => {
-                calls.fetch_add(1, Ordering::Relaxed);
-                host.fetch_add(host_calls, Ordering::Relaxed);
-            }
-            _ => {
-                self.unknown.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// `(number, calls, host calls)` of every call that was made, and the calls beyond the table.
-    pub fn counts(&self) -> (alloc::vec::Vec<(usize, u64, u64)>, u64) {
-        let list = self.calls.iter().zip(&self.host_calls).enumerate();
-        let list = list
-            .map(|(nr, (calls, host))| {
-                (nr, calls.load(Ordering::Relaxed), host.load(Ordering::Relaxed))
-            })
-            .filter(|(_, calls, _)| *calls > 0)
-            .collect();
-        (list, self.unknown.load(Ordering::Relaxed))
     }
 }

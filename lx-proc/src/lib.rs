@@ -16,6 +16,7 @@ pub mod futex;
 pub mod job;
 pub mod kernel;
 pub mod mm;
+pub mod observe;
 pub mod pid;
 pub mod procfs;
 pub mod report;

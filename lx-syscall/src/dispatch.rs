@@ -159,7 +159,7 @@ fn observed_call(
     let before = kernel.host.host_calls();
     let result = call(current, entry, args);
     let after = kernel.host.host_calls();
-    kernel.observe.count(number, after.saturating_sub(before));
+    kernel.observe.count(number, result.is_err(), after.saturating_sub(before));
     if kernel.observe.is_tracing() {
         strace::trace_result(&mut line, result.map_err(SysError::errno));
         line.push('\n');

@@ -60,12 +60,7 @@ pub fn chmod(caller: &Caller<'_>, path: &Path, mode: u32) -> Result<()> {
 ///
 /// # Errors
 /// `EROFS`; `EPERM` unless the caller may give the file away, or the group is its own.
-pub fn chown(
-    caller: &Caller<'_>,
-    path: &Path,
-    uid: Option<u32>,
-    gid: Option<u32>,
-) -> Result<()> {
+pub fn chown(caller: &Caller<'_>, path: &Path, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
     path.mount.check_writable()?;
     let (cred, file) = (caller.cred(), path.inode().permissions());
     let capable = cred.has(Capabilities::CHOWN);
@@ -105,12 +100,7 @@ fn without_set_id_on_chown(cred: &Credentials, file: &Permissions) -> Option<u32
 /// # Errors
 /// `EROFS`; `EPERM` unless the caller owns the file; if both become the present time, whoever may
 /// write the file may do it, else `EACCES`.
-pub fn set_times(
-    caller: &Caller<'_>,
-    path: &Path,
-    atime: NewTime,
-    mtime: NewTime,
-) -> Result<()> {
+pub fn set_times(caller: &Caller<'_>, path: &Path, atime: NewTime, mtime: NewTime) -> Result<()> {
     path.mount.check_writable()?;
     let file = path.inode().permissions();
     if !is_owner(caller.cred(), &file) {
@@ -120,12 +110,8 @@ pub fn set_times(
         check(caller.cred(), &file, path.dentry.file_type(), Access::WRITE)?;
     }
     let now = caller.now();
-    let change = SetAttr {
-        atime: atime.value(now),
-        mtime: mtime.value(now),
-        now,
-        ..SetAttr::default()
-    };
+    let change =
+        SetAttr { atime: atime.value(now), mtime: mtime.value(now), now, ..SetAttr::default() };
     path.inode().set_attr(caller, &change)
 }
 

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use lx_core::Caller;
 use lx_core::abi::Errno;
 use lx_core::abi::fcntl::{OpenFlags, Whence};
-use lx_core::abi::uio::MAX_RW_COUNT;
 use lx_core::abi::stat::{S_IFDIR, S_IFMT, S_IFREG};
+use lx_core::abi::uio::MAX_RW_COUNT;
 use lx_core::error::Result;
 use lx_core::file::OpenFile;
 use lx_core::io::{IoDst, IoSrc, partial};
@@ -103,12 +103,7 @@ fn write(
 }
 
 /// Copies from a file with positions to any file, until the end, `count` or a short write.
-fn copy(
-    caller: &Caller<'_>,
-    from: Side<'_>,
-    to: Side<'_>,
-    count: usize,
-) -> Result<usize> {
+fn copy(caller: &Caller<'_>, from: Side<'_>, to: Side<'_>, count: usize) -> Result<usize> {
     let mut source = Positional::new(caller, from)?;
     let mut at = to.offset;
     let mut buffer = buffer(count)?;
@@ -118,11 +113,8 @@ fn copy(
         let Some(chunk) = buffer.get_mut(..want) else { break };
         let step = source.read(caller, chunk).and_then(|got| {
             let bytes = chunk.get(..got).unwrap_or_default();
-            let written = if bytes.is_empty() {
-                0
-            } else {
-                write(caller, to.file, &mut at, bytes)?
-            };
+            let written =
+                if bytes.is_empty() { 0 } else { write(caller, to.file, &mut at, bytes)? };
             source.advance(caller, written)?;
             Ok((got, written))
         });
@@ -178,8 +170,7 @@ pub fn copy_file_range(
     if to.file.flags().contains(OpenFlags::O_APPEND) {
         return Err(Errno::EBADF.into());
     }
-    let stats =
-        [from.file.ops().stat(caller, from.file)?, to.file.ops().stat(caller, to.file)?];
+    let stats = [from.file.ops().stat(caller, from.file)?, to.file.ops().stat(caller, to.file)?];
     for stat in &stats {
         match stat.st_mode & S_IFMT {
             S_IFREG => {}

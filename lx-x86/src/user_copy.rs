@@ -81,7 +81,6 @@ global_asm!(
     "rep movsb",
     "lx_user_copy_e_end:",
     "jmp lx_user_copy_done",
-
     // lx_user_zero(dst, len) -> bytes that were not zeroed.
     ".balign 16",
     ".globl lx_user_zero",
@@ -93,7 +92,6 @@ global_asm!(
     "lx_user_zero_a_end:",
     "mov rax, rcx",
     "ret",
-
     // lx_user_str(dst, src, max) -> length without NUL, max if there is no NUL, -1 at a fault.
     ".balign 16",
     ".globl lx_user_str",
@@ -138,7 +136,6 @@ global_asm!(
     "mov rax, rdi",
     "sub rax, r11",
     "ret",
-
     // lx_user_load32(src, out) -> 0.
     ".balign 16",
     ".globl lx_user_load32",
@@ -149,7 +146,6 @@ global_asm!(
     "mov [rsi], eax",
     "xor eax, eax",
     "ret",
-
     // lx_user_cas32(dst, current, new, out) -> 0.
     ".balign 16",
     ".globl lx_user_cas32",
@@ -161,7 +157,6 @@ global_asm!(
     "mov [rcx], eax",
     "xor eax, eax",
     "ret",
-
     "lx_user_failed:",
     "mov rax, -1",
     "ret",
@@ -174,11 +169,31 @@ macro_rules! labels {
     };
 }
 labels!(
-    lx_user_copy_a, lx_user_copy_a_end, lx_user_copy_a_failed, lx_user_copy_b, lx_user_copy_b_end,
-    lx_user_copy_b_failed, lx_user_copy_c, lx_user_copy_c_end, lx_user_copy_d, lx_user_copy_d_end,
-    lx_user_copy_e, lx_user_copy_e_end, lx_user_copy_done, lx_user_zero_a, lx_user_zero_a_end,
-    lx_user_str_a, lx_user_str_a_end, lx_user_str_bytes, lx_user_str_b, lx_user_str_b_end,
-    lx_user_load32_a, lx_user_load32_a_end, lx_user_cas32_a, lx_user_cas32_a_end, lx_user_failed,
+    lx_user_copy_a,
+    lx_user_copy_a_end,
+    lx_user_copy_a_failed,
+    lx_user_copy_b,
+    lx_user_copy_b_end,
+    lx_user_copy_b_failed,
+    lx_user_copy_c,
+    lx_user_copy_c_end,
+    lx_user_copy_d,
+    lx_user_copy_d_end,
+    lx_user_copy_e,
+    lx_user_copy_e_end,
+    lx_user_copy_done,
+    lx_user_zero_a,
+    lx_user_zero_a_end,
+    lx_user_str_a,
+    lx_user_str_a_end,
+    lx_user_str_bytes,
+    lx_user_str_b,
+    lx_user_str_b_end,
+    lx_user_load32_a,
+    lx_user_load32_a_end,
+    lx_user_cas32_a,
+    lx_user_cas32_a_end,
+    lx_user_failed,
 );
 
 unsafe extern "C" {
@@ -281,8 +296,7 @@ const GUEST_END: u64 = 0x7000_0000_0000;
 
 /// Reads guest code; `false` unless all of it was readable.
 pub fn read_code(address: u64, bytes: &mut [u8]) -> bool {
-    let in_guest =
-        address.checked_add(bytes.len() as u64).is_some_and(|end| end <= GUEST_END);
+    let in_guest = address.checked_add(bytes.len() as u64).is_some_and(|end| end <= GUEST_END);
     // SAFETY: `bytes` is kernel memory, the address belongs to the guest.
     in_guest && unsafe { copy(bytes.as_mut_ptr() as u64, address, bytes.len()) } == bytes.len()
 }

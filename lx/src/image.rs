@@ -18,9 +18,8 @@ mod tests {
             EncodingKind::VEX | EncodingKind::EVEX | EncodingKind::XOP
         );
         let fs = instruction.segment_prefix() == Register::FS
-            || (0..instruction.op_count()).any(|operand| {
-                instruction.op_register(operand) == Register::FS
-            });
+            || (0..instruction.op_count())
+                .any(|operand| instruction.op_register(operand) == Register::FS);
         vector || fs
     }
 
@@ -47,7 +46,9 @@ mod tests {
         let file = object::File::parse(IMAGE).expect("the library was built without its image");
         let first = file.sections().filter(|s| s.address() != 0).map(|s| s.address()).min();
         assert_eq!(first, Some(0x7000_0000_0000));
-        assert!(file.dynamic_relocations().is_none_or(|mut relocations| relocations.next().is_none()));
+        assert!(
+            file.dynamic_relocations().is_none_or(|mut relocations| relocations.next().is_none())
+        );
         assert!(file.section_by_name(".tdata").is_none_or(|section| section.size() == 0));
     }
 }

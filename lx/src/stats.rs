@@ -7,6 +7,8 @@ use std::fmt;
 /// [`Builder::stats`](crate::Builder::stats). `Display` makes a table of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
+    /// System calls that arrived by a trap and not by a patched site.
+    pub trapped: u64,
     /// System calls that were made at least once.
     pub calls: Vec<CallStats>,
     /// Unsupported features that guests asked for, and unknown call numbers.
@@ -17,29 +19,20 @@ pub struct Stats {
 
 impl Stats {
     pub(crate) fn new(stats: lx_core::control::Stats) -> Self {
-        let lx_core::control::Stats { mut calls, unsupported, counters } = stats;
+        let lx_core::control::Stats { trapped, mut calls, unsupported, counters } = stats;
         calls.sort_by(|a, b| b.count.cmp(&a.count).then(a.number.cmp(&b.number)));
-        Self { calls, unsupported, counters }
-    }
-
-    /// System calls that arrived by a trap and not by a patched site.
-    pub fn trapped(&self) -> u64 {
-        self.calls.iter().map(|call| call.trapped).sum()
+        Self { trapped, calls, unsupported, counters }
     }
 }
 
 impl fmt::Display for Stats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:>10} {:>10} {:>10} {:>10}  system call",
-            "calls", "errors", "trapped", "host"
-        )?;
+        writeln!(f, "trapped system calls: {}", self.trapped)?;
+        writeln!(f, "{:>10} {:>10} {:>10}  system call", "calls", "errors", "host")?;
         let mut total = CallStats { name: "total".to_owned(), ..CallStats::default() };
         for call in &self.calls {
             total.count += call.count;
             total.errors += call.errors;
-            total.trapped += call.trapped;
             total.host_calls += call.host_calls;
             write_call(f, call)?;
         }
@@ -55,7 +48,7 @@ impl fmt::Display for Stats {
 }
 
 fn write_call(f: &mut fmt::Formatter<'_>, call: &CallStats) -> fmt::Result {
-    let CallStats { number, name, count, errors, trapped, host_calls } = call;
-    write!(f, "{count:>10} {errors:>10} {trapped:>10} {host_calls:>10}  ")?;
+    let CallStats { number, name, count, errors, host_calls } = call;
+    write!(f, "{count:>10} {errors:>10} {host_calls:>10}  ")?;
     if name.is_empty() { writeln!(f, "unknown call {number}") } else { writeln!(f, "{name}") }
 }

@@ -160,13 +160,12 @@ fn request() -> impl Strategy<Value = Request> {
 }
 
 fn stats() -> impl Strategy<Value = Stats> {
-    let call = (any::<u32>(), ".{0,12}", any::<(u64, u64, u64, u64)>()).prop_map(
-        |(number, name, (count, errors, trapped, host_calls))| CallStats {
+    let call = (any::<u32>(), ".{0,12}", any::<(u64, u64, u64)>()).prop_map(
+        |(number, name, (count, errors, host_calls))| CallStats {
             number,
             name,
             count,
             errors,
-            trapped,
             host_calls,
         },
     );
@@ -174,8 +173,9 @@ fn stats() -> impl Strategy<Value = Stats> {
         let counter = (".{0,12}", any::<u64>()).prop_map(|(name, value)| Counter { name, value });
         prop::collection::vec(counter, 0..4)
     };
-    (prop::collection::vec(call, 0..5), counters(), counters())
-        .prop_map(|(calls, unsupported, counters)| Stats { calls, unsupported, counters })
+    (prop::collection::vec(call, 0..5), counters(), counters()).prop_map(
+        |(calls, unsupported, counters)| Stats { trapped: 7, calls, unsupported, counters },
+    )
 }
 
 fn event() -> impl Strategy<Value = Event> {

@@ -10,6 +10,6 @@ mod platform;
 mod wait_queue;
 
 pub use mutex::{Mutex, MutexGuard};
-pub(crate) use platform::{has_sync_host, sync_host};
 pub use platform::{SyncHost, set_sync_host};
+pub(crate) use platform::{has_sync_host, sync_host};
 pub use wait_queue::{WaitEnd, WaitQueue, Waiter, Wake, WakeKey};

@@ -54,22 +54,12 @@ pub(crate) fn sys_fchmodat2(
 }
 
 /// `chown(2)`.
-pub(crate) fn sys_chown(
-    task: &CurrentTask<'_>,
-    path: UserCStr,
-    uid: u32,
-    gid: u32,
-) -> Result<()> {
+pub(crate) fn sys_chown(task: &CurrentTask<'_>, path: UserCStr, uid: u32, gid: u32) -> Result<()> {
     sys_fchownat(task, DirFd::AT_FDCWD, path, uid, gid, AtFlags::empty())
 }
 
 /// `lchown(2)`.
-pub(crate) fn sys_lchown(
-    task: &CurrentTask<'_>,
-    path: UserCStr,
-    uid: u32,
-    gid: u32,
-) -> Result<()> {
+pub(crate) fn sys_lchown(task: &CurrentTask<'_>, path: UserCStr, uid: u32, gid: u32) -> Result<()> {
     sys_fchownat(task, DirFd::AT_FDCWD, path, uid, gid, AtFlags::AT_SYMLINK_NOFOLLOW)
 }
 
@@ -101,11 +91,7 @@ fn unless_minus_one(id: u32) -> Option<u32> {
 }
 
 /// `access(2)`.
-pub(crate) fn sys_access(
-    task: &CurrentTask<'_>,
-    path: UserCStr,
-    mode: AccessFlags,
-) -> Result<()> {
+pub(crate) fn sys_access(task: &CurrentTask<'_>, path: UserCStr, mode: AccessFlags) -> Result<()> {
     sys_faccessat(task, DirFd::AT_FDCWD, path, mode)
 }
 

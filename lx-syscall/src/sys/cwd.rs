@@ -48,11 +48,7 @@ fn lookup_dir(task: &CurrentTask<'_>, path: UserCStr) -> Result<Path> {
 
 /// `getcwd(2)`: the length with the NUL. A directory outside the root is shown as
 /// `(unreachable)/path`.
-pub(crate) fn sys_getcwd(
-    task: &CurrentTask<'_>,
-    out: UserPtr<u8>,
-    size: usize,
-) -> Result<usize> {
+pub(crate) fn sys_getcwd(task: &CurrentTask<'_>, out: UserPtr<u8>, size: usize) -> Result<usize> {
     let places = task.fs().places();
     if places.cwd.dentry.is_deleted() {
         return Err(Errno::ENOENT.into());

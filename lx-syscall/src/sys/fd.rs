@@ -106,10 +106,9 @@ pub(crate) fn sys_fcntl(
         _ if file.is_path_only() => Err(Errno::EBADF.into()),
         FcntlCmd::F_SETFL => set_flags(task, &file, arg),
         FcntlCmd::F_GETLK | FcntlCmd::F_OFD_GETLK => get_lock(task, &file, command, arg),
-        FcntlCmd::F_SETLK
-        | FcntlCmd::F_SETLKW
-        | FcntlCmd::F_OFD_SETLK
-        | FcntlCmd::F_OFD_SETLKW => set_lock(task, &file, command, arg),
+        FcntlCmd::F_SETLK | FcntlCmd::F_SETLKW | FcntlCmd::F_OFD_SETLK | FcntlCmd::F_OFD_SETLKW => {
+            set_lock(task, &file, command, arg)
+        }
         FcntlCmd::F_GETOWN
         | FcntlCmd::F_SETOWN
         | FcntlCmd::F_GETOWN_EX
@@ -121,12 +120,7 @@ pub(crate) fn sys_fcntl(
     }
 }
 
-fn duplicate(
-    task: &CurrentTask<'_>,
-    file: Arc<OpenFile>,
-    from: u64,
-    cloexec: bool,
-) -> Result<u64> {
+fn duplicate(task: &CurrentTask<'_>, file: Arc<OpenFile>, from: u64, cloexec: bool) -> Result<u64> {
     // An `int`, as far as Linux looks at it.
     let from = usize::try_from(from as i32).map_err(|_| Errno::EINVAL)?;
     if from as u64 >= limit(task) {
@@ -157,12 +151,7 @@ fn set_flags(task: &CurrentTask<'_>, file: &OpenFile, arg: u64) -> Result<u64> {
 }
 
 /// The commands about who gets `SIGIO`. A negative owner is a process group.
-fn owner(
-    task: &CurrentTask<'_>,
-    file: &OpenFile,
-    command: FcntlCmd,
-    arg: u64,
-) -> Result<u64> {
+fn owner(task: &CurrentTask<'_>, file: &OpenFile, command: FcntlCmd, arg: u64) -> Result<u64> {
     match command {
         FcntlCmd::F_GETOWN => return Ok(i64::from(file.owner()).cast_unsigned()),
         FcntlCmd::F_SETOWN => {

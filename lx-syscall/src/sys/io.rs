@@ -217,7 +217,8 @@ fn write_placed(
 ) -> Result<usize> {
     let file = writable(task, fd)?;
     let mut src = IoSrc::vectors(task.memory(), iov, count)?;
-    let append = append || (!keep && file.flags().contains(lx_core::abi::fcntl::OpenFlags::O_APPEND));
+    let append =
+        append || (!keep && file.flags().contains(lx_core::abi::fcntl::OpenFlags::O_APPEND));
     let own_position = pos == -1;
     let pos = if own_position { file.position() } else { offset(pos)? };
     let (done, end) = file.ops().write_at(&task.caller(), &file, pos, append, &mut src)?;
@@ -268,7 +269,8 @@ pub(crate) fn sys_sync_file_range(
     flags: u32,
 ) -> Result<()> {
     let file = task.files().get(fd)?;
-    if flags & !SYNC_FILE_RANGE_ALL != 0 || start < 0 || len < 0 || start.checked_add(len).is_none() {
+    if flags & !SYNC_FILE_RANGE_ALL != 0 || start < 0 || len < 0 || start.checked_add(len).is_none()
+    {
         return Err(Errno::EINVAL.into());
     }
     match file_type(task, &file)? {

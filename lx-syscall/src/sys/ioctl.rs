@@ -1,8 +1,8 @@
 //! `ioctl(2)`: the requests that concern any descriptor; the rest is the file's.
 
 use lx_core::Result;
-use lx_core::abi::ioctl::IoctlCmd;
 use lx_core::abi::fcntl::OpenFlags;
+use lx_core::abi::ioctl::IoctlCmd;
 use lx_core::abi::stat::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use lx_core::abi::{Errno, Fd, UserPtr};
 use lx_core::error::SysError;

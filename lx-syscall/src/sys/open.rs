@@ -60,10 +60,8 @@ pub(crate) fn sys_openat2(
     if raw.mode & !u64::from(permitted) != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let path_flags = OpenFlags::O_PATH
-        | OpenFlags::O_DIRECTORY
-        | OpenFlags::O_NOFOLLOW
-        | OpenFlags::O_CLOEXEC;
+    let path_flags =
+        OpenFlags::O_PATH | OpenFlags::O_DIRECTORY | OpenFlags::O_NOFOLLOW | OpenFlags::O_CLOEXEC;
     if flags.contains(OpenFlags::O_PATH) && !path_flags.contains(flags) {
         return Err(Errno::EINVAL.into());
     }
@@ -77,11 +75,7 @@ pub(crate) fn sys_openat2(
 
 /// Copies `struct open_how` in: it may be shorter or longer than ours as long as what we do not
 /// know is zero.
-fn read_how(
-    task: &CurrentTask<'_>,
-    how: UserPtr<RawOpenHow>,
-    size: usize,
-) -> Result<RawOpenHow> {
+fn read_how(task: &CurrentTask<'_>, how: UserPtr<RawOpenHow>, size: usize) -> Result<RawOpenHow> {
     let known = size_of::<RawOpenHow>();
     if size < known {
         return Err(Errno::EINVAL.into());

@@ -62,11 +62,7 @@ pub(crate) fn sys_mknodat(
 }
 
 /// `symlink(2)`.
-pub(crate) fn sys_symlink(
-    task: &CurrentTask<'_>,
-    target: UserCStr,
-    path: UserCStr,
-) -> Result<()> {
+pub(crate) fn sys_symlink(task: &CurrentTask<'_>, target: UserCStr, path: UserCStr) -> Result<()> {
     sys_symlinkat(task, target, DirFd::AT_FDCWD, path)
 }
 

@@ -62,9 +62,7 @@ pub(crate) fn sys_ppoll(
     let wait = Timeout::after(&task.caller(), span);
     let result = task.with_signal_mask(mask, |task| poll_fds(task, fds, count, wait));
     let left = wait.remaining(&task.caller());
-    store_left(left, result, |left| {
-        task.memory().write_unless_null(timeout, &to_timespec(left))
-    })
+    store_left(left, result, |left| task.memory().write_unless_null(timeout, &to_timespec(left)))
 }
 
 /// Stores the time left. If that is impossible, the result stands, but a restart would begin with
@@ -114,9 +112,7 @@ fn entry(task: &CurrentTask<'_>, slot: PollFd) -> PollEntry {
         return PollEntry::ignored();
     }
     match task.files().get(Fd(slot.fd)) {
-        Ok(file) => {
-            PollEntry::new(file, PollEvents::from_bits_truncate(u32::from(slot.events)))
-        }
+        Ok(file) => PollEntry::new(file, PollEvents::from_bits_truncate(u32::from(slot.events))),
         Err(_) => PollEntry::not_open(),
     }
 }
@@ -203,9 +199,7 @@ pub(crate) fn sys_select(
     let wait = Timeout::after(&task.caller(), span);
     let result = select(task, count, Sets { read, write, except }, wait);
     let left = wait.remaining(&task.caller());
-    store_left(left, result, |left| {
-        task.memory().write_unless_null(timeout, &to_timeval(left))
-    })
+    store_left(left, result, |left| task.memory().write_unless_null(timeout, &to_timeval(left)))
 }
 
 /// `pselect(2)`: the sixth argument points to the signal mask's address and size.
@@ -230,9 +224,7 @@ pub(crate) fn sys_pselect6(
     let sets = Sets { read, write, except };
     let result = task.with_signal_mask(mask, |task| select(task, count, sets, wait));
     let left = wait.remaining(&task.caller());
-    store_left(left, result, |left| {
-        task.memory().write_unless_null(timeout, &to_timespec(left))
-    })
+    store_left(left, result, |left| task.memory().write_unless_null(timeout, &to_timespec(left)))
 }
 
 fn select(task: &CurrentTask<'_>, count: i32, sets: Sets, timeout: Timeout) -> Result<usize> {

@@ -2,9 +2,7 @@
 
 use lx_core::Result;
 use lx_core::abi::fcntl::AtFlags;
-use lx_core::abi::mount::{
-    ANON_INODE_FS_MAGIC, PIPEFS_MAGIC, SOCKFS_MAGIC, StatfsFlags,
-};
+use lx_core::abi::mount::{ANON_INODE_FS_MAGIC, PIPEFS_MAGIC, SOCKFS_MAGIC, StatfsFlags};
 use lx_core::abi::stat::{
     FileMode, FileType, Stat, Statfs, Statx, StatxAttributes, StatxMask, StatxTimestamp, major,
     minor,

@@ -3,8 +3,8 @@
 use alloc::sync::Arc;
 
 use lx_core::Caller;
-use lx_core::abi::{Errno, UserPtr};
 use lx_core::abi::stat::Stat;
+use lx_core::abi::{Errno, UserPtr};
 use lx_core::error::Result;
 use lx_core::file::{FileOps, MapSource, OpenFile};
 use lx_core::io::{IoDst, IoSrc, partial};
@@ -125,7 +125,12 @@ impl FileOps for MemoryFile {
         Err(Errno::ENOTTY.into())
     }
 
-    fn map_source(&self, _caller: &Caller<'_>, _file: &OpenFile, _shared: bool) -> Result<MapSource> {
+    fn map_source(
+        &self,
+        _caller: &Caller<'_>,
+        _file: &OpenFile,
+        _shared: bool,
+    ) -> Result<MapSource> {
         match self.device {
             MemoryDevice::Zero => Ok(MapSource::Anonymous),
             _ => Err(Errno::ENODEV.into()),

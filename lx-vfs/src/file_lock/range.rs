@@ -55,7 +55,12 @@ pub struct Record {
 }
 
 /// The first lock of somebody else that forbids one like this.
-pub(super) fn conflict(records: &[Record], owner: Owner, kind: Kind, range: Range) -> Option<Record> {
+pub(super) fn conflict(
+    records: &[Record],
+    owner: Owner,
+    kind: Kind,
+    range: Range,
+) -> Option<Record> {
     let conflicts = |record: &&Record| {
         record.owner != owner
             && record.range.overlaps(range)

@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicI32, Ordering};
 
 use lx_core::Caller;
 use lx_core::abi::fcntl::OpenFlags;
-use lx_core::abi::tty::{LocalFlags, Termios, VMIN, VTIME};
 use lx_core::abi::ioctl::IoctlCmd;
+use lx_core::abi::tty::{LocalFlags, Termios, VMIN, VTIME};
 use lx_core::abi::{Errno, Signal};
 use lx_core::caller::JobControl;
 use lx_core::error::Result;
@@ -43,9 +43,8 @@ impl Console {
         let mut consoles = CONSOLES.lock();
         let known = consoles.iter().find(|console| console.port.rdev() == port.rdev()).cloned();
         let console = known.unwrap_or_else(|| {
-            let idle = |console: &mut Arc<Self>| {
-                console.session() == 0 && Arc::strong_count(console) == 1
-            };
+            let idle =
+                |console: &mut Arc<Self>| console.session() == 0 && Arc::strong_count(console) == 1;
             unused.extend(consoles.extract_if(.., idle));
             let console = Arc::new(Self {
                 port: Arc::clone(port),
@@ -143,10 +142,7 @@ impl Console {
 }
 
 /// `/dev/tty`: the caller's controlling terminal.
-pub(crate) fn open_tty(
-    caller: &Caller<'_>,
-    inode: &Arc<dyn InodeOps>,
-) -> Result<Arc<dyn FileOps>> {
+pub(crate) fn open_tty(caller: &Caller<'_>, inode: &Arc<dyn InodeOps>) -> Result<Arc<dyn FileOps>> {
     let jobs = caller.identity.jobs().ok_or(Errno::ENXIO)?;
     let console = Console::of_session(jobs.session()).ok_or(Errno::ENXIO)?;
     Ok(stream(console, inode))

@@ -71,12 +71,7 @@ pub(super) fn terminal(
     }
 }
 
-fn job_control(
-    console: &Console,
-    caller: &Caller<'_>,
-    request: IoctlCmd,
-    arg: u64,
-) -> Result<u64> {
+fn job_control(console: &Console, caller: &Caller<'_>, request: IoctlCmd, arg: u64) -> Result<u64> {
     let memory = caller.memory();
     match request {
         IoctlCmd::TIOCGPGRP => {

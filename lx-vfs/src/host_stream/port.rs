@@ -14,7 +14,8 @@ use lx_core::poll::{PollEvents, PollSource};
 use lx_core::sync::{Mutex, WaitEnd, WaitQueue, level};
 
 /// Events of a stream that a guest can wait for.
-const WAITABLE: PollEvents = PollEvents::POLLIN.union(PollEvents::POLLOUT).union(PollEvents::POLLPRI);
+const WAITABLE: PollEvents =
+    PollEvents::POLLIN.union(PollEvents::POLLOUT).union(PollEvents::POLLPRI);
 
 /// Who gets the host's announcements.
 static PORTS: Mutex<Option<HashMap<ReadyToken, Weak<Port>>>, { level::CACHE }> = Mutex::new(None);

@@ -3,9 +3,9 @@
 use alloc::sync::Arc;
 
 use lx_core::Caller;
+use lx_core::abi::Errno;
 use lx_core::abi::fcntl::{FcntlCmd, OpenFlags};
 use lx_core::abi::stat::{S_IFIFO, Stat};
-use lx_core::abi::Errno;
 use lx_core::error::Result;
 use lx_core::file::{FileOps, OpenFile};
 use lx_core::io::{IoDst, IoSrc};

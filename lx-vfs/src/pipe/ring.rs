@@ -158,7 +158,9 @@ impl Ring {
     pub(super) fn push(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let position = self.wrap(self.tail + self.len);
-            let Some((block, offset, part)) = self.contiguous(position, bytes.len()) else { return };
+            let Some((block, offset, part)) = self.contiguous(position, bytes.len()) else {
+                return;
+            };
             let Some((head, rest)) = bytes.split_at_checked(part) else { return };
             if let Some(block) = block.get() {
                 block.write(offset, head);

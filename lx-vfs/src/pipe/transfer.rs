@@ -133,7 +133,12 @@ impl Pipe {
     ///
     /// # Errors
     /// `EAGAIN`, `EFAULT`, `Restart`.
-    pub fn read(&self, caller: &Caller<'_>, nonblocking: bool, dst: &mut IoDst<'_>) -> Result<usize> {
+    pub fn read(
+        &self,
+        caller: &Caller<'_>,
+        nonblocking: bool,
+        dst: &mut IoDst<'_>,
+    ) -> Result<usize> {
         let mut done = 0;
         let mut small = [0_u8; SMALL];
         while dst.remaining() > 0 {
@@ -239,7 +244,12 @@ impl Pipe {
     ///
     /// # Errors
     /// `EPIPE` without readers, `EAGAIN`, `EFAULT`, `Restart`.
-    pub fn write(&self, caller: &Caller<'_>, nonblocking: bool, src: &mut IoSrc<'_>) -> Result<usize> {
+    pub fn write(
+        &self,
+        caller: &Caller<'_>,
+        nonblocking: bool,
+        src: &mut IoSrc<'_>,
+    ) -> Result<usize> {
         let total = src.remaining();
         let mut small = [0_u8; SMALL];
         let mut small_len = None;
@@ -254,9 +264,8 @@ impl Pipe {
         let small = small_len.and_then(|len| small.get(..len));
         let mut done = 0;
         while done < total {
-            let found = self.wait_for(caller, nonblocking, WRITER_KEY, || {
-                self.find_room(total - done, small)
-            });
+            let found = self
+                .wait_for(caller, nonblocking, WRITER_KEY, || self.find_room(total - done, small));
             let step = match found {
                 Ok(Room::NoBlocks) => self.provide_blocks(caller).map(|()| 0),
                 Ok(Room::Stored(key)) => {
