@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
 /// The crates that make up the image.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "lx-core",
     "lx-vfs",
     "lx-net",

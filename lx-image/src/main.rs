@@ -7,7 +7,6 @@
 
 extern crate alloc;
 
-mod demo;
 mod mem;
 
 use core::arch::naked_asm;
@@ -53,5 +52,5 @@ unsafe extern "C" fn start(stack: *const u64) -> ! {
         image_end: (&raw const __image_end) as u64,
     };
     // SAFETY: this is the first code, on the stack of a new program.
-    unsafe { host_linux::boot(stack, &layout, demo::make_kernel) }
+    unsafe { host_linux::boot(stack, &layout, lx_machine::make) }
 }
