@@ -16,6 +16,7 @@ const CRATES: [&str; 10] = [
     "lx-net",
     "lx-proc",
     "lx-syscall",
+    "lx-machine",
     "lx-x86",
     "host-linux",
     "lx-image",
