@@ -35,4 +35,3 @@ pub mod xattr;
 pub(crate) mod test_support;
 pub mod unnamed;
 mod walk;
-pub mod timerfd;
