@@ -2,7 +2,6 @@
 
 pub mod hostfs;
 pub(crate) mod meta;
-pub mod nameless;
 pub mod overlay;
 pub mod pseudo;
 pub mod tmpfs;
