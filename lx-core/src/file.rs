@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
-use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use crate::abi::Errno;
 use crate::abi::fcntl::{FcntlCmd, OpenFlags};
@@ -272,7 +272,9 @@ pub struct OpenFile {
     ops: Arc<dyn FileOps>,
     /// Access mode and status flags.
     flags: AtomicU32,
-    position: Mutex<u64, { level::FILE_POSITION }>,
+    /// Written under `position_lock`.
+    position: AtomicU64,
+    position_lock: Mutex<(), { level::FILE_POSITION }>,
     /// Where the file was opened, for lx-vfs: `fchdir`, `openat`, `/proc/self/fd`.
     location: Option<Arc<dyn Any + Send + Sync>>,
     /// `F_SETOWN`.
@@ -297,7 +299,8 @@ impl OpenFile {
         Arc::new(Self {
             ops,
             flags: AtomicU32::new(kept.bits()),
-            position: Mutex::new(0),
+            position: AtomicU64::new(0),
+            position_lock: Mutex::new(()),
             location,
             owner: AtomicI32::new(0),
             attached: Mutex::new(Vec::new()),
@@ -383,9 +386,10 @@ impl OpenFile {
         if !self.ops.is_seekable() {
             return self.ops.read(caller, self, dst);
         }
-        let mut position = self.position.lock();
-        let count = self.ops.read_at(caller, self, *position, dst)?;
-        *position = position.saturating_add(count as u64);
+        let _lock = self.position_lock.lock();
+        let position = self.position();
+        let count = self.ops.read_at(caller, self, position, dst)?;
+        self.position.store(position.saturating_add(count as u64), Ordering::Relaxed);
         Ok(count)
     }
 
@@ -401,9 +405,9 @@ impl OpenFile {
             return self.ops.write(caller, self, src);
         }
         let append = self.flags().contains(OpenFlags::O_APPEND);
-        let mut position = self.position.lock();
-        let (count, end) = self.ops.write_at(caller, self, *position, append, src)?;
-        *position = end;
+        let _lock = self.position_lock.lock();
+        let (count, end) = self.ops.write_at(caller, self, self.position(), append, src)?;
+        self.position.store(end, Ordering::Relaxed);
         Ok(count)
     }
 
@@ -435,15 +439,15 @@ impl OpenFile {
     /// # Errors
     /// The file's.
     pub fn seek(&self, caller: &Caller<'_>, offset: i64, whence: u32) -> Result<u64> {
-        let mut position = self.position.lock();
-        let new = self.ops.seek(caller, self, *position, offset, whence)?;
-        *position = new;
+        let _lock = self.position_lock.lock();
+        let new = self.ops.seek(caller, self, self.position(), offset, whence)?;
+        self.position.store(new, Ordering::Relaxed);
         Ok(new)
     }
 
     /// The position, for `/proc/self/fdinfo`.
     pub fn position(&self) -> u64 {
-        *self.position.lock()
+        self.position.load(Ordering::Relaxed)
     }
 
     /// `getdents64(2)`: entries from the present position on.
@@ -451,8 +455,9 @@ impl OpenFile {
     /// # Errors
     /// `ENOTDIR`.
     pub fn read_dir(&self, caller: &Caller<'_>, sink: &mut dyn DirSink) -> Result<()> {
-        let mut position = self.position.lock();
-        *position = self.ops.read_dir(caller, self, *position, sink)?;
+        let _lock = self.position_lock.lock();
+        let new = self.ops.read_dir(caller, self, self.position(), sink)?;
+        self.position.store(new, Ordering::Relaxed);
         Ok(())
     }
 

@@ -4,6 +4,9 @@
 /// A level, the second parameter of [`Mutex`](super::Mutex).
 pub type Level = u8;
 
+/// File position of an open file description: held while a seekable file or a directory is read or
+/// written, which may do anything (procfs looks at tasks).
+pub const FILE_POSITION: Level = 1;
 /// Pid table, process groups and sessions: the tree of processes.
 pub const PID_TABLE: Level = 2;
 /// A session's or process group's members and terminal.
@@ -32,8 +35,6 @@ pub const ADDRESS_SPACE: Level = 22;
 pub const EPOLL_GRAPH: Level = 23;
 /// An epoll instance.
 pub const EPOLL: Level = 24;
-/// File position of an open file description.
-pub const FILE_POSITION: Level = 26;
 /// Renames of directories (one per superblock).
 pub const RENAME: Level = 28;
 /// The mount tree.
