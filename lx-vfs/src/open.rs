@@ -45,7 +45,7 @@ impl OpenHow {
             return Ok(Self { flags, mode: 0, resolve });
         }
         if flags.contains(OpenFlags::O_TMPFILE) {
-            if flags.contains(OpenFlags::O_CREAT) || !flags.access_mode().writable() {
+            if flags.contains(OpenFlags::O_CREAT) || flags.access_mode() == AccessMode::ReadOnly {
                 return Err(Errno::EINVAL.into());
             }
         } else if flags.contains(OpenFlags::O_CREAT | OpenFlags::O_DIRECTORY)

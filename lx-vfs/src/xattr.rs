@@ -70,6 +70,18 @@ pub fn list(caller: &Caller<'_>, path: &Path) -> Result<Vec<u8>> {
 
 /// Each namespace has rules of its own.
 fn check_name(caller: &Caller<'_>, path: &Path, name: &[u8], access: Access) -> Result<()> {
+    check_namespace(caller, path, name, access)?;
+    // A namespace alone is no name.
+    let namespaces = [&b"user."[..], b"trusted.", b"security."];
+    if namespaces.contains(&name) { Err(Errno::EINVAL.into()) } else { Ok(()) }
+}
+
+fn check_namespace(
+    caller: &Caller<'_>,
+    path: &Path,
+    name: &[u8],
+    access: Access,
+) -> Result<()> {
     let writing = access.contains(Access::WRITE);
     // What a caller may not read does not exist for it.
     let forbidden = if writing { Errno::EPERM } else { Errno::ENODATA };

@@ -107,7 +107,7 @@ pub(super) fn descriptor_itself(
     if !flags.contains(AtFlags::AT_EMPTY_PATH) {
         return Ok(None);
     }
-    let Some(fd) = dirfd.fd() else { return Ok(None) };
+    let Some(fd) = dirfd.fd().filter(|fd| fd.raw() >= 0) else { return Ok(None) };
     let is_empty = path.is_null() || task.memory().read(path.as_ptr())? == 0;
     Ok(is_empty.then_some(fd))
 }

@@ -153,10 +153,20 @@ pub(crate) fn sys_renameat2(
     }
     let (mut from_buffer, mut to_buffer) = (PathBuffer::new(), PathBuffer::new());
     let from = at::read_path(task, from, &mut from_buffer)?;
-    let to = at::read_path(task, to, &mut to_buffer)?;
     let from_start = at::start(task, from_dirfd, from)?;
-    let to_start = at::start(task, to_dirfd, to)?;
-    task.fs().rename(&task.caller(), (from_start.path()?, from), (to_start.path()?, to), flags)
+    let from_start = from_start.path()?;
+    let caller = task.caller();
+    let target = at::read_path(task, to, &mut to_buffer)
+        .and_then(|to| Ok((at::start(task, to_dirfd, to)?, to)));
+    let renamed = target.and_then(|(start, to)| {
+        let start = start.path()?;
+        Ok(task.fs().rename(&caller, (from_start, from), (start, to), flags))
+    });
+    renamed.unwrap_or_else(|error| {
+        // The new path is no path at all: an error on the way to the old name comes first.
+        task.fs().lookup_parent(&caller, from_start, from)?;
+        Err(error)
+    })
 }
 
 /// `link(2)`.

@@ -43,10 +43,11 @@ pub(crate) fn sys_newfstatat(
     out: UserPtr<Stat>,
     flags: AtFlags,
 ) -> Result<()> {
-    check_flags(flags)?;
+    // Linux looks at the flags only on the way to a path.
     if let Some(fd) = at::descriptor_itself(task, dirfd, path, flags)? {
         return sys_fstat(task, fd, out);
     }
+    check_flags(flags)?;
     stat_path(task, dirfd, path, flags, out)
 }
 
@@ -83,7 +84,6 @@ pub(crate) fn sys_statx(
     if flags.contains(AtFlags::AT_STATX_SYNC_TYPE) {
         return Err(Errno::EINVAL.into());
     }
-    check_flags(flags)?;
     let caller = task.caller();
     let statx = if let Some(fd) = at::descriptor_itself(task, dirfd, path, flags)? {
         let file = task.files().get_any(fd)?;
@@ -92,6 +92,7 @@ pub(crate) fn sys_statx(
             None => statx_of_stat(&file.ops().stat(&caller, &file)?),
         }
     } else {
+        check_flags(flags)?;
         let place = at::lookup(task, dirfd, path, at::follow_unless_told(flags))?;
         statx_of(&place, &place.inode().attr(&caller)?, mask)
     };

@@ -13,6 +13,9 @@ pub enum Arg {
     Out(Shape, usize),
 }
 
+/// What follows the bytes of an argument, for calls that take more than it has.
+pub const PADDING: [u8; 64] = [0; 64];
+
 /// What a call stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {

@@ -1,5 +1,7 @@
 //! Random calls on files.
 
+use std::sync::LazyLock;
+
 use libc::{AT_FDCWD, c_int, c_long};
 use proptest::collection::vec;
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
@@ -45,7 +47,18 @@ fn dirfd() -> BoxedStrategy<Arg> {
 
 fn mode() -> BoxedStrategy<Arg> {
     let usual = select(vec![0o644i64, 0o755, 0o777, 0o700, 0o600, 0o000, 0o4755, 0o2755, 0o1777]);
-    prop_oneof![4 => usual, 1 => 0..0o10000i64].prop_map(Arg::Int).boxed()
+    let mode = prop_oneof![4 => usual, 1 => 0..0o10000i64];
+    mode.prop_map(|mode| Arg::Int(comparable(mode))).boxed()
+}
+
+/// lx follows no links of others in sticky directories that everybody may write
+/// (`fs.protected_symlinks`, which every distribution sets). Where the native kernel does, there
+/// must be no such directories.
+fn comparable(mode: i64) -> i64 {
+    static PROTECTED: LazyLock<bool> = LazyLock::new(|| {
+        std::fs::read("/proc/sys/fs/protected_symlinks").is_ok_and(|value| value == b"1\n")
+    });
+    if mode & 0o1002 == 0o1002 && !*PROTECTED { mode & !0o1000 } else { mode }
 }
 
 fn flags(all: &'static [c_int]) -> BoxedStrategy<Arg> {
@@ -284,7 +297,7 @@ pub fn sequence(len: usize) -> impl Strategy<Value = Vec<Call>> {
         1 => users(),
     ];
     let everybody = any::<bool>().prop_map(|open| {
-        let mode = if open { 0o1777 } else { 0o755 };
+        let mode = comparable(if open { 0o1777 } else { 0o755 });
         let args = vec![Arg::Str("/".into()), Arg::Int(mode)];
         vec![Call::new("chmod", libc::SYS_chmod, args)]
     });

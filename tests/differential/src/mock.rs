@@ -15,7 +15,7 @@ use lx_vfs::fs::tmpfs::TmpFs;
 use lx_vfs::fs_context::FsContext;
 use lx_vfs::mount::{MountFlags, MountTree};
 
-use crate::call::{Arg, Call, Raw};
+use crate::call::{Arg, Call, PADDING, Raw};
 
 /// Where arguments are stored.
 const SCRATCH: u64 = 0x1000_0000;
@@ -78,7 +78,7 @@ impl TestKernel {
             *place = match arg {
                 Arg::Int(value) => value.cast_unsigned(),
                 Arg::Str(text) => put(&[text.as_bytes(), b"\0"].concat()),
-                Arg::Bytes(bytes) => put(bytes),
+                Arg::Bytes(bytes) => put(&[bytes.as_slice(), &PADDING].concat()),
                 Arg::Out(_, len) => {
                     let addr = put(&vec![0; *len]);
                     output = Some((addr, *len));

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::FromRawFd;
 use std::process::Command;
 
-use crate::call::{Arg, Call, Raw};
+use crate::call::{Arg, Call, PADDING, Raw};
 
 /// The result pipe's descriptor in the child, above all that the calls use.
 const RESULTS: i32 = 500;
@@ -90,7 +90,7 @@ fn child(calls: &[Call], results: i32) -> io::Result<()> {
 
 fn perform(call: &Call) -> Raw {
     let mut stored = Vec::new();
-    let mut texts = Vec::new();
+    let (mut texts, mut blocks) = (Vec::new(), Vec::new());
     let mut args = [0i64; 6];
     for (place, arg) in args.iter_mut().zip(&call.args) {
         *place = match arg {
@@ -102,7 +102,12 @@ fn perform(call: &Call) -> Raw {
                 texts.push(text);
                 address
             }
-            Arg::Bytes(bytes) => bytes.as_ptr() as i64,
+            Arg::Bytes(bytes) => {
+                let bytes = [bytes.as_slice(), &PADDING].concat();
+                let address = bytes.as_ptr() as i64;
+                blocks.push(bytes);
+                address
+            }
             Arg::Out(_, len) => {
                 stored = vec![0; *len];
                 stored.as_mut_ptr() as i64

@@ -4,7 +4,7 @@ use lx_differential_tests::call::Call;
 use lx_differential_tests::normal::Normal;
 use lx_differential_tests::{files, mock, native};
 use proptest::prelude::{ProptestConfig, TestCaseError};
-use proptest::test_runner::TestRunner;
+use proptest::test_runner::{TestError, TestRunner};
 
 /// Most calls of a sequence.
 const LENGTH: usize = 60;
@@ -17,8 +17,10 @@ fn random_calls_on_files_do_what_linux_does() {
     }
     let mut runner = TestRunner::new(ProptestConfig::default());
     let compared = runner.run(&files::sequence(LENGTH), |calls| compare(&calls));
-    if let Err(failure) = compared {
-        panic!("{failure}\nnative kernel: {}", native::release());
+    match compared {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, _)) => panic!("{reason}\nnative kernel: {}", native::release()),
+        Err(other) => panic!("{other}"),
     }
 }
 
