@@ -34,7 +34,7 @@ pub struct Task {
     kernel: Arc<Kernel>,
     group: Arc<ThreadGroup>,
     waiter: Arc<Waiter>,
-    shared: Mutex<Shared, { level::TASK }>,
+    shared: Mutex<Shared, { level::TASK_REFERENCES }>,
     futex: Arc<FutexSlot>,
     scheduling: Scheduling,
     /// When it was made, on the clock that counts from the start of the machine.

@@ -78,11 +78,11 @@ impl FsContext {
         if !Arc::ptr_eq(&dir.mount, &target.mount) {
             return Err(Errno::EXDEV.into());
         }
+        check_linkable(caller, target)?;
         check_can_add(caller, dir)?;
         if target.dentry.is_dir() {
             return Err(Errno::EPERM.into());
         }
-        check_linkable(caller, target)?;
         let inode = target.inode();
         dir.dentry.inode().link(caller, name, inode)?;
         dir.dentry.added(name, Arc::clone(inode), changes);

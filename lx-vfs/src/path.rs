@@ -34,8 +34,9 @@ bitflags::bitflags! {
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "it lives on the stack for the time of one call")]
 pub enum Last {
-    /// A name, not yet looked up.
-    Name(ArrayVec<u8, NAME_MAX>),
+    /// A name, not yet looked up. One that is too long is cut after its first byte too many: the
+    /// lookup fails, after what comes before it.
+    Name(ArrayVec<u8, { NAME_MAX + 1 }>),
     /// The path ends in `.` or `..` or names a root.
     Directory {
         /// It ends in `.`.
@@ -43,6 +44,12 @@ pub enum Last {
         /// It ends in `..`.
         dot_dot: bool,
     },
+}
+
+impl Last {
+    pub(crate) fn name(name: &[u8]) -> Self {
+        Self::Name(name.iter().copied().take(NAME_MAX + 1).collect())
+    }
 }
 
 /// A path resolved up to its last component.
@@ -243,7 +250,7 @@ impl FsContext {
             let mut walker = Walker::new(caller, &places, start, path, ResolveFlags::empty())?;
             return walker.walk_parent();
         };
-        let last = Last::Name(name.try_into().map_err(|_| Errno::ENAMETOOLONG)?);
+        let last = Last::name(name);
         let dir = match dir {
             b"" => start.cloned().unwrap_or_else(|| self.cwd()),
             dir => self.lookup(caller, start, dir, Lookup::FOLLOW | Lookup::DIRECTORY)?,
@@ -251,6 +258,7 @@ impl FsContext {
         if !dir.dentry.is_dir() {
             return Err(Errno::ENOTDIR.into());
         }
+        check_search(caller, &dir.dentry)?;
         Ok(Parent { dir, last, trailing_slash })
     }
 }

@@ -220,10 +220,10 @@ impl<'a> Walker<'a> {
                 continue;
             }
             if last {
-                let name = name.try_into().map_err(|_| Errno::ENAMETOOLONG)?;
+                check_search(self.caller, &self.dentry)?;
                 return Ok(Parent {
                     dir: self.here(),
-                    last: Last::Name(name),
+                    last: Last::name(name),
                     trailing_slash: self.has_trailing_slash(),
                 });
             }

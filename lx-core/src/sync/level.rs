@@ -19,7 +19,7 @@ pub const SIGNAL_HANDLERS: Level = 7;
 pub const SIGNAL_ACTIONS: Level = 8;
 /// Pending signals of a task or a thread group.
 pub const SIGNAL_PENDING: Level = 10;
-/// A task's own mutable state (credentials, name, …).
+/// A task's own mutable state (name, …).
 pub const TASK: Level = 12;
 /// Timers of the kernel.
 pub const TIMERS: Level = 14;
@@ -53,6 +53,9 @@ pub const INODE_DATA: Level = 42;
 pub const FILE_OBJECT: Level = 46;
 /// A second object of the same kind (`splice`, socket pairs).
 pub const FILE_OBJECT_SECOND: Level = 48;
+/// What a task refers to: credentials, descriptor table and the like. Files ask for credentials
+/// while they hold locks of their own.
+pub const TASK_REFERENCES: Level = 50;
 /// Caches: patched text, host readiness tokens.
 pub const CACHE: Level = 52;
 /// The ready list of an epoll instance, which wakers append to.
