@@ -216,7 +216,8 @@ impl FsContext {
         path: &[u8],
         how: &OpenHow,
     ) -> Result<Arc<OpenFile>> {
-        let lookup = Lookup::FOLLOW | Lookup::DIRECTORY;
+        let mut lookup = Lookup::DIRECTORY;
+        lookup.set(Lookup::FOLLOW, !how.flags.contains(OpenFlags::O_NOFOLLOW));
         let dir = self.lookup_restricted(caller, start, path, lookup, how.resolve)?;
         let new = self.new_inode(caller, &dir, NewKind::Regular, how.mode)?;
         let inode = dir.inode().create_unnamed(caller, &new)?;

@@ -94,22 +94,20 @@ pub(super) fn follow_unless_told(flags: AtFlags) -> Lookup {
 }
 
 /// The descriptor, if `AT_EMPTY_PATH` with an empty path (or none) says that its own file is
-/// meant.
-///
-/// # Errors
-/// `EFAULT`.
+/// meant. A path that cannot be read is none of these: resolving it fails, later.
 pub(super) fn descriptor_itself(
     task: &CurrentTask<'_>,
     dirfd: DirFd,
     path: UserCStr,
     flags: AtFlags,
-) -> Result<Option<Fd>> {
+) -> Option<Fd> {
     if !flags.contains(AtFlags::AT_EMPTY_PATH) {
-        return Ok(None);
+        return None;
     }
-    let Some(fd) = dirfd.fd().filter(|fd| fd.raw() >= 0) else { return Ok(None) };
-    let is_empty = path.is_null() || task.memory().read(path.as_ptr())? == 0;
-    Ok(is_empty.then_some(fd))
+    let fd = dirfd.fd().filter(|fd| fd.raw() >= 0)?;
+    let is_empty =
+        path.is_null() || task.memory().read(path.as_ptr()).is_ok_and(|first| first == 0);
+    is_empty.then_some(fd)
 }
 
 /// Where the file of a descriptor lies, for calls that change its attributes.

@@ -44,7 +44,7 @@ pub(crate) fn sys_newfstatat(
     flags: AtFlags,
 ) -> Result<()> {
     // Linux looks at the flags only on the way to a path.
-    if let Some(fd) = at::descriptor_itself(task, dirfd, path, flags)? {
+    if let Some(fd) = at::descriptor_itself(task, dirfd, path, flags) {
         return sys_fstat(task, fd, out);
     }
     check_flags(flags)?;
@@ -66,9 +66,23 @@ fn stat_path(
     flags: AtFlags,
     out: UserPtr<Stat>,
 ) -> Result<()> {
-    let place = at::lookup(task, dirfd, path, at::follow_unless_told(flags))?;
+    let place = lookup(task, dirfd, path, flags)?;
     let stat = place.inode().attr(&task.caller())?.to_stat();
     task.memory().write(out, &stat)
+}
+
+/// Unlike other calls, these take a null pointer for an empty path.
+fn lookup(
+    task: &CurrentTask<'_>,
+    dirfd: DirFd,
+    path: UserCStr,
+    flags: AtFlags,
+) -> Result<Path> {
+    if path.is_null() && flags.contains(AtFlags::AT_EMPTY_PATH) {
+        let start = at::start(task, dirfd, b"")?;
+        return task.fs().lookup(&task.caller(), start.path()?, b"", Lookup::EMPTY);
+    }
+    at::lookup(task, dirfd, path, at::follow_unless_told(flags))
 }
 
 /// `statx(2)`. All that is known is returned, whatever `mask` asks for, as Linux's own file
@@ -85,7 +99,7 @@ pub(crate) fn sys_statx(
         return Err(Errno::EINVAL.into());
     }
     let caller = task.caller();
-    let statx = if let Some(fd) = at::descriptor_itself(task, dirfd, path, flags)? {
+    let statx = if let Some(fd) = at::descriptor_itself(task, dirfd, path, flags) {
         let file = task.files().get_any(fd)?;
         match Path::of(&file) {
             Some(place) => statx_of(place, &place.inode().attr(&caller)?, mask),
@@ -93,7 +107,7 @@ pub(crate) fn sys_statx(
         }
     } else {
         check_flags(flags)?;
-        let place = at::lookup(task, dirfd, path, at::follow_unless_told(flags))?;
+        let place = lookup(task, dirfd, path, flags)?;
         statx_of(&place, &place.inode().attr(&caller)?, mask)
     };
     task.memory().write(out, &statx)
