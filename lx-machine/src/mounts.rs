@@ -13,7 +13,7 @@ use lx_core::cred::Credentials;
 use lx_core::host::{Host, HostFd};
 use lx_core::rlimit::Rlimits;
 use lx_core::sync::Waiter;
-use lx_proc::Kernel;
+use lx_proc::{Kernel, procfs};
 use lx_vfs::dev::{NODES, NodeKind};
 use lx_vfs::fs::hostfs::{HostFs, Trust};
 use lx_vfs::fs::overlay::OverlayFs;
@@ -63,6 +63,8 @@ pub(crate) fn build(kernel: &Arc<Kernel>, configure: &Configure) -> Result<Arc<M
     let boot = Boot::new(host, Credentials::new(0, 0, Vec::new()));
     let builder = Builder { host, boot: &boot, fs: FsContext::new(Arc::clone(&tree)), tree: &tree };
     builder.fs.set_umask(0);
+    builder.mount(b"/proc", procfs::new(kernel), "proc")?;
+    builder.mount(b"/sys", procfs::sysfs::new(kernel), "sysfs")?;
     let dev = TmpFs::new(host, 0o755);
     builder.mount(b"/dev", dev, "devtmpfs")?;
     builder.populate_dev()?;
