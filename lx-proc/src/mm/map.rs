@@ -19,8 +19,8 @@ use super::tree::{Window, page_down, page_up};
 use super::vma::{HostMapping, Vma, VmaBacking, VmaFlags};
 use super::{AddressSpace, Inner, MAX_RECYCLED_LEN, MMAP_MIN_ADDR};
 
-/// Addresses that are left free behind a file that the kernel places: room for stubs.
-pub(super) const FILE_GAP: u64 = 128 << 10;
+/// Least and most addresses that are left free behind a file that the kernel places.
+const FILE_GAPS: (u64, u64) = (16 << 10, 16 << 20);
 /// Text and stubs may be this far apart.
 const NEAR: u64 = 0x7000_0000;
 /// Addresses for `MAP_32BIT`.
@@ -177,7 +177,7 @@ impl AddressSpace {
             // Without stubs the sites trap, which is slow but correct.
             return map_plain(caller.host, vma);
         };
-        let patched = cache.patched(caller, part, room, vma.start, stubs);
+        let patched = cache.patched(caller, part, vma.start, stubs);
         let text = match patched {
             Ok(Some(text)) => text,
             Ok(None) | Err(_) => {
@@ -199,7 +199,16 @@ impl AddressSpace {
             let new = VmaBacking::Text(Arc::clone(&mapping), delta);
             old.push(core::mem::replace(&mut vma_now.backing, new));
         });
-        inner.tree.update(stubs, stubs.saturating_add(room), |stub_vma| {
+        // More was reserved than is needed.
+        let stubs_end = stubs.saturating_add(mapping.text.stub_len());
+        old.extend(
+            inner
+                .tree
+                .remove(stubs_end, stubs.saturating_add(room))
+                .into_iter()
+                .map(|vma| vma.backing),
+        );
+        inner.tree.update(stubs, stubs_end, |stub_vma| {
             let new = VmaBacking::Text(Arc::clone(&mapping), text_len);
             old.push(core::mem::replace(&mut stub_vma.backing, new));
         });
@@ -275,7 +284,7 @@ impl Inner {
             request.addr
         } else {
             self.check_new(caller, &vma, len)?;
-            let gap = if request.file.is_some() { FILE_GAP } else { 0 };
+            let gap = if request.file.is_some() { gap_behind(len) } else { 0 };
             self.choose(request, len, gap)?
         };
         let mut vma = Vma { start: addr, end: addr.saturating_add(len), ..vma };
@@ -354,6 +363,12 @@ impl Inner {
         }
         end
     }
+}
+
+/// Room for stubs behind a mapping of `len` bytes of a file. With enough of it the stubs are always
+/// at the same distance from their text, and rewritten text is shared by all programs.
+pub(super) fn gap_behind(len: u64) -> u64 {
+    page_down(len / 4).clamp(FILE_GAPS.0, FILE_GAPS.1)
 }
 
 /// Bytes of `vma` in a range, as far as the guest sees them.

@@ -39,7 +39,8 @@ impl AddressSpace {
 
     /// A free range for a program that may go anywhere.
     pub(crate) fn find_room(&self, len: u64) -> Result<u64> {
-        self.inner.lock().find_free(len, super::map::FILE_GAP).ok_or_else(|| Errno::ENOMEM.into())
+        let gap = super::map::gap_behind(len);
+        self.inner.lock().find_free(len, gap).ok_or_else(|| Errno::ENOMEM.into())
     }
 
     /// End of the mappings that follow `addr` without a hole, the kernel's own included.

@@ -69,24 +69,31 @@ impl KernelPages {
 
 /// Rewritten text and its stubs.
 pub(crate) struct PatchedText {
-    pages: KernelPages,
-    text_len: u64,
+    text: KernelPages,
+    stubs: KernelPages,
 }
 
 impl PatchedText {
     /// Bytes of text, whole pages.
     pub(crate) fn text_len(&self) -> u64 {
-        self.text_len
+        self.text.len()
     }
 
     /// Bytes of stubs, whole pages.
     pub(crate) fn stub_len(&self) -> u64 {
-        self.pages.len().saturating_sub(self.text_len)
+        self.stubs.len()
     }
 
-    /// Kernel address of the byte at `offset`; the stubs follow the text.
+    /// Kernel address of the byte at `offset`; the stubs count as following the text.
     pub(crate) fn address(&self, offset: u64) -> u64 {
-        self.pages.address().wrapping_add(offset)
+        match offset.checked_sub(self.text.len()) {
+            Some(offset) => self.stubs.address().wrapping_add(offset),
+            None => self.text.address().wrapping_add(offset),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.text.len().saturating_add(self.stubs.len())
     }
 }
 
@@ -153,7 +160,6 @@ pub(crate) struct TextPart<'a> {
     identity: Option<FileIdentity>,
     /// The bytes, once they were read.
     bytes: Option<KernelPages>,
-    room: u64,
 }
 
 impl<'a> TextPart<'a> {
@@ -173,16 +179,15 @@ impl<'a> TextPart<'a> {
             None => u64::try_from(file.ops().stat(caller, file)?.st_size).unwrap_or(0),
         };
         let present = page_up(size.saturating_sub(offset)).unwrap_or(len);
-        Ok(Self { file, offset, len: len.min(present), identity, bytes: None, room: 0 })
+        Ok(Self { file, offset, len: len.min(present), identity, bytes: None })
     }
 
     fn key(&self) -> Option<Key> {
         Some(Key { file: self.identity?, offset: self.offset, len: self.len })
     }
 
-    fn read(&mut self, caller: &Caller<'_>, room: u64) -> Result<()> {
-        let total = self.len.checked_add(room).ok_or(Errno::ENOMEM)?;
-        let mut pages = KernelPages::new(total)?;
+    fn read(&self, caller: &Caller<'_>) -> Result<KernelPages> {
+        let mut pages = KernelPages::new(self.len)?;
         let wanted = usize::try_from(self.len).map_err(|_| Errno::ENOMEM)?;
         let mut done = 0_usize;
         while let Some(rest) = pages.bytes_mut().get_mut(done..wanted)
@@ -194,9 +199,7 @@ impl<'a> TextPart<'a> {
                 count => done = done.saturating_add(count),
             }
         }
-        self.bytes = Some(pages);
-        self.room = room;
-        Ok(())
+        Ok(pages)
     }
 }
 
@@ -213,9 +216,9 @@ impl TextCache {
         {
             return Ok(entry.known.clone());
         }
-        part.read(caller, 0)?;
-        let bytes = part.bytes.as_ref().map_or(&[][..], KernelPages::bytes);
-        let room = caller.host.stub_room(bytes);
+        let pages = part.read(caller)?;
+        let room = caller.host.stub_room(pages.bytes());
+        part.bytes = Some(pages);
         let room = page_up(room as u64).ok_or(Errno::ENOMEM)?;
         let known = if room == 0 { Known::Plain } else { Known::Sites(room) };
         if let Some(key) = part.key() {
@@ -230,8 +233,7 @@ impl TextCache {
     pub(crate) fn patched(
         &self,
         caller: &Caller<'_>,
-        mut part: TextPart<'_>,
-        room: u64,
+        part: TextPart<'_>,
         addr: u64,
         stubs: u64,
     ) -> Result<Option<Arc<PatchedText>>> {
@@ -242,11 +244,20 @@ impl TextCache {
         {
             return Ok(Some(Arc::clone(text)));
         }
-        let text = match patch(caller, &mut part, room, addr, stubs)? {
+        let key = part.key();
+        let text = match patch(caller, part, addr, stubs)? {
             Some(text) => Arc::new(text),
-            None => return Ok(None),
+            None => {
+                // What looked like sites were none.
+                if let Some(key) = key
+                    && let Some(entry) = self.entries.lock().map.get_mut(&key)
+                {
+                    entry.known = Known::Plain;
+                }
+                return Ok(None);
+            }
         };
-        if let Some(key) = part.key() {
+        if let Some(key) = key {
             let dropped = self.store(key, distance, &text);
             drop(dropped);
         }
@@ -263,10 +274,10 @@ impl TextCache {
             dropped
                 .extend(entries.map.extract_if(|_, entry| unused(entry)).map(|(_, entry)| entry));
             let freed = dropped.iter().flat_map(|entry| &entry.variants);
-            let freed: u64 = freed.map(|(_, text)| text.pages.len()).sum();
+            let freed: u64 = freed.map(|(_, text)| text.bytes()).sum();
             entries.bytes = entries.bytes.saturating_sub(freed);
         }
-        let added = text.pages.len();
+        let added = text.bytes();
         let entry = entries.map.entry(key).or_insert_with(|| Entry {
             known: Known::Sites(text.stub_len()),
             variants: Vec::new(),
@@ -280,32 +291,22 @@ impl TextCache {
 /// Reads, if that was not done yet, and rewrites.
 fn patch(
     caller: &Caller<'_>,
-    part: &mut TextPart<'_>,
-    room: u64,
+    part: TextPart<'_>,
     addr: u64,
-    stubs: u64,
+    stubs_addr: u64,
 ) -> Result<Option<PatchedText>> {
-    let mut pages = match part.bytes.take() {
-        Some(read) => {
-            let total = part.len.checked_add(room).ok_or(Errno::ENOMEM)?;
-            let mut pages = KernelPages::new(total)?;
-            if let Some(to) = pages.bytes_mut().get_mut(..read.bytes().len()) {
-                to.copy_from_slice(read.bytes());
-            }
-            pages
-        }
-        None => {
-            part.read(caller, room)?;
-            match part.bytes.take() {
-                Some(pages) => pages,
-                None => return Ok(None),
-            }
-        }
+    let mut part = part;
+    let mut text = match part.bytes.take() {
+        Some(text) => text,
+        None => part.read(caller)?,
     };
-    let len = usize::try_from(part.len).map_err(|_| Errno::ENOMEM)?;
-    let (text, stub_area) = pages.bytes_mut().split_at_mut_checked(len).ok_or(Errno::ENOMEM)?;
-    let Some(rewritten) = caller.host.rewrite(text, addr, stubs) else { return Ok(None) };
-    let Some(area) = stub_area.get_mut(..rewritten.stubs.len()) else { return Ok(None) };
-    area.copy_from_slice(&rewritten.stubs);
-    Ok(Some(PatchedText { pages, text_len: part.len }))
+    let rewritten = caller.host.rewrite(text.bytes_mut(), addr, stubs_addr);
+    let Some(rewritten) = rewritten.filter(|rewritten| rewritten.patched > 0) else {
+        return Ok(None);
+    };
+    let mut stubs = KernelPages::new(rewritten.stubs.len() as u64)?;
+    if let Some(to) = stubs.bytes_mut().get_mut(..rewritten.stubs.len()) {
+        to.copy_from_slice(&rewritten.stubs);
+    }
+    Ok(Some(PatchedText { text, stubs }))
 }
