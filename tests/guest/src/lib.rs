@@ -188,7 +188,7 @@ pub fn pause(milliseconds: u64) {
 }
 
 /// Waits until `condition` holds, at most ten seconds.
-pub fn until(condition: impl Fn() -> bool) -> bool {
+pub fn until(mut condition: impl FnMut() -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
         if Instant::now() > deadline {

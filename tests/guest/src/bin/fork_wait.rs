@@ -71,8 +71,10 @@ fn selection(t: &mut Checks) {
 
 fn stopped(t: &mut Checks) {
     let mut status = 0;
+    let (r, w) = pipe();
     let child = fork(|| {
         let _ = call!(raise(libc::SIGSTOP));
+        let _ = read::<1>(r);
         6
     });
     t.is("WUNTRACED", call!(waitpid(child, &mut status, libc::WUNTRACED)), Ok(i64::from(child)));
@@ -81,6 +83,7 @@ fn stopped(t: &mut Checks) {
     let _ = call!(kill(child, libc::SIGCONT));
     t.is("WCONTINUED", call!(waitpid(child, &mut status, libc::WCONTINUED)), Ok(i64::from(child)));
     t.ok("continued", libc::WIFCONTINUED(status));
+    let _ = write(w, b"x");
     t.is("to its end", wait(child), Ended::Exit(6));
 }
 
