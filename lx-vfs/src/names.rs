@@ -182,6 +182,12 @@ impl FsContext {
         {
             return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY }.into());
         }
+        if let Some(target) = &target
+            && same_inode(caller, &source, target)?
+        {
+            // Two links to one inode: nothing happens, whoever asks.
+            return Ok(());
+        }
         check_can_remove(caller, &old.dir, &source)?;
         match &target {
             Some(target) => {
@@ -198,12 +204,6 @@ impl FsContext {
             if exchange && let Some(target) = &target {
                 check_new_parent(caller, target)?;
             }
-        }
-        if let Some(target) = &target
-            && same_inode(caller, &source, target)?
-        {
-            // Two links to one inode: nothing happens.
-            return Ok(());
         }
         let new_dir = Arc::clone(new.dir.inode());
         old.dir.inode().rename(caller, old_name, &new_dir, new_name, flags)?;
