@@ -155,7 +155,6 @@ fn opening() -> BoxedStrategy<Vec<Call>> {
         4 => call("open", libc::SYS_open, vec![path_arg(), flags(), mode()]),
         4 => call("openat", libc::SYS_openat, vec![dirfd(), path_arg(), flags(), mode()]),
         2 => call("openat2", libc::SYS_openat2, vec![dirfd(), path_arg(), how.boxed(), int(24)]),
-        1 => call("creat", libc::SYS_creat, vec![path_arg(), mode()]),
         3 => call("close", libc::SYS_close, vec![fd()]),
     ]
     .boxed()
