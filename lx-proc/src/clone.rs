@@ -9,12 +9,16 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use lx_core::abi::fcntl::OpenFlags;
 use lx_core::abi::sched::CloneFlags;
 use lx_core::abi::{Errno, GuestRegs, Signal, USER_END, UserPtr};
 use lx_core::error::Result;
+use lx_core::fd_table::ReservedFd;
+use lx_core::rlimit::Resource;
 use lx_core::unsupported;
 
 use crate::current::CurrentTask;
+use crate::pidfd::PidFile;
 use crate::task::{Task, VforkWait};
 use crate::thread_group::ThreadGroup;
 
@@ -33,6 +37,8 @@ pub struct CloneRequest {
     pub child_tid: u64,
     /// The child's thread pointer (`CLONE_SETTLS`).
     pub tls: u64,
+    /// Where the parent's memory gets a descriptor of the child (`CLONE_PIDFD`).
+    pub pidfd: u64,
 }
 
 impl CloneRequest {
@@ -45,6 +51,7 @@ impl CloneRequest {
             parent_tid: 0,
             child_tid: 0,
             tls: 0,
+            pidfd: 0,
         }
     }
 
@@ -69,6 +76,7 @@ const SUPPORTED: CloneFlags = HARMLESS
     .union(CloneFlags::CLONE_SIGHAND)
     .union(CloneFlags::CLONE_VFORK)
     .union(CloneFlags::CLONE_PARENT)
+    .union(CloneFlags::CLONE_PIDFD)
     .union(CloneFlags::CLONE_THREAD)
     .union(CloneFlags::CLONE_SETTLS)
     .union(CloneFlags::CLONE_PARENT_SETTID)
@@ -88,7 +96,9 @@ fn check(flags: CloneFlags) -> Result<()> {
     let invalid = needs(CloneFlags::CLONE_THREAD, CloneFlags::CLONE_SIGHAND)
         || needs(CloneFlags::CLONE_SIGHAND, CloneFlags::CLONE_VM)
         || excludes(CloneFlags::CLONE_SIGHAND | CloneFlags::CLONE_CLEAR_SIGHAND)
-        || excludes(CloneFlags::CLONE_THREAD | CloneFlags::CLONE_VFORK);
+        || excludes(CloneFlags::CLONE_THREAD | CloneFlags::CLONE_VFORK)
+        || excludes(CloneFlags::CLONE_THREAD | CloneFlags::CLONE_PIDFD)
+        || excludes(CloneFlags::CLONE_DETACHED | CloneFlags::CLONE_PIDFD);
     if invalid { Err(Errno::EINVAL.into()) } else { Ok(()) }
 }
 
@@ -120,6 +130,7 @@ pub fn clone(current: &CurrentTask<'_>, request: &CloneRequest) -> Result<i32> {
     if flags.contains(CloneFlags::CLONE_CHILD_CLEARTID) {
         child.set_clear_child_tid(request.child_tid);
     }
+    let pidfd = prepare_pidfd(current, request)?;
     // Signals of a terminal or a `kill` that come from here on find the child.
     if !child.group().add_task(&child) {
         return Err(Errno::EAGAIN.into());
@@ -129,13 +140,31 @@ pub fn clone(current: &CurrentTask<'_>, request: &CloneRequest) -> Result<i32> {
         // As on Linux, the call does not fail for a bad address.
         let _ = current.memory().write(UserPtr::new(request.parent_tid), &tid);
     }
+    let pidfd = pidfd.map(|fd| fd.install(PidFile::open(child.group(), OpenFlags::empty())));
     match start(current, &child, request) {
         Ok(()) => Ok(tid),
         Err(error) => {
+            if let Some(fd) = pidfd {
+                drop(current.files().remove(fd));
+            }
             forget(&child);
             Err(error)
         }
     }
+}
+
+/// Reserves a descriptor for the child and tells the parent its number.
+fn prepare_pidfd<'a>(
+    current: &'a CurrentTask<'_>,
+    request: &CloneRequest,
+) -> Result<Option<ReservedFd<'a>>> {
+    if !request.flags.contains(CloneFlags::CLONE_PIDFD) {
+        return Ok(None);
+    }
+    let limit = current.group().rlimits().soft(Resource::Nofile);
+    let fd = current.files().reserve(0, limit, true)?;
+    current.memory().write(UserPtr::new(request.pidfd), &fd.number().0)?;
+    Ok(Some(fd))
 }
 
 /// The group of a child that is a process of its own.
@@ -156,7 +185,15 @@ fn new_group(current: &CurrentTask<'_>, tid: i32, request: &CloneRequest) -> Arc
         actions.reset_handlers();
     }
     let rlimits = parent.rlimits().duplicate();
-    let group = ThreadGroup::new(tid, parent.pgid(), parent.sid(), parent_tgid, rlimits, actions);
+    let group = ThreadGroup::new(
+        tid,
+        parent.pgid(),
+        parent.sid(),
+        parent_tgid,
+        rlimits,
+        actions,
+        parent.signal_queue(),
+    );
     group.set_exit_signal(exit_signal);
     group.set_dumpable(parent.dumpable());
     group.set_borrows_memory(flags.contains(CloneFlags::CLONE_VM));

@@ -151,6 +151,7 @@ fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus)
     let to_init = tell_parent(&mut tree, group, &mut released);
     drop(tree);
     drop(released);
+    group.ended().wake_all(ANY_CHANGE);
     if group.is_session_leader() {
         terminal::leader_ended(kernel, group);
     }

@@ -16,7 +16,7 @@ use crate::observe::Observe;
 use crate::pid::PidTable;
 use crate::report::Reports;
 use crate::session::INIT_TGID;
-use crate::signal::SignalActions;
+use crate::signal::{SignalActions, SignalQueue};
 use crate::task::{Shared, Task};
 use crate::thread_group::ThreadGroup;
 use crate::uts::UtsNames;
@@ -53,7 +53,9 @@ impl Kernel {
     pub fn new(host: &'static dyn Host, handler_factory: HandlerFactory) -> Self {
         let pids = PidTable::new();
         let actions = Arc::new(SignalActions::new());
-        let init = ThreadGroup::new(INIT_TGID, INIT_TGID, INIT_TGID, 0, Rlimits::new(), actions);
+        let queue = Arc::new(SignalQueue::default());
+        let limits = Rlimits::new();
+        let init = ThreadGroup::new(INIT_TGID, INIT_TGID, INIT_TGID, 0, limits, actions, &queue);
         pids.adopt_init(&init);
         Self {
             host,
@@ -83,7 +85,8 @@ impl Kernel {
     pub fn spawn_first(self: &Arc<Self>, shared: Shared, rlimits: Rlimits) -> Result<Arc<Task>> {
         let tid = self.pids.allocate()?;
         let actions = Arc::new(SignalActions::new());
-        let group = ThreadGroup::new(tid, tid, tid, INIT_TGID, rlimits, actions);
+        let queue = self.init.signal_queue();
+        let group = ThreadGroup::new(tid, tid, tid, INIT_TGID, rlimits, actions, queue);
         group.set_exit_signal(Signal::SIGCHLD.number());
         let task = Task::new(tid, Arc::clone(self), group, shared);
         // Nothing can have ended a group that nobody knows.

@@ -18,6 +18,7 @@ pub mod kernel;
 pub mod mm;
 pub mod observe;
 pub mod pid;
+pub mod pidfd;
 pub mod procfs;
 pub mod report;
 pub mod robust_list;

@@ -14,7 +14,7 @@ use lx_core::rlimit::Rlimits;
 use lx_core::sync::{Mutex, WaitQueue, level};
 
 use crate::job::JobState;
-use crate::signal::{PendingQueue, SignalActions};
+use crate::signal::{PendingQueue, SignalActions, SignalQueue};
 use crate::task::{NAME_LEN, Task};
 use crate::timer::GroupTimers;
 
@@ -55,8 +55,9 @@ pub struct ThreadGroup {
     children_cpu: AtomicU64,
     actions: Mutex<Arc<SignalActions>, { level::SIGNAL_HANDLERS }>,
     pending: PendingQueue,
-    signal_queue: WaitQueue,
+    signal_queue: Arc<SignalQueue>,
     changes: WaitQueue,
+    ended: WaitQueue,
     job: JobState,
     timers: GroupTimers,
     state: Mutex<GroupState, { level::THREAD_GROUP }>,
@@ -76,7 +77,7 @@ pub(crate) struct GroupState {
 }
 
 impl ThreadGroup {
-    /// A group without members.
+    /// A group without members. `signal_queue` is the one of its kernel.
     pub fn new(
         tgid: i32,
         pgid: i32,
@@ -84,6 +85,7 @@ impl ThreadGroup {
         parent_tgid: i32,
         rlimits: Rlimits,
         actions: Arc<SignalActions>,
+        signal_queue: &Arc<SignalQueue>,
     ) -> Arc<Self> {
         Arc::new(Self {
             tgid,
@@ -106,8 +108,9 @@ impl ThreadGroup {
             children_cpu: AtomicU64::new(0),
             actions: Mutex::new(actions),
             pending: PendingQueue::default(),
-            signal_queue: WaitQueue::new(),
+            signal_queue: Arc::clone(signal_queue),
             changes: WaitQueue::new(),
+            ended: WaitQueue::new(),
             job: JobState::default(),
             timers: GroupTimers::default(),
             state: Mutex::new(GroupState::default()),
@@ -298,8 +301,13 @@ impl ThreadGroup {
     }
 
     /// Woken when a signal becomes pending for the group or one of its tasks: `signalfd(2)`.
-    pub fn signal_queue(&self) -> &WaitQueue {
+    pub fn signal_queue(&self) -> &Arc<SignalQueue> {
         &self.signal_queue
+    }
+
+    /// Woken when the group has ended: `pidfd_open(2)`.
+    pub fn ended(&self) -> &WaitQueue {
+        &self.ended
     }
 
     /// Woken when a child changes its state or a task of the group ends.

@@ -97,7 +97,7 @@ syscalls! {
     38 setitimer => timer::sys_setitimer, Partial("no timers of processor time");
     39 getpid => id::sys_getpid, Full;
     40 sendfile => splice::sys_sendfile, Full;
-    56 clone => process::sys_clone, Partial("no namespaces, no pidfd");
+    56 clone => process::sys_clone, Partial("no namespaces");
     57 fork => process::sys_fork, Full;
     58 vfork => process::sys_vfork, Full;
     59 execve => exec::sys_execve, Full;
@@ -227,7 +227,7 @@ syscalls! {
     233 epoll_ctl => epoll::sys_epoll_ctl, Full;
     234 tgkill => signal::sys_tgkill, Full;
     235 utimes => utime::sys_utimes, Full;
-    247 waitid => process::sys_waitid, Partial("no pidfd; of the usage only the time");
+    247 waitid => process::sys_waitid, Partial("of the usage only the time");
     251 ioprio_set => sched::sys_ioprio_set, Partial("recorded; the host schedules");
     252 ioprio_get => sched::sys_ioprio_get, Full;
     257 openat => open::sys_openat, Full;
@@ -252,11 +252,13 @@ syscalls! {
     277 sync_file_range => io::sys_sync_file_range, Full;
     280 utimensat => utime::sys_utimensat, Full;
     281 epoll_pwait => epoll::sys_epoll_pwait, Full;
+    282 signalfd => signalfd::sys_signalfd, Full;
     283 timerfd_create => timerfd::sys_timerfd_create, Full;
     284 eventfd => eventfd::sys_eventfd, Full;
     285 fallocate => truncate::sys_fallocate, Partial("SIGXFSZ is not sent");
     286 timerfd_settime => timerfd::sys_timerfd_settime, Full;
     287 timerfd_gettime => timerfd::sys_timerfd_gettime, Full;
+    289 signalfd4 => signalfd::sys_signalfd4, Full;
     290 eventfd2 => eventfd::sys_eventfd2, Full;
     291 epoll_create1 => epoll::sys_epoll_create1, Full;
     292 dup3 => fd::sys_dup3, Full;
@@ -278,7 +280,9 @@ syscalls! {
     327 preadv2 => io::sys_preadv2, Partial("no RWF_NOWAIT");
     328 pwritev2 => io::sys_pwritev2, Partial("no RWF_NOWAIT, RWF_ATOMIC");
     332 statx => stat::sys_statx, Partial("STATX_DIOALIGN, STATX_SUBVOL, STATX_WRITE_ATOMIC are not filled in");
-    435 clone3 => process::sys_clone3, Partial("no namespaces, no pidfd, no set_tid, no cgroup");
+    424 pidfd_send_signal => pidfd::sys_pidfd_send_signal, Partial("to a whole process");
+    434 pidfd_open => pidfd::sys_pidfd_open, Partial("no PIDFD_THREAD");
+    435 clone3 => process::sys_clone3, Partial("no namespaces, no set_tid, no cgroup");
     436 close_range => fd::sys_close_range, Full;
     437 openat2 => open::sys_openat2, Partial("RESOLVE_CACHED always gives EAGAIN");
     439 faccessat2 => attr::sys_faccessat2, Full;

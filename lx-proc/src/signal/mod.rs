@@ -11,6 +11,7 @@ mod frame;
 mod mask;
 mod pending;
 mod send;
+mod signalfd;
 mod task_signals;
 mod wait;
 
@@ -21,6 +22,7 @@ pub use frame::sigreturn;
 pub use mask::{change_mask, set_action};
 pub use pending::{PendingQueue, Queued};
 pub use send::{may_signal, send_to_group, send_to_process_group, send_to_task};
+pub use signalfd::{SignalFile, SignalQueue};
 pub use task_signals::TaskSignals;
 pub use wait::{suspend, take, timed_wait};
 

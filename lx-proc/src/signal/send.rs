@@ -15,7 +15,7 @@ use crate::current::CurrentTask;
 use crate::exit;
 use crate::kernel::Kernel;
 use crate::task::Task;
-use crate::thread_group::{ANY_CHANGE, GroupState, ThreadGroup};
+use crate::thread_group::{GroupState, ThreadGroup};
 
 /// Whether the caller may send `signal` to the group, `kill(2)`.
 pub fn may_signal(current: &CurrentTask<'_>, group: &ThreadGroup, signal: Option<Signal>) -> bool {
@@ -84,7 +84,7 @@ pub fn send_to_task(
         Queued::Full => return full(&info),
         Queued::Added => {}
     }
-    group.signal_queue().wake_all(ANY_CHANGE);
+    group.signal_queue().wake();
     if !task.signals().blocked().contains(signal) {
         interrupt(task, sender);
     }
@@ -127,7 +127,7 @@ pub(crate) fn queue_for_group(
         interrupt(task, sender);
     }
     drop(state);
-    group.signal_queue().wake_all(ANY_CHANGE);
+    group.signal_queue().wake();
     Ok(())
 }
 

@@ -7,10 +7,11 @@ use lx_core::abi::sched::{CLONE_ARGS_SIZE_VER0, CloneArgs, CloneFlags};
 use lx_core::abi::siginfo::SigInfo;
 use lx_core::abi::time::Timeval;
 use lx_core::abi::wait::{IdType, WaitOptions, WaitStatus};
-use lx_core::abi::{Errno, PAGE_SIZE, Signal, USER_END, UserPtr};
+use lx_core::abi::{Errno, Fd, PAGE_SIZE, Signal, USER_END, UserPtr};
 use lx_core::host::Nanos;
 use lx_core::unsupported;
 use lx_proc::clone::{self, CloneRequest};
+use lx_proc::pidfd::PidFile;
 use lx_proc::wait::{self, Change, Selector};
 use lx_proc::{CurrentTask, exit};
 use zerocopy::IntoBytes;
@@ -35,6 +36,10 @@ pub(crate) fn sys_clone(
     tls: u64,
 ) -> Result<i32> {
     let (flags, exit_signal) = CloneFlags::from_clone_arg(flags);
+    // Both use the same pointer.
+    if flags.contains(CloneFlags::CLONE_PIDFD | CloneFlags::CLONE_PARENT_SETTID) {
+        return Err(Errno::EINVAL.into());
+    }
     let request = CloneRequest {
         flags,
         exit_signal: exit_signal.0,
@@ -42,6 +47,7 @@ pub(crate) fn sys_clone(
         parent_tid: parent_tid.addr(),
         child_tid: child_tid.addr(),
         tls,
+        pidfd: parent_tid.addr(),
     };
     clone::clone(task, &request)
 }
@@ -83,6 +89,7 @@ pub(crate) fn sys_clone3(
         parent_tid: args.parent_tid,
         child_tid: args.child_tid,
         tls: args.tls,
+        pidfd: args.pidfd,
     };
     clone::clone(task, &request)
 }
@@ -188,18 +195,25 @@ pub(crate) fn sys_waitid(
     if !options.intersects(states) {
         return Err(Errno::EINVAL.into());
     }
+    let mut nonblocking = WaitOptions::empty();
     let selector = match which {
         IdType::P_ALL => Selector::Any,
         IdType::P_PID if id > 0 => Selector::Pid(id),
         IdType::P_PGID if id == 0 => Selector::ProcessGroup(task.group().pgid()),
         IdType::P_PGID if id > 0 => Selector::ProcessGroup(id),
         IdType::P_PIDFD if id >= 0 => {
-            task.files().get(lx_core::abi::Fd(id))?;
-            return Err(Errno::EBADF.into());
+            let file = task.files().get(Fd(id))?;
+            if file.is_nonblocking() {
+                nonblocking = WaitOptions::WNOHANG - options;
+            }
+            Selector::Pid(PidFile::group_of(&file)?.tgid())
         }
         _ => return Err(Errno::EINVAL.into()),
     };
-    let result = wait::wait(task, selector, options);
+    let result = wait::wait(task, selector, options | nonblocking);
+    if result == Ok(None) && !nonblocking.is_empty() {
+        return Err(Errno::EAGAIN.into());
+    }
     let memory = task.memory();
     if let Ok(Some(change)) = &result {
         memory.write_unless_null(rusage, &usage(change.cpu))?;

@@ -43,7 +43,8 @@ pub(crate) fn sys_kill(task: &CurrentTask<'_>, pid: i32, signal: RawSignal) -> R
     }
 }
 
-fn kill_info(task: &CurrentTask<'_>, signal: Signal) -> SigInfo {
+/// What `kill(2)` sends along.
+pub(super) fn kill_info(task: &CurrentTask<'_>, signal: Signal) -> SigInfo {
     SigInfo::kill(signal, task.task().tgid(), task.cred().uid)
 }
 
@@ -68,7 +69,7 @@ fn send_to_many(
 }
 
 /// Sends to one group; for signal 0 only the permission is checked.
-fn send_to_group(
+pub(super) fn send_to_group(
     task: &CurrentTask<'_>,
     group: &Arc<ThreadGroup>,
     signal: RawSignal,
@@ -142,7 +143,7 @@ pub(crate) fn sys_tgkill(
 }
 
 /// Reads what a program sends along. Only to itself may it pretend to be the kernel or `kill`.
-fn read_info(
+pub(super) fn read_info(
     task: &CurrentTask<'_>,
     info: UserPtr<SigInfo>,
     signal: RawSignal,
