@@ -144,6 +144,11 @@ pub trait FileOps: Any + Send + Sync {
         PollEvents::READABLE | PollEvents::WRITABLE
     }
 
+    /// Whether `epoll(7)` takes the file: not if its readiness never changes.
+    fn can_poll(&self) -> bool {
+        !self.is_seekable()
+    }
+
     /// Registers with the wait queues that announce `interest`.
     fn poll_register(&self, file: &OpenFile, interest: PollEvents, table: &mut PollTable) {
         let _ = (file, interest, table);

@@ -55,15 +55,14 @@ pub(crate) fn sys_ioctl(
 
 /// `FIONREAD`: of a regular file, what is left of it.
 fn readable_bytes(task: &CurrentTask<'_>, file: &OpenFile) -> Result<i32> {
-    let count = match file.ops().readable_bytes() {
-        Ok(count) => i64::try_from(count).unwrap_or(i64::MAX),
-        Err(error) => {
-            let stat = file.ops().stat(&task.caller(), file)?;
-            if stat.st_mode & S_IFMT != S_IFREG {
-                return Err(error);
-            }
-            stat.st_size.saturating_sub(file.position().cast_signed())
+    let count = if file.ops().is_seekable() {
+        let stat = file.ops().stat(&task.caller(), file)?;
+        if stat.st_mode & S_IFMT != S_IFREG {
+            return Err(Errno::ENOTTY.into());
         }
+        stat.st_size.saturating_sub(file.position().cast_signed())
+    } else {
+        i64::try_from(file.ops().readable_bytes()?).unwrap_or(i64::MAX)
     };
     Ok(i32::try_from(count).unwrap_or(if count < 0 { i32::MIN } else { i32::MAX }))
 }

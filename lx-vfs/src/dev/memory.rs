@@ -117,6 +117,10 @@ impl FileOps for MemoryFile {
         Ok(0)
     }
 
+    fn can_poll(&self) -> bool {
+        self.device == MemoryDevice::Random
+    }
+
     fn ioctl(&self, caller: &Caller<'_>, _file: &OpenFile, request: u32, arg: u64) -> Result<u64> {
         if self.device == MemoryDevice::Random && request == RNDGETENTCNT {
             caller.memory().write(UserPtr::new(arg), &ENTROPY_BITS)?;

@@ -105,7 +105,7 @@ impl Epoll {
         data: u64,
     ) -> Result<()> {
         let kind = file.ops().stat(caller, file)?.st_mode & S_IFMT;
-        if kind == S_IFREG || kind == S_IFDIR {
+        if kind == S_IFREG || kind == S_IFDIR || !file.ops().can_poll() {
             return Err(Errno::EPERM.into());
         }
         let nested = self.check_target(file)?;

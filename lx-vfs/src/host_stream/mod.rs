@@ -24,6 +24,7 @@ use lx_core::time::split_time;
 pub use console::Console;
 pub use port::host_ready;
 
+use crate::dev;
 use crate::inode::InodeOps;
 use port::Port;
 
@@ -211,6 +212,11 @@ impl FileOps for HostStream {
     ) -> Result<u64> {
         // The host's own position counts, as others outside may share it.
         Ok(self.port.host().seek(self.port.fd(), offset, whence)?)
+    }
+
+    fn can_poll(&self) -> bool {
+        // A host's /dev/null, as which standard input is often given, is like ours.
+        !matches!(self.port.rdev(), dev::NULL | dev::ZERO | dev::FULL)
     }
 
     fn poll(&self, _caller: &Caller<'_>, _file: &OpenFile) -> PollEvents {
