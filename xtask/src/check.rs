@@ -46,8 +46,10 @@ fn formatting() -> Result<String, Failure> {
 
 /// Every target of every crate that is an ordinary program or library.
 fn clippy() -> Result<String, Failure> {
-    let scope = ["clippy", "--quiet", "--workspace", "--exclude", "lx-image", "--all-targets"];
-    cargo(&[&scope[..], &["--", "--deny", "warnings"]].concat()).output().map(|_| String::new())
+    let scope = ["--workspace", "--exclude", "lx-image", "--all-targets", "--keep-going"];
+    cargo(&[&["clippy", "--quiet"], &scope[..], &["--", "--deny", "warnings"]].concat())
+        .output()
+        .map(|_| String::new())
 }
 
 /// The image has no test target: it is freestanding and carries its own panic handler.
@@ -58,7 +60,8 @@ fn clippy_image() -> Result<String, Failure> {
 }
 
 fn rustdoc() -> Result<String, Failure> {
-    cargo(&["doc", "--quiet", "--workspace", "--exclude", "lx-image", "--no-deps"])
+    let scope = ["--workspace", "--exclude", "lx-image", "--no-deps", "--keep-going"];
+    cargo(&[&["doc", "--quiet"], &scope[..]].concat())
         .env("RUSTDOCFLAGS", "--deny warnings")
         .output()
         .map(|_| String::new())
