@@ -85,6 +85,15 @@ fn choose_stack(
     Ok(place)
 }
 
+/// Where the handler returns to. The C library's own restorer is a site that must not be patched,
+/// because unwinders know its bytes, so it would trap; the vDSO's does the same by a stub.
+fn restorer(current: &CurrentTask<'_>, action: &KernelSigAction) -> u64 {
+    match current.task().mm().program().restorer {
+        0 => action.restorer,
+        own => own,
+    }
+}
+
 /// Makes the guest run the handler of `action` next.
 ///
 /// # Errors
@@ -119,7 +128,7 @@ pub(super) fn push(
     }
     let sigmask = saved.unwrap_or(blocked);
     let frame = RtSigFrame {
-        pretcode: action.restorer,
+        pretcode: restorer(current, action),
         uc: UContext {
             uc_flags,
             uc_link: 0,
