@@ -128,6 +128,7 @@ impl AddressSpace {
         };
         inner.check_limits(caller.rlimits, len)?;
         let (addr, _) = inner.recycled.remove(at);
+        inner.note_small(addr, len);
         inner.tree.update(addr, addr.saturating_add(len), |vma| {
             vma.flags -= VmaFlags::RECYCLED;
         });
@@ -287,6 +288,9 @@ impl Inner {
             let gap = if request.file.is_some() { gap_behind(len) } else { 0 };
             self.choose(request, len, gap)?
         };
+        if request.is_small_private() {
+            self.note_small(addr, len);
+        }
         let mut vma = Vma { start: addr, end: addr.saturating_add(len), ..vma };
         if self.lock_future || request.flags.contains(MapFlags::MAP_LOCKED) {
             vma.flags |= VmaFlags::LOCKED;

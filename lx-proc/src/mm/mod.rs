@@ -12,7 +12,7 @@
 //!
 //! A small private anonymous mapping that is unmapped stays with the host for a while: the next
 //! mmap of its size gets it, zeroed, without a host call, which costs a fiftieth. The price: until
-//! then a stray access to it does not fault.
+//! then a stray access to it does not fault. Parts of a mapping are not recycled.
 //!
 //! # Program text
 //!
@@ -28,6 +28,7 @@ mod pages;
 mod protect;
 mod remap;
 mod report;
+mod resize;
 mod setup;
 pub mod text;
 mod tree;
@@ -63,6 +64,8 @@ pub const STACK_TOP: u64 = USER_END - 0x1_0000;
 const MMAP_TOP: u64 = USER_END - 0x1000_0000;
 /// Recycled ranges that wait for reuse.
 const MAX_RECYCLED: usize = 16;
+/// Small mappings that are remembered.
+const MAX_SMALL: usize = 32;
 /// The longest range that is recycled.
 const MAX_RECYCLED_LEN: u64 = 16 << 10;
 
@@ -79,6 +82,8 @@ struct Inner {
     brk: u64,
     /// Start and length of the recycled ranges, oldest first.
     recycled: ArrayVec<(u64, u64), MAX_RECYCLED>,
+    /// Start and length of the latest small mappings: only what was mapped as a whole is recycled.
+    small: ArrayVec<(u64, u64), MAX_SMALL>,
     /// Bytes locked by mlock(2).
     locked: u64,
     /// `MCL_FUTURE`.
@@ -104,6 +109,7 @@ impl AddressSpace {
             brk_start: 0,
             brk: 0,
             recycled: ArrayVec::new(),
+            small: ArrayVec::new(),
             locked: 0,
             lock_future: false,
             peak: 0,
@@ -121,6 +127,7 @@ impl AddressSpace {
             brk_start: inner.brk_start,
             brk: inner.brk,
             recycled: inner.recycled.clone(),
+            small: inner.small.clone(),
             locked: 0,
             lock_future: false,
             peak: inner.tree.mapped(),
@@ -194,6 +201,14 @@ impl Inner {
             // Recycled memory has no file, so dropping it here calls nobody.
             drop(self.tree.remove(addr, addr.saturating_add(len)));
         }
+    }
+
+    /// Remembers a small mapping, so that it may be recycled as a whole.
+    fn note_small(&mut self, start: u64, len: u64) {
+        if self.small.is_full() {
+            self.small.remove(0);
+        }
+        let _ = self.small.try_push((start, len));
     }
 
     fn note_peak(&mut self) {

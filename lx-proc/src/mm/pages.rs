@@ -2,6 +2,8 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use lx_core::Result;
 use lx_core::abi::{Errno, PAGE_SIZE};
@@ -78,23 +80,36 @@ pub struct PageMapping {
     file: Option<Arc<OpenFile>>,
     /// Shared anonymous memory, if it is that.
     anonymous: Option<Arc<SharedMemory>>,
-    blocks: Blocks,
+    held: Mutex<Held, { level::CACHE }>,
+    /// Where in the file the part ends that was mapped.
+    mapped_end: AtomicU64,
+}
+
+#[derive(Default)]
+struct Held {
+    blocks: BTreeMap<u64, Arc<PageBlock>>,
+    /// Blocks that the file has replaced (it was shortened and grew again).
+    replaced: Vec<Arc<PageBlock>>,
 }
 
 impl PageMapping {
     /// A mapping of a file.
     pub(crate) fn of_file(source: Arc<dyn PageSource>, file: Arc<OpenFile>) -> Arc<Self> {
-        Arc::new(Self { source, file: Some(file), anonymous: None, blocks: Mutex::default() })
+        Self::new(source, Some(file), None)
     }
 
     /// A mapping of shared anonymous memory.
     pub(crate) fn of_memory(memory: Arc<SharedMemory>) -> Arc<Self> {
-        Arc::new(Self {
-            source: Arc::clone(&memory) as Arc<dyn PageSource>,
-            file: None,
-            anonymous: Some(memory),
-            blocks: Mutex::default(),
-        })
+        Self::new(Arc::clone(&memory) as Arc<dyn PageSource>, None, Some(memory))
+    }
+
+    fn new(
+        source: Arc<dyn PageSource>,
+        file: Option<Arc<OpenFile>>,
+        anonymous: Option<Arc<SharedMemory>>,
+    ) -> Arc<Self> {
+        let (held, mapped_end) = (Mutex::default(), AtomicU64::new(0));
+        Arc::new(Self { source, file, anonymous, held, mapped_end })
     }
 
     /// The file.
@@ -113,13 +128,25 @@ impl PageMapping {
     }
 
     fn block(&self, index: u64) -> Result<Arc<PageBlock>> {
-        if let Some(block) = self.blocks.lock().get(&index) {
-            return Ok(Arc::clone(block));
-        }
         let block = self.source.block(index)?;
-        let old = self.blocks.lock().insert(index, Arc::clone(&block));
-        drop(old);
+        let mut held = self.held.lock();
+        if let Some(old) = held.blocks.insert(index, Arc::clone(&block))
+            && !Arc::ptr_eq(&old, &block)
+        {
+            held.replaced.push(old);
+        }
         Ok(block)
+    }
+
+    /// Where in the file mapped pages end, and where they would now.
+    pub(crate) fn ends(&self) -> (u64, u64) {
+        let now = page_up(self.source.len()).unwrap_or(!(PAGE_SIZE - 1));
+        (self.mapped_end.load(Ordering::Relaxed), now)
+    }
+
+    /// Remembers that what lies behind `end` is no longer mapped.
+    pub(crate) fn set_mapped_end(&self, end: u64) {
+        self.mapped_end.store(end, Ordering::Relaxed);
     }
 
     /// An address of the region that stands for the byte at `offset`: equal for everyone who maps
@@ -139,8 +166,9 @@ impl PageMapping {
         prot: Prot,
         shared: bool,
     ) -> Result<()> {
-        let file_end = page_up(self.source.len()).unwrap_or(!(PAGE_SIZE - 1));
+        let (_, file_end) = self.ends();
         let present = file_end.saturating_sub(offset).min(len);
+        self.mapped_end.fetch_max(offset.saturating_add(present), Ordering::Relaxed);
         let mut done = 0;
         // Neighbouring blocks that are neighbours in the region too take one call together.
         let mut run: Option<(u64, u64, u64)> = None;

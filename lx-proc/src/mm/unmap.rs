@@ -131,6 +131,10 @@ impl Inner {
         if len > MAX_RECYCLED_LEN {
             return Recycling::No;
         }
+        let Some(at) = self.small.iter().rposition(|&small| small == (start, len)) else {
+            return Recycling::No;
+        };
+        self.small.remove(at);
         let fits = self.tree.find(start).is_some_and(|vma| {
             end <= vma.end
                 && vma.is_private_anonymous()

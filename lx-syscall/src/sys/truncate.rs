@@ -13,14 +13,18 @@ use super::at;
 pub(crate) fn sys_truncate(task: &CurrentTask<'_>, path: UserCStr, len: i64) -> Result<()> {
     let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
     let place = at::lookup(task, DirFd::AT_FDCWD, path, Lookup::FOLLOW)?;
-    attr::truncate(&task.caller(), &place, len)
+    attr::truncate(&task.caller(), &place, len)?;
+    task.mm().files_resized(task.host());
+    Ok(())
 }
 
 /// `ftruncate(2)`.
 pub(crate) fn sys_ftruncate(task: &CurrentTask<'_>, fd: Fd, len: i64) -> Result<()> {
     let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
     let file = task.files().get(fd)?;
-    attr::truncate_open(&task.caller(), &file, len)
+    attr::truncate_open(&task.caller(), &file, len)?;
+    task.mm().files_resized(task.host());
+    Ok(())
 }
 
 /// `fallocate(2)`.
@@ -35,7 +39,9 @@ pub(crate) fn sys_fallocate(
     let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
     let len = u64::try_from(len).ok().filter(|&len| len > 0).ok_or(Errno::EINVAL)?;
     check_mode(mode)?;
-    attr::allocate(&task.caller(), &file, mode.bits(), offset, len)
+    attr::allocate(&task.caller(), &file, mode.bits(), offset, len)?;
+    task.mm().files_resized(task.host());
+    Ok(())
 }
 
 /// One operation at a time, and the size kept or changed as the operation wants it.
