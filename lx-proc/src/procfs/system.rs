@@ -30,15 +30,19 @@ pub(super) fn nodes(kernel: &Arc<Kernel>, numbers: &mut Numbers) -> Vec<(&'stati
         text("cmdline", |_| String::from("lx\n")),
         text("cpuinfo", |kernel| cpuinfo::text(kernel.host.cpu_count())),
         text("devices", |_| DEVICES.into()),
+        text("diskstats", |_| String::new()),
         text("filesystems", |_| FILESYSTEMS.into()),
         text("loadavg", |kernel| {
             let load = kernel.host.machine_load();
             loadavg(&load, kernel.pids.task_count(), kernel.pids.last_id())
         }),
         text("meminfo", |kernel| meminfo(&kernel.host.machine_load())),
+        text("modules", |_| String::new()),
+        text("partitions", |_| "major minor  #blocks  name\n\n".into()),
         text("stat", stat),
         text("swaps", |_| "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n".into()),
         text("uptime", |kernel| uptime(kernel.host.boottime())),
+        text("vmstat", |kernel| vmstat(&kernel.host.machine_load())),
         text("version", |_| format!("{SYSNAME} version {RELEASE} (lx) {VERSION}\n")),
     ];
     let mounts = numbers.next().link(|_: &Caller<'_>| Ok(b"self/mounts".to_vec()));
@@ -112,6 +116,16 @@ fn meminfo(load: &MachineLoad) -> String {
     }
     text.push_str("HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\n");
     text.push_str("HugePages_Surp:        0\nHugepagesize:       2048 kB\n");
+    text
+}
+
+/// Pages; nothing else is counted.
+fn vmstat(load: &MachineLoad) -> String {
+    let free = load.memory_free / lx_core::abi::PAGE_SIZE;
+    let mut text = format!("nr_free_pages {free}\n");
+    for name in ["pgpgin", "pgpgout", "pswpin", "pswpout", "pgfault", "pgmajfault"] {
+        text.push_str(&format!("{name} 0\n"));
+    }
     text
 }
 
