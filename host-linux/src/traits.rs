@@ -48,6 +48,19 @@ impl HostThread for LinuxHost {
         let _ = unsafe { sys!(sys::__NR_sched_yield) };
     }
 
+    fn memory_barrier(&self, everywhere: bool) -> bool {
+        const GLOBAL: usize = 1;
+        const PRIVATE_EXPEDITED: usize = 8;
+        const REGISTER_PRIVATE_EXPEDITED: usize = 16;
+        // SAFETY: touches no memory.
+        let call = |command: usize| unsafe { sys!(sys::__NR_membarrier, command, 0usize) };
+        if everywhere {
+            return call(GLOBAL).is_ok();
+        }
+        // Whether this host process has registered is not known; doing so twice does no harm.
+        call(REGISTER_PRIVATE_EXPEDITED).is_ok() && call(PRIVATE_EXPEDITED).is_ok()
+    }
+
     fn fs_base(&self) -> u64 {
         thread::fs_base()
     }

@@ -80,9 +80,9 @@ pub fn key(current: &CurrentTask<'_>, word: UserPtr<u32>, private: bool) -> Resu
         return Err(Errno::EINVAL.into());
     }
     check_range(addr, 4)?;
-    let mm = current.mm();
-    match if private { WordLocation::Private } else { mm.locate_word(addr)? } {
-        WordLocation::Private => Ok(FutexKey::Private { space: mm.id(), addr }),
+    let location = if private { WordLocation::Private } else { current.mm().locate_word(addr)? };
+    match location {
+        WordLocation::Private => Ok(FutexKey::Private { space: current.task().mm_id(), addr }),
         WordLocation::Region(address) => Ok(FutexKey::Region { address }),
         WordLocation::File(dev, ino, offset) => Ok(FutexKey::File { dev, ino, offset }),
     }

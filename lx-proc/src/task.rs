@@ -35,6 +35,8 @@ pub struct Task {
     group: Arc<ThreadGroup>,
     waiter: Arc<Waiter>,
     shared: Mutex<Shared, { level::TASK_REFERENCES }>,
+    /// [`AddressSpace::id`] of its memory, for keys of private futexes.
+    mm_id: AtomicU64,
     futex: Arc<FutexSlot>,
     scheduling: Scheduling,
     /// When it was made, on the clock that counts from the start of the machine.
@@ -123,6 +125,7 @@ impl Task {
             scheduling: Scheduling::default(),
             sleep: SleepState::default(),
             waiter,
+            mm_id: AtomicU64::new(shared.mm.id()),
             shared: Mutex::new(shared),
             signals: TaskSignals::default(),
             name: Mutex::new([0; NAME_LEN]),
@@ -239,7 +242,13 @@ impl Task {
 
     /// Replaces its memory, at exec; the former one is returned.
     pub(crate) fn set_mm(&self, mm: Arc<AddressSpace>) -> Arc<AddressSpace> {
+        self.mm_id.store(mm.id(), Ordering::Relaxed);
         core::mem::replace(&mut self.shared.lock().mm, mm)
+    }
+
+    /// [`AddressSpace::id`] of its memory.
+    pub fn mm_id(&self) -> u64 {
+        self.mm_id.load(Ordering::Relaxed)
     }
 
     /// Descriptor table.

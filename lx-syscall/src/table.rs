@@ -169,7 +169,7 @@ syscalls! {
     135 personality => prctl::sys_personality, Partial("recorded");
     137 statfs => stat::sys_statfs, Full;
     138 fstatfs => stat::sys_fstatfs, Full;
-    140 getpriority => sched::sys_getpriority, Partial("of groups and users only the leaders' values");
+    140 getpriority => sched::sys_getpriority, Full;
     141 setpriority => sched::sys_setpriority, Partial("recorded; the host schedules");
     142 sched_setparam => sched::sys_sched_setparam, Partial("recorded; the host schedules");
     143 sched_getparam => sched::sys_sched_getparam, Full;
@@ -184,6 +184,7 @@ syscalls! {
     152 munlockall => mm::sys_munlockall, Full;
     157 prctl => prctl::sys_prctl, Partial("names, death signals, privileges; no seccomp, no PR_SET_MM");
     158 arch_prctl => prctl::sys_arch_prctl, Partial("the GS base is the kernel's; no CPUID faulting");
+    159 adjtimex => time::sys_adjtimex, Partial("shows the clock; changes give EPERM");
     160 setrlimit => info::sys_setrlimit, Full;
     161 chroot => cwd::sys_chroot, Full;
     162 sync => io::sys_sync, Partial("the host's caches are left to the host");
@@ -267,6 +268,7 @@ syscalls! {
     296 pwritev => io::sys_pwritev, Full;
     297 rt_tgsigqueueinfo => signal::sys_rt_tgsigqueueinfo, Full;
     302 prlimit64 => info::sys_prlimit64, Full;
+    305 clock_adjtime => time::sys_clock_adjtime, Partial("shows the clock; changes give EPERM");
     306 syncfs => io::sys_syncfs, Partial("the host's caches are left to the host");
     309 getcpu => sched::sys_getcpu, Full;
     314 sched_setattr => sched::sys_sched_setattr, Partial("recorded; no SCHED_DEADLINE, no utilisation clamps");
@@ -275,6 +277,7 @@ syscalls! {
     318 getrandom => info::sys_getrandom, Full;
     319 memfd_create => memfd::sys_memfd_create, Partial("no MFD_HUGETLB; F_SEAL_WRITE does not see mappings");
     322 execveat => exec::sys_execveat, Full;
+    324 membarrier => membarrier::sys_membarrier, Partial("private expedited and global barriers");
     325 mlock2 => mm::sys_mlock2, Partial("accounting only");
     326 copy_file_range => splice::sys_copy_file_range, Full;
     327 preadv2 => io::sys_preadv2, Partial("no RWF_NOWAIT");

@@ -34,6 +34,12 @@ pub trait HostThread {
     fn current(&self) -> HostThreadId;
     /// Gives the processor away once.
     fn yield_now(&self);
+    /// Orders the memory accesses of all threads of the calling process, or of all processes if
+    /// `everywhere`; `false` if the host cannot.
+    fn memory_barrier(&self, everywhere: bool) -> bool {
+        let _ = everywhere;
+        false
+    }
     /// The guest's thread pointer (FS base) of the calling thread.
     fn fs_base(&self) -> u64;
     /// Sets it.

@@ -37,7 +37,7 @@ pub mod vma;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 use lx_core::Result;
@@ -97,6 +97,8 @@ struct Inner {
 pub struct AddressSpace {
     id: u64,
     text: Arc<TextCache>,
+    /// It has registered for expedited memory barriers, `membarrier(2)`.
+    barriers: AtomicBool,
     inner: Mutex<Inner, { level::ADDRESS_SPACE }>,
 }
 
@@ -115,7 +117,8 @@ impl AddressSpace {
             peak: 0,
             program: Arc::default(),
         };
-        Arc::new(Self { id: new_id(), text, inner: Mutex::new(inner) })
+        let barriers = AtomicBool::new(false);
+        Arc::new(Self { id: new_id(), text, barriers, inner: Mutex::new(inner) })
     }
 
     /// A copy for a child process; the host's twin has the memory.
@@ -137,12 +140,27 @@ impl AddressSpace {
         // Memory locks and ranges with MADV_DONTFORK are not inherited.
         let dropped = copy.leave_behind();
         drop(dropped);
-        Arc::new(Self { id: new_id(), text: Arc::clone(&self.text), inner: Mutex::new(copy) })
+        Arc::new(Self {
+            id: new_id(),
+            text: Arc::clone(&self.text),
+            barriers: AtomicBool::new(self.uses_barriers()),
+            inner: Mutex::new(copy),
+        })
     }
 
     /// Its number, unlike any other's: for keys of private futexes.
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Registers for expedited memory barriers.
+    pub fn register_barriers(&self) {
+        self.barriers.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it has registered for expedited memory barriers.
+    pub fn uses_barriers(&self) -> bool {
+        self.barriers.load(Ordering::Relaxed)
     }
 
     /// The cache of rewritten text.

@@ -183,7 +183,16 @@ pub(crate) fn sys_getrusage(
         RusageWho::RUSAGE_CHILDREN => task.group().children_cpu(),
         _ => return Err(Errno::EINVAL.into()),
     };
-    task.memory().write(usage, &Rusage { ru_utime: to_timeval(cpu), ..Rusage::default() })
+    let resident = match who {
+        RusageWho::RUSAGE_CHILDREN => 0,
+        _ => task.mm().figures().resident,
+    };
+    let value = Rusage {
+        ru_utime: to_timeval(cpu),
+        ru_maxrss: (resident / 1024).cast_signed(),
+        ..Rusage::default()
+    };
+    task.memory().write(usage, &value)
 }
 
 /// Flags of `getrandom(2)`: `GRND_NONBLOCK`, `GRND_RANDOM`, `GRND_INSECURE`.

@@ -399,18 +399,16 @@ fn can_nice(task: &CurrentTask<'_>, target: &Arc<Task>, nice: i32) -> bool {
 
 /// The tasks that `getpriority(2)` and `ioprio_get(2)` mean.
 fn select(task: &CurrentTask<'_>, which: PrioWhich, who: i32) -> Result<Vec<Arc<Task>>> {
-    let pids = &task.kernel().pids;
-    let leaders = |group: &Arc<lx_proc::ThreadGroup>| pids.task(group.tgid());
+    let all = || task.kernel().pids.tasks().into_iter();
     let found: Vec<_> = match which {
         PrioWhich::PRIO_PROCESS => find(task, who).into_iter().collect(),
         PrioWhich::PRIO_PGRP => {
             let pgid = if who == 0 { task.group().pgid() } else { who };
-            pids.process_group(pgid).iter().filter_map(leaders).collect()
+            all().filter(|other| other.group().pgid() == pgid).collect()
         }
         PrioWhich::PRIO_USER => {
             let uid = if who == 0 { task.cred().uid } else { who.cast_unsigned() };
-            let tasks = pids.groups();
-            tasks.iter().filter_map(leaders).filter(|other| other.cred().uid == uid).collect()
+            all().filter(|other| other.cred().uid == uid).collect()
         }
         _ => return Err(Errno::EINVAL.into()),
     };

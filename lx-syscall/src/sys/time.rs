@@ -140,6 +140,60 @@ pub(crate) fn sys_settimeofday(
     Err(Errno::EPERM.into())
 }
 
+/// Length of `struct timex`.
+const TIMEX_LEN: usize = 208;
+/// `STA_UNSYNC`: nobody has synchronised the clock.
+const STA_UNSYNC: i32 = 0x40;
+/// Result of `adjtimex(2)` for a clock that is not synchronised.
+const TIME_ERROR: i32 = 5;
+
+/// `adjtimex(2)`: shows the state of a clock that nobody adjusts.
+///
+/// # Errors
+/// `EFAULT`; `EPERM` if something shall be changed.
+pub(crate) fn sys_adjtimex(task: &CurrentTask<'_>, timex: UserPtr<u32>) -> Result<i32> {
+    if task.memory().read(timex)? != 0 {
+        return Err(Errno::EPERM.into());
+    }
+    let now = to_timeval(task.host().realtime());
+    let mut state = [0_u8; TIMEX_LEN];
+    let mut put = |at: usize, value: i64| {
+        if let Some(field) = state.get_mut(at..at.saturating_add(8)) {
+            field.copy_from_slice(&value.to_ne_bytes());
+        }
+    };
+    // maxerror, esterror, status, constant, precision, tolerance, time, tick.
+    put(24, 16_000_000);
+    put(32, 16_000_000);
+    put(40, i64::from(STA_UNSYNC));
+    put(48, 2);
+    put(56, 1);
+    put(64, 32_768_000);
+    put(72, now.tv_sec);
+    put(80, now.tv_usec);
+    put(88, 10_000);
+    task.memory().write_bytes(timex.addr(), &state)?;
+    Ok(TIME_ERROR)
+}
+
+/// `clock_adjtime(2)`, as [`sys_adjtimex`].
+///
+/// # Errors
+/// `EINVAL` for a clock that does not exist; `EOPNOTSUPP` for others than `CLOCK_REALTIME`.
+pub(crate) fn sys_clock_adjtime(
+    task: &CurrentTask<'_>,
+    clock: ClockId,
+    timex: UserPtr<u32>,
+) -> Result<i32> {
+    match clock {
+        ClockId::CLOCK_REALTIME => sys_adjtimex(task, timex),
+        _ => {
+            read_clock(task, clock)?;
+            Err(Errno::EOPNOTSUPP.into())
+        }
+    }
+}
+
 /// `time(2)`.
 ///
 /// # Errors
