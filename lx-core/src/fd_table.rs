@@ -5,6 +5,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::abi::{Errno, Fd};
 use crate::error::Result;
@@ -70,6 +71,8 @@ impl Slots {
 #[derive(Default)]
 pub struct FdTable {
     slots: Mutex<Slots, { level::FD_TABLE }>,
+    /// Tasks that use it. Not the number of references, which looks at other tasks add to.
+    users: AtomicU32,
 }
 
 fn index(fd: Fd) -> Result<usize> {
@@ -80,6 +83,22 @@ impl FdTable {
     /// An empty table.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A task begins to use the table.
+    pub fn join(&self) {
+        self.users.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A task uses the table no more; `true` if it was the last one, which closes what is open.
+    #[must_use]
+    pub fn leave(&self) -> bool {
+        self.users.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether several tasks use it.
+    pub fn is_shared(&self) -> bool {
+        self.users.load(Ordering::Acquire) > 1
     }
 
     /// The description behind a descriptor, for calls that work on the file itself: not one that
@@ -224,7 +243,7 @@ impl FdTable {
             .collect();
         let lowest_free =
             copy.iter().position(|slot| matches!(slot, Slot::Free)).unwrap_or(copy.len());
-        Self { slots: Mutex::new(Slots { slots: copy, lowest_free }) }
+        Self { slots: Mutex::new(Slots { slots: copy, lowest_free }), users: AtomicU32::new(0) }
     }
 
     /// All open descriptors, lowest first.

@@ -94,12 +94,10 @@ impl<'a> CurrentTask<'a> {
 
     /// Descriptor table.
     pub fn files(&self) -> &Arc<FdTable> {
-        self.files.get_or_init(|| self.task.files())
-    }
-
-    /// Whether this call has asked for the descriptor table and so holds a reference.
-    pub(crate) fn has_files(&self) -> bool {
-        self.files.get().is_some()
+        match self.task.first_files() {
+            Some(files) => files,
+            None => self.files.get_or_init(|| self.task.files()),
+        }
     }
 
     /// Working directory, root and umask.

@@ -83,12 +83,7 @@ pub(crate) fn leave_memory(current: &CurrentTask<'_>) {
 
 /// Gives up the descriptor table; the last user closes what is open.
 fn close_files(current: &CurrentTask<'_>) {
-    let files = current.task().set_files(Arc::new(FdTable::new()));
-    // The current task may hold a second reference, from earlier in this call.
-    let users = Arc::strong_count(&files).saturating_sub(usize::from(current.has_files()));
-    if users > 1 {
-        return;
-    }
+    let Some(files) = current.task().set_files(Arc::new(FdTable::new())) else { return };
     let caller = current.caller();
     for file in files.remove_where(|_, _| true) {
         descriptor_closed(&caller, file);
@@ -327,6 +322,8 @@ pub fn host_thread_died(kernel: &Arc<Kernel>, thread: HostThreadId, signal: Sign
     if !task.begin_end() {
         return;
     }
-    drop(task.set_files(Arc::new(FdTable::new())));
+    if let Some(files) = task.set_files(Arc::new(FdTable::new())) {
+        drop(files.remove_where(|_, _| true));
+    }
     leave_group(task, status, 0);
 }

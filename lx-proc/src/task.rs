@@ -60,6 +60,10 @@ pub struct Task {
     dismissed: AtomicBool,
     /// The end of the task has begun.
     ended: AtomicBool,
+    /// The descriptor table that it began with: as long as it has not been replaced, the task finds
+    /// its table here without a lock.
+    first_files: Arc<FdTable>,
+    files_replaced: AtomicBool,
     /// The last stop of its group that it was counted in.
     stop_seen: AtomicU32,
     /// The program that the task will run once it has a host process of its own.
@@ -107,6 +111,13 @@ impl Shared {
     }
 }
 
+impl Drop for Task {
+    fn drop(&mut self) {
+        // A task that has ended has left its descriptors already; one that never ran drops them.
+        let _ = self.shared.get_mut().files.leave();
+    }
+}
+
 impl Task {
     /// A task that does not run yet.
     pub fn new(
@@ -116,7 +127,10 @@ impl Task {
         shared: Shared,
     ) -> Arc<Self> {
         let waiter = Arc::new(Waiter::new());
+        shared.files.join();
         Arc::new(Self {
+            first_files: Arc::clone(&shared.files),
+            files_replaced: AtomicBool::new(false),
             tid: AtomicI32::new(tid),
             started: kernel.host.boottime(),
             kernel,
@@ -256,9 +270,18 @@ impl Task {
         Arc::clone(&self.shared.lock().files)
     }
 
-    /// Replaces the descriptor table; the former one is returned.
-    pub fn set_files(&self, files: Arc<FdTable>) -> Arc<FdTable> {
-        core::mem::replace(&mut self.shared.lock().files, files)
+    /// Descriptor table, if it is the one that the task began with.
+    pub(crate) fn first_files(&self) -> Option<&Arc<FdTable>> {
+        (!self.files_replaced.load(Ordering::Acquire)).then_some(&self.first_files)
+    }
+
+    /// Replaces the descriptor table. The former one is returned if nobody else uses it: what is
+    /// open there has to be closed.
+    pub fn set_files(&self, files: Arc<FdTable>) -> Option<Arc<FdTable>> {
+        files.join();
+        let old = core::mem::replace(&mut self.shared.lock().files, files);
+        self.files_replaced.store(true, Ordering::Release);
+        old.leave().then_some(old)
     }
 
     /// Working directory, root and umask.

@@ -93,9 +93,11 @@ pub fn reset_for_program(current: &CurrentTask<'_>) {
 pub fn unshare_files(current: &CurrentTask<'_>) {
     let task = current.task();
     let files = task.files();
-    // This reference, the task's own, and perhaps one of this call.
-    let own = 2_usize.saturating_add(usize::from(current.has_files()));
-    if Arc::strong_count(&files) > own {
-        drop(task.set_files(Arc::new(files.duplicate())));
+    if files.is_shared() {
+        let own = Arc::new(files.duplicate());
+        if let Some(abandoned) = task.set_files(own) {
+            // The others have ended meanwhile.
+            drop(abandoned.remove_where(|_, _| true));
+        }
     }
 }
