@@ -29,9 +29,9 @@ pub mod permission;
 pub mod pipe;
 pub mod poll;
 pub mod splice;
-pub mod timerfd;
-pub mod xattr;
 #[cfg(test)]
 pub(crate) mod test_support;
+pub mod timerfd;
 pub mod unnamed;
 mod walk;
+pub mod xattr;

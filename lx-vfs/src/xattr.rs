@@ -76,12 +76,7 @@ fn check_name(caller: &Caller<'_>, path: &Path, name: &[u8], access: Access) -> 
     if namespaces.contains(&name) { Err(Errno::EINVAL.into()) } else { Ok(()) }
 }
 
-fn check_namespace(
-    caller: &Caller<'_>,
-    path: &Path,
-    name: &[u8],
-    access: Access,
-) -> Result<()> {
+fn check_namespace(caller: &Caller<'_>, path: &Path, name: &[u8], access: Access) -> Result<()> {
     let writing = access.contains(Access::WRITE);
     // What a caller may not read does not exist for it.
     let forbidden = if writing { Errno::EPERM } else { Errno::ENODATA };

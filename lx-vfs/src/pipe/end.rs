@@ -31,18 +31,30 @@ pub struct PipeEnd {
     seen_readers: u32,
     /// How many writers: a FIFO's reader sees no hang-up before another one came.
     seen_writers: u32,
+    /// The other side was open when this end was.
+    met_other_side: bool,
     node: Node,
 }
 
 impl PipeEnd {
     pub(super) fn new(pipe: Arc<Pipe>, reads: bool, writes: bool, node: Node) -> Self {
-        let (seen_readers, seen_writers) = pipe.attach(reads, writes);
-        Self { pipe, reads, writes, seen_readers, seen_writers, node }
+        let before = pipe.attach(reads, writes);
+        Self {
+            pipe,
+            reads,
+            writes,
+            seen_readers: before.readers_opened,
+            seen_writers: before.writers_opened,
+            met_other_side: before.other_side,
+            node,
+        }
     }
 
     /// Sleeps until the other side has been opened.
     pub(super) fn wait_for_other_side(&self, caller: &Caller<'_>) -> Result<()> {
-        if self.reads {
+        if self.met_other_side {
+            Ok(())
+        } else if self.reads {
             self.pipe.wait_for_writer(caller, self.seen_writers)
         } else {
             self.pipe.wait_for_reader(caller, self.seen_readers)

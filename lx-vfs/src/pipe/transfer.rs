@@ -480,11 +480,17 @@ impl Pipe {
         self.ring.lock().polled = true;
     }
 
-    /// Adds ends; how many readers and writers had been opened before.
-    pub(super) fn attach(&self, reads: bool, writes: bool) -> (u32, u32) {
+    /// Adds ends; what was there before.
+    pub(super) fn attach(&self, reads: bool, writes: bool) -> Before {
         let before = {
             let mut ring = self.ring.lock();
-            let before = (ring.readers_opened, ring.writers_opened);
+            let before = Before {
+                readers_opened: ring.readers_opened,
+                writers_opened: ring.writers_opened,
+                // Decided here: a writer that was waiting may have written and gone by the time
+                // the reader that let it in looks again.
+                other_side: if reads { ring.writers > 0 } else { ring.readers > 0 },
+            };
             if reads {
                 ring.readers += 1;
                 ring.readers_opened = ring.readers_opened.wrapping_add(1);
@@ -543,6 +549,16 @@ impl Pipe {
             (ring.writers > 0 || ring.writers_opened != seen).then_some(())
         })
     }
+}
+
+/// The users of a pipe when an end was added.
+pub(super) struct Before {
+    /// Readers ever opened.
+    pub(super) readers_opened: u32,
+    /// Writers ever opened.
+    pub(super) writers_opened: u32,
+    /// Whether the other side was open.
+    pub(super) other_side: bool,
 }
 
 fn collect_pieces(len: usize, piece: impl Fn(usize, usize) -> Option<Piece>) -> Pieces {

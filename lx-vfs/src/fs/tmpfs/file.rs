@@ -3,10 +3,10 @@
 use alloc::sync::Arc;
 
 use lx_core::Result;
-use lx_core::abi::{Errno, FromArg};
 use lx_core::abi::fcntl::{FallocateFlags, FcntlCmd, OpenFlags, Whence};
 use lx_core::abi::memfd::Seals;
 use lx_core::abi::stat::Stat;
+use lx_core::abi::{Errno, FromArg};
 use lx_core::caller::Caller;
 use lx_core::cred::Capabilities;
 use lx_core::file::{FileIdentity, FileOps, MapSource, OpenFile, PageSource, seek_in};
