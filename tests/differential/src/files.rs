@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use libc::{AT_FDCWD, c_int, c_long};
 use proptest::collection::vec;
-use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
+use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop, prop_oneof};
 use proptest::sample::{select, subsequence};
 
 use crate::call::{Arg, Call, Shape};
@@ -15,9 +15,12 @@ const BUFFER_LEN: usize = 4096;
 
 /// A path of few names, so that calls meet each other's files.
 fn path() -> BoxedStrategy<String> {
-    let name = || select(vec!["a", "b", "c", "a", "b", "c", ".", ".."]);
-    let slash = || select(vec!["", "", "", "", "", "/"]);
-    let normal = (slash(), vec(name(), 1..=3), slash());
+    let name = || {
+        prop_oneof![12 => select(vec!["a", "b", "c"]), 1 => Just("."), 1 => Just(".."), 1 => Just("l")]
+    };
+    let slash = |weight| prop_oneof![weight => Just(""), 1 => Just("/")];
+    let names = prop_oneof![4 => vec(name(), 1), 4 => vec(name(), 2), 1 => vec(name(), 3)];
+    let normal = (slash(5), names, slash(12));
     let normal = normal.prop_map(|(root, names, end)| format!("{root}{}{end}", names.join("/")));
     let odd = select(vec![
         String::new(),
@@ -29,20 +32,22 @@ fn path() -> BoxedStrategy<String> {
         format!("{}a", "./".repeat(2046)),
         format!("{}a", "./".repeat(2048)),
     ]);
-    prop_oneof![30 => normal, 1 => odd].boxed()
+    prop_oneof![60 => normal, 1 => odd].boxed()
 }
 
 fn path_arg() -> BoxedStrategy<Arg> {
-    prop_oneof![60 => path().prop_map(Arg::Str), 1 => Just(Arg::Int(8)), 1 => Just(Arg::Int(0))]
+    prop_oneof![120 => path().prop_map(Arg::Str), 1 => Just(Arg::Int(8)), 1 => Just(Arg::Int(0))]
         .boxed()
 }
 
 fn fd() -> BoxedStrategy<Arg> {
-    prop_oneof![20 => 0..6i64, 1 => Just(-1i64), 1 => Just(77i64)].prop_map(Arg::Int).boxed()
+    prop_oneof![30 => 0..9i64, 1 => Just(-1i64), 1 => Just(77i64)].prop_map(Arg::Int).boxed()
 }
 
+/// Directories are opened first, so that the low numbers are often theirs.
 fn dirfd() -> BoxedStrategy<Arg> {
-    prop_oneof![1 => Just(Arg::Int(AT_FDCWD.into())), 2 => fd()].boxed()
+    let low = (0..3i64).prop_map(Arg::Int);
+    prop_oneof![4 => Just(Arg::Int(AT_FDCWD.into())), 4 => low, 1 => fd()].boxed()
 }
 
 fn mode() -> BoxedStrategy<Arg> {
@@ -62,9 +67,9 @@ fn comparable(mode: i64) -> i64 {
 }
 
 fn flags(all: &'static [c_int]) -> BoxedStrategy<Arg> {
-    let some = subsequence(all.to_vec(), 0..=all.len().min(3));
+    let some = subsequence(all.to_vec(), 0..=all.len().min(2));
     let some = some.prop_map(|some| some.iter().fold(0, |flags, flag| flags | flag));
-    prop_oneof![3 => Just(0), 4 => some].prop_map(|flags: c_int| Arg::Int(flags.into())).boxed()
+    prop_oneof![1 => Just(0), 1 => some].prop_map(|flags: c_int| Arg::Int(flags.into())).boxed()
 }
 
 fn open_flags() -> BoxedStrategy<i64> {
@@ -87,7 +92,7 @@ fn open_flags() -> BoxedStrategy<i64> {
         Arg::Int(rest) => access | rest | i64::from(libc::O_NONBLOCK),
         _ => access,
     };
-    (select(vec![0i64, 0, 1, 2, 2, 3]), rest).prop_map(join).boxed()
+    (select(vec![0i64, 0, 0, 1, 2, 2, 2, 3]), rest).prop_map(join).boxed()
 }
 
 fn id() -> BoxedStrategy<Arg> {
@@ -285,6 +290,54 @@ fn users() -> BoxedStrategy<Vec<Call>> {
     select(vec![0i64, 1000, 1001]).prop_map(become_user).boxed()
 }
 
+/// Some files, directories, links and descriptors to begin with.
+fn beginning() -> BoxedStrategy<Vec<Call>> {
+    let text = |text: &str| Arg::Str(text.into());
+    let open = |path: &str, flags: c_int| {
+        let flags = Arg::Int((flags | libc::O_NONBLOCK).into());
+        vec![Call::new("open", libc::SYS_open, vec![text(path), flags, Arg::Int(0o666)])]
+    };
+    let mkdir = |path: &str, mode| {
+        vec![Call::new("mkdir", libc::SYS_mkdir, vec![text(path), Arg::Int(mode)])]
+    };
+    let symlink = |target: &str, path: &str| {
+        vec![Call::new("symlink", libc::SYS_symlink, vec![text(target), text(path)])]
+    };
+    let file = |path: &str, bytes: &[u8]| {
+        let made = open(path, libc::O_CREAT | libc::O_RDWR);
+        let len = Arg::Int(bytes.len() as i64);
+        let args = vec![Arg::Int(4), Arg::Bytes(bytes.to_vec()), len];
+        [made, vec![Call::new("write", libc::SYS_write, args)]].concat()
+    };
+    let fifo = vec![Arg::Str("b/c".into()), Arg::Int((libc::S_IFIFO | 0o644).into()), Arg::Int(0)];
+    let steps = vec![
+        mkdir("a", 0o777),
+        mkdir("a/b", 0o755),
+        mkdir("b", 0o777),
+        open("/", libc::O_RDONLY),
+        open("a", libc::O_DIRECTORY),
+        open("b", libc::O_PATH),
+        symlink("a", "l"),
+        symlink("../c", "a/l"),
+        file("c", b"some text"),
+        file("a/a", &[7; 5000]),
+        file("b/a", b""),
+        vec![Call::new("mknod", libc::SYS_mknod, fifo)],
+        open("b/c", libc::O_RDWR),
+        vec![Call::new("link", libc::SYS_link, vec![text("c"), text("a/c")])],
+        open("c", libc::O_PATH),
+        open("/a", libc::O_TMPFILE | libc::O_RDWR),
+        mkdir("a/b/a", 0o700),
+    ];
+    let count = steps.len();
+    let kept = vec(prop::bool::weighted(0.9), count);
+    let choose = move |kept: Vec<bool>| {
+        let kept = steps.iter().zip(kept).filter(|(_, kept)| *kept);
+        kept.flat_map(|(step, _)| step.clone()).collect()
+    };
+    kept.prop_map(choose).boxed()
+}
+
 /// A sequence of up to `len` random calls.
 pub fn sequence(len: usize) -> impl Strategy<Value = Vec<Call>> {
     let any_call = prop_oneof![
@@ -301,6 +354,8 @@ pub fn sequence(len: usize) -> impl Strategy<Value = Vec<Call>> {
         let args = vec![Arg::Str("/".into()), Arg::Int(mode)];
         vec![Call::new("chmod", libc::SYS_chmod, args)]
     });
-    let calls = (everybody, vec(any_call, 1..len));
-    calls.prop_map(|(first, rest)| first.into_iter().chain(rest.into_iter().flatten()).collect())
+    let calls = (everybody, beginning(), vec(any_call, 1..len));
+    calls.prop_map(|(root, beginning, rest)| {
+        root.into_iter().chain(beginning).chain(rest.into_iter().flatten()).collect()
+    })
 }
