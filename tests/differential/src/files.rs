@@ -187,7 +187,7 @@ fn naming() -> BoxedStrategy<Vec<Call>> {
             vec![dirfd(), path_arg(), dirfd(), path_arg(), rename]),
         3 => call("link", libc::SYS_link, vec![path_arg(), path_arg()]),
         3 => call("linkat", libc::SYS_linkat, vec![dirfd(), path_arg(), dirfd(), path_arg(),
-            flags(&[libc::AT_SYMLINK_FOLLOW, libc::AT_EMPTY_PATH, 0x100])]),
+            flags(&[libc::AT_SYMLINK_FOLLOW, libc::AT_SYMLINK_FOLLOW, 0x100])]),
         6 => call("symlink", libc::SYS_symlink, vec![path_arg(), path_arg()]),
         2 => call("symlinkat", libc::SYS_symlinkat, vec![path_arg(), dirfd(), path_arg()]),
     ]
@@ -275,12 +275,14 @@ fn contents() -> BoxedStrategy<Vec<Call>> {
         vec![Call::new("write", libc::SYS_write, vec![fd, Arg::Bytes(bytes), len])]
     });
     let offset = || select(vec![0i64, 1, 4000, 70_000, -1]).prop_map(Arg::Int).boxed();
+    // Positions in a directory mean something to its file system only.
+    let seek = select(vec![0i64, 0, -1]).prop_map(Arg::Int).boxed();
     let whence = (0..6i64).prop_map(Arg::Int).boxed();
     prop_oneof![
         5 => write,
         4 => call("read", libc::SYS_read, vec![fd(), buffer(), int(100)]),
         2 => call("pread64", libc::SYS_pread64, vec![fd(), buffer(), int(100), offset()]),
-        2 => call("lseek", libc::SYS_lseek, vec![fd(), offset(), whence]),
+        2 => call("lseek", libc::SYS_lseek, vec![fd(), seek, whence]),
         1 => call("dup", libc::SYS_dup, vec![fd()]),
     ]
     .boxed()

@@ -4,7 +4,8 @@
 //! A [`Call`](call::Call) holds its arguments as values. [`native`] runs a sequence in a child
 //! process whose root directory is a fresh tmpfs; [`mock`] runs it in a fresh kernel over
 //! `host-mock`, with a tmpfs as root, too. [`normal`] takes out what may differ: inode numbers
-//! become numbers of first appearance, the present time becomes `now`.
+//! become numbers of first appearance, the present time becomes `now`; how many blocks a file takes
+//! is its file system's affair.
 
 pub mod call;
 pub mod files;

@@ -57,7 +57,7 @@ impl Normal {
     fn stat(&mut self, stat: &[u8]) -> String {
         let field = |at, len| number(stat, at, len);
         format!(
-            "ino {} nlink {} mode {:o} uid {} gid {} rdev {:x} size {} blksize {} blocks {} \
+            "ino {} nlink {} mode {:o} uid {} gid {} rdev {:x} size {} blksize {} \
              atime {} mtime {} ctime {}",
             self.inode(field(8, 8)),
             field(16, 8),
@@ -67,7 +67,6 @@ impl Normal {
             field(40, 8),
             field(48, 8),
             field(56, 8),
-            field(64, 8),
             time(field(72, 8), field(80, 8)),
             time(field(88, 8), field(96, 8)),
             time(field(104, 8), field(112, 8)),
@@ -78,7 +77,7 @@ impl Normal {
         let field = |at, len| number(statx, at, len);
         // What Linux may answer beyond what was asked for is not compared.
         format!(
-            "mask {:x} ino {} nlink {} mode {:o} uid {} gid {} size {} blksize {} blocks {} \
+            "mask {:x} ino {} nlink {} mode {:o} uid {} gid {} size {} blksize {} \
              atime {} btime {} mtime {} mount root {}",
             field(0, 4) & 0x1fff,
             self.inode(field(32, 8)),
@@ -88,7 +87,6 @@ impl Normal {
             field(24, 4),
             field(40, 8),
             field(4, 4),
-            field(48, 8),
             time(field(64, 8), field(72, 4)),
             time(field(80, 8), field(88, 4)),
             time(field(112, 8), field(120, 4)),
