@@ -165,8 +165,8 @@ impl Entry {
     }
 }
 
-/// How many entries are copied out of the queue at a time, so that waking allocates nothing.
-const BATCH: usize = 8;
+/// How many are woken at once without allocating.
+const FEW: usize = 8;
 
 /// The threads that wait for one object.
 #[derive(Default)]
@@ -212,31 +212,29 @@ impl WaitQueue {
             return;
         }
         let mut left = exclusive;
-        let mut next = 0;
-        loop {
-            // The targets are woken after the lock is released: they take locks of their own.
-            let mut batch: ArrayVec<Arc<dyn Wake>, BATCH> = ArrayVec::new();
-            {
-                let entries = self.entries.lock();
-                while let Some(entry) = entries.get(next)
-                    && !batch.is_full()
-                {
-                    next += 1;
-                    if entry.key & key == 0 || (entry.exclusive && left == 0) {
-                        continue;
-                    }
-                    if entry.exclusive {
-                        left -= 1;
-                    }
-                    batch.push(Arc::clone(&entry.target));
+        // The targets are woken after the lock is released, as they take locks of their own. They
+        // are all chosen before, as those who wake leave the queue.
+        let mut few: ArrayVec<Arc<dyn Wake>, FEW> = ArrayVec::new();
+        let mut more: Vec<Arc<dyn Wake>> = Vec::new();
+        {
+            let entries = self.entries.lock();
+            for entry in entries.iter() {
+                if entry.key & key == 0 || (entry.exclusive && left == 0) {
+                    continue;
+                }
+                if entry.exclusive {
+                    left -= 1;
+                }
+                let target = Arc::clone(&entry.target);
+                if few.is_full() {
+                    more.push(target);
+                } else {
+                    few.push(target);
                 }
             }
-            if batch.is_empty() {
-                return;
-            }
-            for target in batch {
-                target.wake_by(key);
-            }
+        }
+        for target in few.iter().chain(&more) {
+            target.wake_by(key);
         }
     }
 
@@ -271,5 +269,51 @@ impl WaitQueue {
 impl core::fmt::Debug for WaitQueue {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "WaitQueue({})", self.len.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Target(Arc<WaitQueue>, AtomicU32);
+
+    impl Wake for Target {
+        fn wake_by(&self, _key: WakeKey) {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            // As a waiter does that has got what it waited for: somebody leaves the queue.
+            let mut entries = self.0.entries.lock();
+            if !entries.is_empty() {
+                entries.remove(0);
+            }
+        }
+    }
+
+    #[test]
+    fn all_are_woken_though_some_leave_meanwhile() {
+        let queue = Arc::new(WaitQueue::new());
+        let target = || Arc::new(Target(Arc::clone(&queue), AtomicU32::new(0)));
+        let targets: Vec<Arc<Target>> = (0..20).map(|_| target()).collect();
+        for target in &targets {
+            queue.add(Arc::clone(target) as Arc<dyn Wake>, 1, false);
+        }
+        queue.wake_all(1);
+        assert!(targets.iter().all(|target| target.1.load(Ordering::Relaxed) == 1));
+    }
+
+    #[test]
+    fn an_exclusive_wake_takes_the_first_that_matches() {
+        let queue = Arc::new(WaitQueue::new());
+        let target = || Arc::new(Target(Arc::clone(&queue), AtomicU32::new(0)));
+        let targets: Vec<Arc<Target>> = (0..4).map(|_| target()).collect();
+        for (target, (key, exclusive)) in
+            targets.iter().zip([(2, true), (1, true), (1, true), (1, false)])
+        {
+            queue.add(Arc::clone(target) as Arc<dyn Wake>, key, exclusive);
+        }
+        queue.wake(1, 1);
+        let woken: Vec<u32> =
+            targets.iter().map(|target| target.1.load(Ordering::Relaxed)).collect();
+        assert_eq!(woken, [0, 1, 0, 1]);
     }
 }
