@@ -5,12 +5,15 @@ use alloc::vec::Vec;
 
 use lx_core::Result;
 use lx_core::abi::sched::SchedPolicy;
+use lx_core::abi::stat::{major, minor};
 use lx_core::abi::time::USER_HZ;
 use lx_core::abi::{PAGE_SIZE, SigSet};
 use lx_core::caller::Caller;
 use lx_core::host::Nanos;
 use lx_core::rlimit::Resource;
 use lx_core::time::NANOS_PER_SEC;
+use lx_vfs::dev::CONSOLE;
+use lx_vfs::host_stream::Console;
 
 use super::pid::View;
 
@@ -54,6 +57,15 @@ pub(super) fn signals(view: &View) -> [SigSet; 4] {
     [pending, blocked, ignored, caught]
 }
 
+/// Number of a session's controlling terminal, and its foreground process group.
+fn terminal(sid: i32) -> (u32, i32) {
+    match Console::of_session(sid) {
+        // Small device numbers look the same in the old encoding that this file uses.
+        Some(console) => (major(CONSOLE) << 8 | minor(CONSOLE), console.foreground()),
+        None => (0, -1),
+    }
+}
+
 /// The 52 fields of `proc(5)`.
 pub(super) fn text(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
     let group = &view.group;
@@ -67,12 +79,13 @@ pub(super) fn text(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
     let policy = task.map_or(SchedPolicy::SCHED_NORMAL, |task| task.scheduling().policy());
     let rt_priority = task.map_or(0, |task| task.scheduling().priority());
     let priority = if rt_priority > 0 { -1 - rt_priority } else { 20 + nice };
+    let (tty, foreground) = terminal(group.sid());
     let standard = |set: SigSet| set.0 & 0x7fff_ffff;
 
     let mut out = format!("{} (", view.id()).into_bytes();
     out.extend_from_slice(&view.name());
     let rest = format!(
-        ") {state} {ppid} {pgid} {sid} 0 -1 4194304 0 0 0 0 {utime} 0 {cutime} 0 \
+        ") {state} {ppid} {pgid} {sid} {tty} {foreground} 4194304 0 0 0 0 {utime} 0 {cutime} 0 \
          {priority} {nice} {threads} 0 {start} {vsize} {rss} {rsslim} \
          {code_start} {code_end} {stack} 0 0 {pending} {blocked} {ignored} {caught} \
          0 0 0 {exit_signal} 0 {rt_priority} {policy} 0 0 0 \
