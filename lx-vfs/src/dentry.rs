@@ -215,6 +215,16 @@ impl Dentry {
         (place.parent.clone(), place.name.clone())
     }
 
+    /// Appends `/` and the name in reverse, for who builds a path from its end; the parent, unless
+    /// this is a root.
+    pub(crate) fn push_reversed(&self, path: &mut Vec<u8>) -> Option<Arc<Self>> {
+        let place = self.place.lock();
+        let parent = place.parent.clone()?;
+        path.extend(place.name.iter().rev());
+        path.push(b'/');
+        Some(parent)
+    }
+
     /// Whether the name was removed.
     pub fn is_deleted(&self) -> bool {
         self.deleted.load(Ordering::Acquire)

@@ -193,6 +193,14 @@ impl DirListing {
         self.entries.push((ino, file_type, self.names.len()));
     }
 
+    /// Adds all entries of another listing.
+    pub fn append(&mut self, other: &Self) {
+        let before = self.names.len();
+        self.names.extend_from_slice(&other.names);
+        let moved = other.entries.iter().map(|&(ino, t, end)| (ino, t, end.saturating_add(before)));
+        self.entries.extend(moved);
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -70,7 +70,7 @@ impl Path {
     /// a place in the tree gives its plain name, as `pipe:[17]`.
     pub fn absolute(&self, root: &Self) -> (Vec<u8>, bool) {
         // Filled from the end.
-        let mut reversed: Vec<u8> = Vec::new();
+        let mut reversed: Vec<u8> = Vec::with_capacity(128);
         let mut at = self.clone();
         let reachable = loop {
             if at == *root {
@@ -89,11 +89,8 @@ impl Path {
                 }
                 continue;
             }
-            let (parent, name) = at.dentry.place();
-            let Some(parent) = parent else { break false };
-            reversed.extend(name.iter().rev());
-            reversed.push(b'/');
-            at = at.with(parent);
+            let Some(parent) = at.dentry.push_reversed(&mut reversed) else { break false };
+            at.dentry = parent;
         };
         if reversed.is_empty() {
             reversed.push(b'/');

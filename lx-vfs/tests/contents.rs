@@ -135,3 +135,48 @@ fn unnamed_files_can_be_linked() {
     assert_eq!(w.read("/named").unwrap(), b"data");
     assert_eq!(w.stat("/named").unwrap().nlink, 1);
 }
+
+#[test]
+fn random_changes_agree_with_a_plain_buffer() {
+    let mut state = 7_u64;
+    let mut below = |limit: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) % limit
+    };
+    let w = World::tmpfs();
+    for round in 0..12 {
+        let file = w.open(&format!("/f{round}"), RW).unwrap();
+        let mut model: Vec<u8> = Vec::new();
+        // Early rounds stay small, later ones reach past the blocks that stay with the file.
+        let reach = [3000, 5000, 100_000, 500_000][round % 4];
+        for step in 0..120 {
+            let (at, len) = (below(reach), below(reach / 3) + 1);
+            match below(6) {
+                0..=2 => {
+                    let bytes = vec![step as u8 + 1; len as usize];
+                    write_at(&w, &file, at, &bytes);
+                    model.resize(model.len().max((at + len) as usize), 0);
+                    model[at as usize..(at + len) as usize].copy_from_slice(&bytes);
+                }
+                3 => {
+                    file.ops().truncate(&w.caller(), &file, at).unwrap();
+                    model.resize(at as usize, 0);
+                }
+                4 => {
+                    file.ops().allocate(&w.caller(), &file, 3, at, len).unwrap();
+                    let end = model.len().min((at + len) as usize);
+                    if let Some(hole) = model.get_mut(at as usize..end) {
+                        hole.fill(0);
+                    }
+                }
+                _ => {
+                    file.ops().allocate(&w.caller(), &file, 0, at, len).unwrap();
+                    model.resize(model.len().max((at + len) as usize), 0);
+                }
+            }
+            assert_eq!(size(&w, &file) as usize, model.len(), "round {round} step {step}");
+            let all = read_at(&w, &file, 0, model.len() + 10);
+            assert!(all == model, "round {round} step {step}");
+        }
+    }
+}

@@ -6,56 +6,56 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use lx_core::Result;
 use lx_core::abi::Errno;
-use lx_core::abi::fcntl::{OpenFlags, RenameFlags};
 use lx_core::abi::stat::FileType;
-use lx_core::caller::Caller;
-use lx_core::file::FileOps;
 use lx_core::host::{HostFd, HostFileType, HostOpen, HostSetAttr, HostStat, Nanos};
 use lx_core::sync::{Mutex, level};
 
-use super::file::HostFile;
 use super::{MAX_AGE, Shared, Trust};
-use crate::dir::{DirFile, open_device};
-use crate::inode::{
-    Attr, DirListing, InodeOps, NameCaching, NewInode, NewKind, Permissions, SetAttr, downcast,
-};
-use crate::location::Path;
+use crate::inode::{Attr, DirListing, NewInode};
 use crate::path_cache::bump_generation;
 use crate::pipe::Fifo;
 
 /// A file or directory of the host.
 pub struct HostInode {
-    shared: Arc<Shared>,
-    file_type: FileType,
+    pub(super) shared: Arc<Shared>,
+    pub(super) file_type: FileType,
     /// The host's device and inode number.
-    key: (u64, u64),
-    place: Mutex<Place, { level::INODE }>,
-    known: Mutex<Known, { level::INODE_DATA }>,
+    pub(super) key: (u64, u64),
+    pub(super) place: Mutex<Place, { level::INODE }>,
+    pub(super) known: Mutex<Known, { level::INODE_DATA }>,
     // A copy of what `known` says, for permission checks without a lock.
-    mode: AtomicU32,
-    uid: AtomicU32,
-    gid: AtomicU32,
-    /// A directory, or a regular file open for reading.
-    fd: Mutex<Option<Arc<HostFd>>, { level::CACHE }>,
-    fifo: Fifo,
+    pub(super) mode: AtomicU32,
+    pub(super) uid: AtomicU32,
+    pub(super) gid: AtomicU32,
+    pub(super) kept: Mutex<Kept, { level::CACHE }>,
+    pub(super) fifo: Fifo,
 }
 
 /// One way to the file.
 #[derive(Clone)]
-struct Place {
+pub(super) struct Place {
     /// `None` for the root, whose descriptor is never given up.
     parent: Option<Arc<HostInode>>,
     name: Box<[u8]>,
 }
 
+/// What is kept for later use, as long as there is room for it.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// A directory, or a regular file open for reading.
+    fd: Option<Arc<HostFd>>,
+    /// The entries of a directory, with its times when they were read.
+    listing: Option<(Arc<DirListing>, (i64, i64))>,
+}
+
 /// What was learnt of the file, and when.
-struct Known {
-    stat: HostStat,
-    checked: Nanos,
-    link: Option<Arc<[u8]>>,
+pub(super) struct Known {
+    pub(super) stat: HostStat,
+    pub(super) checked: Nanos,
+    pub(super) link: Option<Arc<[u8]>>,
     /// Of a directory: its times when its names were last looked at, and when that was.
-    names: (i64, i64),
-    names_checked: Nanos,
+    pub(super) names: (i64, i64),
+    pub(super) names_checked: Nanos,
 }
 
 pub(super) fn guest_type(file_type: HostFileType) -> FileType {
@@ -96,14 +96,14 @@ impl HostInode {
             mode: AtomicU32::new(stat.mode),
             uid: AtomicU32::new(stat.uid),
             gid: AtomicU32::new(stat.gid),
-            fd: Mutex::new(None),
+            kept: Mutex::default(),
             fifo: Fifo::new(),
         }
     }
 
     pub(super) fn new_root(shared: &Arc<Shared>, fd: &Arc<HostFd>, stat: &HostStat) -> Self {
         let root = Self::new(shared, None, stat);
-        *root.fd.lock() = Some(Arc::clone(fd));
+        root.kept.lock().fd = Some(Arc::clone(fd));
         root
     }
 
@@ -144,8 +144,8 @@ impl HostInode {
 
     pub(super) fn forget_fd(&self) {
         if self.place.lock().parent.is_some() {
-            let fd = self.fd.lock().take();
-            drop(fd);
+            let kept = core::mem::take(&mut *self.kept.lock());
+            drop(kept);
         }
     }
 
@@ -170,12 +170,12 @@ impl HostInode {
         self.known.lock().stat
     }
 
-    fn parent_and_name(&self) -> Result<(Arc<HostFd>, Box<[u8]>)> {
+    pub(super) fn parent_and_name(&self) -> Result<(Arc<HostFd>, Box<[u8]>)> {
         let Place { parent, name } = self.place.lock().clone();
         match parent {
             Some(parent) => Ok((parent.dir_fd()?, name)),
             None => {
-                let root = self.fd.lock().clone().ok_or(Errno::ENOENT)?;
+                let root = self.kept.lock().fd.clone().ok_or(Errno::ENOENT)?;
                 Ok((root, Box::default()))
             }
         }
@@ -183,12 +183,12 @@ impl HostInode {
 
     /// The kept descriptor, or a new one.
     fn kept_fd(self: &Arc<Self>, how: HostOpen) -> Result<Arc<HostFd>> {
-        if let Some(fd) = &*self.fd.lock() {
+        if let Some(fd) = &self.kept.lock().fd {
             return Ok(Arc::clone(fd));
         }
         let (dir, name) = self.parent_and_name()?;
         let fd = Arc::new(self.shared.host.open(&dir, &name, how)?);
-        let old = self.fd.lock().replace(Arc::clone(&fd));
+        let old = self.kept.lock().fd.replace(Arc::clone(&fd));
         if old.is_none() {
             self.shared.keeps_fd(self);
         }
@@ -196,7 +196,7 @@ impl HostInode {
     }
 
     /// A descriptor of this directory.
-    fn dir_fd(self: &Arc<Self>) -> Result<Arc<HostFd>> {
+    pub(super) fn dir_fd(self: &Arc<Self>) -> Result<Arc<HostFd>> {
         self.kept_fd(HostOpen { directory: true, ..HostOpen::default() })
     }
 
@@ -232,7 +232,7 @@ impl HostInode {
         (now.saturating_sub(known.checked) < MAX_AGE).then_some(known.stat)
     }
 
-    fn current_stat(&self) -> Result<HostStat> {
+    pub(super) fn current_stat(&self) -> Result<HostStat> {
         self.fresh_stat().map_or_else(|| self.refresh(), Ok)
     }
 
@@ -274,17 +274,34 @@ impl HostInode {
         Ok(self.shared.inode(self, name, &stat))
     }
 
-    /// All entries.
+    /// All entries. They are read again when the directory's times have changed.
     ///
     /// # Errors
     /// The host's.
-    pub fn entries(self: &Arc<Self>, listing: &mut DirListing) -> Result<()> {
+    pub fn entries(self: &Arc<Self>) -> Result<Arc<DirListing>> {
+        let stat = self.recent_stat().map_or_else(|| self.refresh(), Ok)?;
+        let times = (stat.mtime, stat.ctime);
+        if let Some((listing, read_at)) = &self.kept.lock().listing
+            && *read_at == times
+        {
+            return Ok(Arc::clone(listing));
+        }
         let dir = self.dir_fd()?;
+        let mut listing = DirListing::default();
         for entry in self.shared.host.read_dir(&dir)? {
             let file_type = entry.file_type.map_or(0, |t| guest_type(t).dirent_type());
             listing.push(self.shared.ino(self.key.0, entry.ino), file_type, &entry.name);
         }
-        Ok(())
+        let listing = Arc::new(listing);
+        // Shared directories change by our own calls, within the time that a file system counts.
+        if self.shared.trust == Trust::Stable {
+            let mut kept = self.kept.lock();
+            // Together with the descriptor, so that both are given up in their turn.
+            if kept.fd.is_some() {
+                kept.listing = Some((Arc::clone(&listing), times));
+            }
+        }
+        Ok(listing)
     }
 
     /// The target of this symbolic link.
@@ -302,13 +319,13 @@ impl HostInode {
     }
 
     /// This inode, shared: methods of the trait get `&self` only.
-    fn shared_self(&self) -> Result<Arc<Self>> {
+    pub(super) fn shared_self(&self) -> Result<Arc<Self>> {
         let known = self.shared.inodes.lock().get(&self.key).and_then(alloc::sync::Weak::upgrade);
         known.ok_or(Errno::ENOENT.into())
     }
 
     /// Opens for writing; also for reading if the host lets us.
-    fn write_fd(&self) -> Result<Arc<HostFd>> {
+    pub(super) fn write_fd(&self) -> Result<Arc<HostFd>> {
         let (dir, name) = self.parent_and_name()?;
         let both = HostOpen { read: true, write: true, ..HostOpen::default() };
         let fd = match self.shared.host.open(&dir, &name, both) {
@@ -321,7 +338,13 @@ impl HostInode {
     }
 
     /// Gives a new host file its owner, where the host lets us.
-    fn give(&self, dir: &HostFd, name: &[u8], new: &NewInode<'_>, stat: HostStat) -> HostStat {
+    pub(super) fn give(
+        &self,
+        dir: &HostFd,
+        name: &[u8],
+        new: &NewInode<'_>,
+        stat: HostStat,
+    ) -> HostStat {
         if (stat.uid, stat.gid) == (new.uid, new.gid) {
             return stat;
         }
@@ -340,168 +363,5 @@ impl Drop for HostInode {
         if inodes.get(&self.key).is_some_and(|inode| inode.strong_count() == 0) {
             inodes.remove(&self.key);
         }
-    }
-}
-
-impl InodeOps for HostInode {
-    fn file_type(&self) -> FileType {
-        self.file_type
-    }
-
-    fn permissions(&self) -> Permissions {
-        Permissions {
-            mode: self.mode.load(Ordering::Relaxed),
-            uid: self.uid.load(Ordering::Relaxed),
-            gid: self.gid.load(Ordering::Relaxed),
-        }
-    }
-
-    fn attr(&self, _caller: &Caller<'_>) -> Result<Attr> {
-        self.attributes()
-    }
-
-    fn set_attr(&self, _caller: &Caller<'_>, change: &SetAttr) -> Result<()> {
-        let (dir, name) = self.parent_and_name()?;
-        let change = HostSetAttr {
-            mode: change.mode,
-            uid: change.uid,
-            gid: change.gid,
-            size: change.size,
-            atime: change.atime,
-            mtime: change.mtime,
-        };
-        self.shared.host.set_attr(&dir, &name, &change)?;
-        self.refresh().map(drop)
-    }
-
-    fn open(
-        self: Arc<Self>,
-        caller: &Caller<'_>,
-        _path: &Path,
-        flags: OpenFlags,
-    ) -> Result<Arc<dyn FileOps>> {
-        match self.file_type {
-            FileType::Regular => {
-                let fd =
-                    if flags.access_mode().writable() { self.write_fd()? } else { self.read_fd()? };
-                Ok(Arc::new(HostFile::open(self, fd)?))
-            }
-            FileType::Directory => Ok(DirFile::open(self)),
-            FileType::Symlink => Err(Errno::ELOOP.into()),
-            FileType::Fifo => {
-                let fifo = self.fifo.clone();
-                fifo.open(caller, flags, self)
-            }
-            FileType::CharDevice | FileType::BlockDevice => {
-                let rdev = self.known_stat().rdev;
-                let inode: Arc<dyn InodeOps> = self;
-                open_device(caller, &inode, rdev, flags)
-            }
-            FileType::Socket => Err(Errno::ENXIO.into()),
-        }
-    }
-
-    fn name_caching(&self) -> NameCaching {
-        match self.shared.trust {
-            Trust::Shared => NameCaching::Revalidate,
-            Trust::Stable => NameCaching::Always,
-        }
-    }
-
-    fn names_unchanged(&self, _caller: &Caller<'_>) -> bool {
-        let now = self.shared.host.monotonic();
-        {
-            let mut known = self.known.lock();
-            if now.saturating_sub(known.names_checked) < MAX_AGE {
-                return true;
-            }
-            known.names_checked = now;
-        }
-        let Ok(stat) = self.refresh() else { return false };
-        let mut known = self.known.lock();
-        let unchanged = known.names == (stat.mtime, stat.ctime);
-        known.names = (stat.mtime, stat.ctime);
-        unchanged
-    }
-
-    fn lookup(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Arc<dyn InodeOps>> {
-        Ok(self.shared_self()?.child(name)?)
-    }
-
-    fn list(&self, _caller: &Caller<'_>, listing: &mut DirListing) -> Result<()> {
-        self.shared_self()?.entries(listing)
-    }
-
-    fn create(
-        &self,
-        _caller: &Caller<'_>,
-        name: &[u8],
-        new: &NewInode<'_>,
-    ) -> Result<Arc<dyn InodeOps>> {
-        let this = self.shared_self()?;
-        let dir = this.dir_fd()?;
-        let host = self.shared.host;
-        match new.kind {
-            NewKind::Regular => {
-                let create = Some(new.mode);
-                let how = HostOpen { read: true, write: true, create, ..HostOpen::default() };
-                host.open(&dir, name, how)?;
-            }
-            NewKind::Directory => host.make_dir(&dir, name, new.mode)?,
-            NewKind::Symlink(target) => host.make_symlink(&dir, name, target)?,
-            kind => {
-                let mode = kind.file_type().mode_bits() | new.mode;
-                host.make_node(&dir, name, mode, kind.rdev())?;
-            }
-        }
-        let stat = host.stat(&dir, name)?;
-        let stat = self.give(&dir, name, new, stat);
-        Ok(self.shared.inode(&this, name, &stat))
-    }
-
-    fn link(&self, _caller: &Caller<'_>, name: &[u8], target: &Arc<dyn InodeOps>) -> Result<()> {
-        let target = downcast::<Self>(target).ok_or(Errno::EXDEV)?;
-        let (from, from_name) = target.parent_and_name()?;
-        let dir = self.shared_self()?.dir_fd()?;
-        self.shared.host.make_link(&from, &from_name, &dir, name)?;
-        target.refresh().map(drop)
-    }
-
-    fn unlink(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<()> {
-        let dir = self.shared_self()?.dir_fd()?;
-        Ok(self.shared.host.remove(&dir, name, false)?)
-    }
-
-    fn rmdir(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<()> {
-        let dir = self.shared_self()?.dir_fd()?;
-        Ok(self.shared.host.remove(&dir, name, true)?)
-    }
-
-    fn rename(
-        &self,
-        _caller: &Caller<'_>,
-        name: &[u8],
-        new_dir: &Arc<dyn InodeOps>,
-        new_name: &[u8],
-        flags: RenameFlags,
-    ) -> Result<()> {
-        let this = self.shared_self()?;
-        let new_dir = downcast::<Self>(new_dir).ok_or(Errno::EXDEV)?;
-        let (from, to) = (this.dir_fd()?, new_dir.dir_fd()?);
-        let host = self.shared.host;
-        host.rename(&from, name, &to, new_name, flags.bits())?;
-        // The inodes learn their new places.
-        new_dir.child(new_name)?;
-        if flags.contains(RenameFlags::RENAME_EXCHANGE) {
-            this.child(name)?;
-        }
-        Ok(())
-    }
-
-    fn read_link(&self, _caller: &Caller<'_>) -> Result<Arc<[u8]>> {
-        if self.file_type != FileType::Symlink {
-            return Err(Errno::EINVAL.into());
-        }
-        self.link_target()
     }
 }

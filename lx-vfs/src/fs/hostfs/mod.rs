@@ -6,6 +6,7 @@
 
 mod file;
 mod inode;
+mod ops;
 
 use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};

@@ -94,8 +94,7 @@ impl OverlayDir {
 
     fn lower_names(&self) -> Option<Names> {
         let Some(lower) = &self.lower else { return Some(Names::new()) };
-        let mut listing = DirListing::default();
-        lower.entries(&mut listing).ok()?;
+        let listing = lower.entries().ok()?;
         Some(listing.iter().map(|(_, _, name)| name.into()).collect())
     }
 
@@ -238,11 +237,14 @@ impl InodeOps for OverlayDir {
         let changes = self.shared.tree.lock().changes(self.ino);
         let (nodes, hidden) = changes.unwrap_or_default();
         if let Some(lower) = &self.lower {
-            let mut below = DirListing::default();
-            lower.entries(&mut below)?;
-            for (ino, file_type, name) in below.iter() {
-                if !hidden.contains(name) {
-                    listing.push(ino, file_type, name);
+            let below = lower.entries()?;
+            if hidden.is_empty() {
+                listing.append(&below);
+            } else {
+                for (ino, file_type, name) in below.iter() {
+                    if !hidden.contains(name) {
+                        listing.push(ino, file_type, name);
+                    }
                 }
             }
         }

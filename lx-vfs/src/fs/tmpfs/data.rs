@@ -11,9 +11,12 @@ use lx_core::abi::Errno;
 use lx_core::host::{BLOCK_SIZE, Host, PageBlock};
 use lx_core::io::{IoDst, IoSrc, partial};
 use lx_core::sync::{Mutex, MutexGuard, level};
+use spin::Once;
 
 /// Longest contents that are kept in a buffer of their own.
 const SMALL_MAX: usize = 4096;
+/// The first blocks of a file can be reached without a lock.
+const FIRST_BLOCKS: usize = 4;
 /// Blocks with a lower index lie in an array, the others in a tree: sparse files stay small.
 const DENSE_BLOCKS: u64 = 16384;
 const BLOCK: u64 = BLOCK_SIZE as u64;
@@ -87,11 +90,20 @@ enum Found {
 ///
 /// Writers exclude each other for the whole of a write ([`FileData::lock_for_writing`]), so that
 /// appends do not mix; readers look blocks up under the inner lock and copy without it.
+///
+/// The first few blocks stay with the file once they are made: where the contents have a hole,
+/// they are zeroed. That is why they can be read without a lock.
 pub(super) struct FileData {
     contents: Mutex<Contents, { level::INODE_DATA }>,
     writing: Mutex<(), { level::INODE }>,
     size: AtomicU64,
+    first: [Once<Arc<PageBlock>>; FIRST_BLOCKS],
+    /// Blocks in use; [`SMALL`] while there are none because the contents are small.
+    count: AtomicU64,
 }
+
+/// The count of blocks of a file without blocks.
+const SMALL: u64 = u64::MAX;
 
 /// Proof that the caller is the one writer.
 pub(super) struct WriteGuard<'a> {
@@ -105,7 +117,23 @@ impl FileData {
             contents: Mutex::new(Contents::Small(Vec::new())),
             writing: Mutex::new(()),
             size: AtomicU64::new(0),
+            first: [const { Once::new() }; FIRST_BLOCKS],
+            count: AtomicU64::new(SMALL),
         }
+    }
+
+    /// One of the first blocks, if it was ever made.
+    fn first(&self, index: u64) -> Option<&Arc<PageBlock>> {
+        self.first.get(usize::try_from(index).ok()?)?.get()
+    }
+
+    /// To be called with the contents locked, whenever the blocks have changed.
+    fn note_count(&self, contents: &Contents) {
+        let count = match contents {
+            Contents::Small(_) => SMALL,
+            Contents::Blocks(blocks) => blocks.count,
+        };
+        self.count.store(count, Ordering::Relaxed);
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -115,10 +143,7 @@ impl FileData {
     /// 512-byte units in use.
     pub(super) fn used(&self) -> u64 {
         let pages = self.size().div_ceil(super::PAGE).saturating_mul(super::PAGE / 512);
-        match &*self.contents.lock() {
-            Contents::Small(_) => pages,
-            Contents::Blocks(blocks) => blocks.count.saturating_mul(BLOCK / 512).min(pages),
-        }
+        self.count.load(Ordering::Relaxed).saturating_mul(BLOCK / 512).min(pages)
     }
 
     /// What lies at `offset`, for `len` bytes at most, all within the file.
@@ -152,10 +177,14 @@ impl FileData {
             if len == 0 {
                 return Ok(total);
             }
-            let stored = match self.find(offset, len) {
-                Found::Bytes(bytes) => dst.put(&bytes),
-                Found::Block(block) => dst.put_block(&block, inside, len),
-                Found::Hole => dst.put_zeros(len),
+            let stored = if let Some(block) = self.first(offset / BLOCK) {
+                dst.put_block(block, inside, len)
+            } else {
+                match self.find(offset, len) {
+                    Found::Bytes(bytes) => dst.put(&bytes),
+                    Found::Block(block) => dst.put_block(&block, inside, len),
+                    Found::Hole => dst.put_zeros(len),
+                }
             };
             match stored {
                 Ok(0) => return Ok(total),
@@ -170,21 +199,35 @@ impl FileData {
 
     /// The block with index `index`, made if it is missing.
     pub(super) fn block(&self, host: &dyn Host, index: u64) -> Result<Arc<PageBlock>> {
-        self.use_blocks(host)?;
         if let Contents::Blocks(blocks) = &*self.contents.lock()
             && let Some(block) = blocks.get(index)
         {
             return Ok(Arc::clone(block));
         }
-        // Allocated without the lock; somebody else may be faster.
-        let block = Arc::new(host.alloc_block().ok_or(Errno::ENOSPC)?);
+        self.use_blocks(host)?;
+        // Made without the lock; somebody else may be faster.
+        let block = self.make_block(host, index)?;
         let mut contents = self.contents.lock();
         let Contents::Blocks(blocks) = &mut *contents else { return Err(Errno::EIO.into()) };
         if let Some(existing) = blocks.get(index) {
             return Ok(Arc::clone(existing));
         }
         blocks.insert(index, Arc::clone(&block));
+        self.note_count(&contents);
         Ok(block)
+    }
+
+    /// A zeroed block for `index`.
+    fn make_block(&self, host: &dyn Host, index: u64) -> Result<Arc<PageBlock>> {
+        if let Some(block) = self.first(index) {
+            return Ok(Arc::clone(block));
+        }
+        let block = Arc::new(host.alloc_block().ok_or(Errno::ENOSPC)?);
+        let first = usize::try_from(index).ok().and_then(|index| self.first.get(index));
+        Ok(match first {
+            Some(first) => Arc::clone(first.call_once(|| block)),
+            None => block,
+        })
     }
 
     /// Moves the contents to page blocks, because they grow or somebody maps them.
@@ -197,8 +240,13 @@ impl FileData {
         if let Contents::Small(bytes) = &*contents {
             let mut blocks = Blocks::default();
             block.write(0, bytes);
-            blocks.insert(0, Arc::clone(&block));
+            // Filled before others can see it.
+            let block = match &self.first {
+                [first, ..] => Arc::clone(first.call_once(|| block)),
+            };
+            blocks.insert(0, block);
             *contents = Contents::Blocks(blocks);
+            self.note_count(&contents);
         }
         Ok(())
     }
@@ -271,7 +319,7 @@ impl WriteGuard<'_> {
         src: &mut IoSrc<'_>,
     ) -> Result<usize> {
         let end = offset.saturating_add(len as u64);
-        if end <= SMALL_MAX as u64 && matches!(&*self.data.contents.lock(), Contents::Small(_)) {
+        if end <= SMALL_MAX as u64 && self.data.count.load(Ordering::Relaxed) == SMALL {
             let mut buffer = [0_u8; SMALL_MAX];
             let Some(buffer) = buffer.get_mut(..len) else { return Ok(0) };
             let count = src.take(buffer)?;
@@ -309,6 +357,7 @@ impl WriteGuard<'_> {
                 // A sparse file: nothing to move.
                 Contents::Small(bytes) if bytes.is_empty() => {
                     *contents = Contents::Blocks(Blocks::default());
+                    self.data.note_count(&contents);
                 }
                 _ => {
                     drop(contents);
@@ -324,7 +373,8 @@ impl WriteGuard<'_> {
         }
         self.data.size.store(len, Ordering::Release);
         if len < old {
-            self.zero(len, old.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX));
+            let end = old.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
+            self.zero_within(len, end, old);
         }
         Ok(())
     }
@@ -332,9 +382,17 @@ impl WriteGuard<'_> {
     /// Makes a range read as zeros and frees what it can. Blocks that somebody else holds are
     /// zeroed instead, so that mappings stay coherent.
     pub(super) fn zero(&self, from: u64, to: u64) {
+        self.zero_within(from, to, self.size());
+    }
+
+    /// As [`zero`](Self::zero), in a file that has been `size` long.
+    fn zero_within(&self, from: u64, to: u64, size: u64) {
+        // What lies behind the last page was never written.
+        let used = size.checked_next_multiple_of(super::PAGE).unwrap_or(u64::MAX);
         let mut kept: Vec<(Arc<PageBlock>, usize, usize)> = Vec::new();
         let mut dropped = Vec::new();
-        match &mut *self.data.contents.lock() {
+        let mut contents = self.data.contents.lock();
+        match &mut *contents {
             Contents::Small(bytes) => {
                 let start = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
                 let end = usize::try_from(to).unwrap_or(usize::MAX).min(bytes.len());
@@ -349,15 +407,20 @@ impl WriteGuard<'_> {
                     let end = to.saturating_sub(base).min(BLOCK);
                     let whole = start == 0 && end == BLOCK;
                     let Some(block) = blocks.get(index) else { continue };
-                    if whole && Arc::strong_count(block) == 1 {
-                        dropped.extend(blocks.remove(index));
-                    } else {
+                    let is_first = self.data.first(index).is_some();
+                    if !whole || is_first || Arc::strong_count(block) > 1 {
+                        let end = end.min(used.saturating_sub(base));
                         let len = end.saturating_sub(start) as usize;
                         kept.push((Arc::clone(block), start as usize, len));
+                    }
+                    if whole && (is_first || Arc::strong_count(block) == 1) {
+                        dropped.extend(blocks.remove(index));
                     }
                 }
             }
         }
+        self.data.note_count(&contents);
+        drop(contents);
         for (block, start, len) in kept {
             block.zero(start, len);
         }

@@ -1,0 +1,184 @@
+//! What guests do with files of the host.
+
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+use lx_core::Result;
+use lx_core::abi::Errno;
+use lx_core::abi::fcntl::{OpenFlags, RenameFlags};
+use lx_core::abi::stat::FileType;
+use lx_core::caller::Caller;
+use lx_core::file::FileOps;
+use lx_core::host::{HostOpen, HostSetAttr};
+
+use super::file::HostFile;
+use super::{HostInode, MAX_AGE, Trust};
+use crate::dir::{DirFile, open_device};
+use crate::inode::{
+    Attr, DirListing, InodeOps, NameCaching, NewInode, NewKind, Permissions, SetAttr, downcast,
+};
+use crate::location::Path;
+
+impl InodeOps for HostInode {
+    fn file_type(&self) -> FileType {
+        self.file_type
+    }
+
+    fn permissions(&self) -> Permissions {
+        Permissions {
+            mode: self.mode.load(Ordering::Relaxed),
+            uid: self.uid.load(Ordering::Relaxed),
+            gid: self.gid.load(Ordering::Relaxed),
+        }
+    }
+
+    fn attr(&self, _caller: &Caller<'_>) -> Result<Attr> {
+        self.attributes()
+    }
+
+    fn set_attr(&self, _caller: &Caller<'_>, change: &SetAttr) -> Result<()> {
+        let (dir, name) = self.parent_and_name()?;
+        let change = HostSetAttr {
+            mode: change.mode,
+            uid: change.uid,
+            gid: change.gid,
+            size: change.size,
+            atime: change.atime,
+            mtime: change.mtime,
+        };
+        self.shared.host.set_attr(&dir, &name, &change)?;
+        self.refresh().map(drop)
+    }
+
+    fn open(
+        self: Arc<Self>,
+        caller: &Caller<'_>,
+        _path: &Path,
+        flags: OpenFlags,
+    ) -> Result<Arc<dyn FileOps>> {
+        match self.file_type {
+            FileType::Regular => {
+                let fd =
+                    if flags.access_mode().writable() { self.write_fd()? } else { self.read_fd()? };
+                Ok(Arc::new(HostFile::open(self, fd)?))
+            }
+            FileType::Directory => Ok(DirFile::open(self)),
+            FileType::Symlink => Err(Errno::ELOOP.into()),
+            FileType::Fifo => {
+                let fifo = self.fifo.clone();
+                fifo.open(caller, flags, self)
+            }
+            FileType::CharDevice | FileType::BlockDevice => {
+                let rdev = self.known_stat().rdev;
+                let inode: Arc<dyn InodeOps> = self;
+                open_device(caller, &inode, rdev, flags)
+            }
+            FileType::Socket => Err(Errno::ENXIO.into()),
+        }
+    }
+
+    fn name_caching(&self) -> NameCaching {
+        match self.shared.trust {
+            Trust::Shared => NameCaching::Revalidate,
+            Trust::Stable => NameCaching::Always,
+        }
+    }
+
+    fn names_unchanged(&self, _caller: &Caller<'_>) -> bool {
+        let now = self.shared.host.monotonic();
+        {
+            let mut known = self.known.lock();
+            if now.saturating_sub(known.names_checked) < MAX_AGE {
+                return true;
+            }
+            known.names_checked = now;
+        }
+        let Ok(stat) = self.refresh() else { return false };
+        let mut known = self.known.lock();
+        let unchanged = known.names == (stat.mtime, stat.ctime);
+        known.names = (stat.mtime, stat.ctime);
+        unchanged
+    }
+
+    fn lookup(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Arc<dyn InodeOps>> {
+        Ok(self.shared_self()?.child(name)?)
+    }
+
+    fn list(&self, _caller: &Caller<'_>, listing: &mut DirListing) -> Result<()> {
+        listing.append(&*self.shared_self()?.entries()?);
+        Ok(())
+    }
+
+    fn create(
+        &self,
+        _caller: &Caller<'_>,
+        name: &[u8],
+        new: &NewInode<'_>,
+    ) -> Result<Arc<dyn InodeOps>> {
+        let this = self.shared_self()?;
+        let dir = this.dir_fd()?;
+        let host = self.shared.host;
+        match new.kind {
+            NewKind::Regular => {
+                let create = Some(new.mode);
+                let how = HostOpen { read: true, write: true, create, ..HostOpen::default() };
+                host.open(&dir, name, how)?;
+            }
+            NewKind::Directory => host.make_dir(&dir, name, new.mode)?,
+            NewKind::Symlink(target) => host.make_symlink(&dir, name, target)?,
+            kind => {
+                let mode = kind.file_type().mode_bits() | new.mode;
+                host.make_node(&dir, name, mode, kind.rdev())?;
+            }
+        }
+        let stat = host.stat(&dir, name)?;
+        let stat = self.give(&dir, name, new, stat);
+        Ok(self.shared.inode(&this, name, &stat))
+    }
+
+    fn link(&self, _caller: &Caller<'_>, name: &[u8], target: &Arc<dyn InodeOps>) -> Result<()> {
+        let target = downcast::<Self>(target).ok_or(Errno::EXDEV)?;
+        let (from, from_name) = target.parent_and_name()?;
+        let dir = self.shared_self()?.dir_fd()?;
+        self.shared.host.make_link(&from, &from_name, &dir, name)?;
+        target.refresh().map(drop)
+    }
+
+    fn unlink(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<()> {
+        let dir = self.shared_self()?.dir_fd()?;
+        Ok(self.shared.host.remove(&dir, name, false)?)
+    }
+
+    fn rmdir(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<()> {
+        let dir = self.shared_self()?.dir_fd()?;
+        Ok(self.shared.host.remove(&dir, name, true)?)
+    }
+
+    fn rename(
+        &self,
+        _caller: &Caller<'_>,
+        name: &[u8],
+        new_dir: &Arc<dyn InodeOps>,
+        new_name: &[u8],
+        flags: RenameFlags,
+    ) -> Result<()> {
+        let this = self.shared_self()?;
+        let new_dir = downcast::<Self>(new_dir).ok_or(Errno::EXDEV)?;
+        let (from, to) = (this.dir_fd()?, new_dir.dir_fd()?);
+        let host = self.shared.host;
+        host.rename(&from, name, &to, new_name, flags.bits())?;
+        // The inodes learn their new places.
+        new_dir.child(new_name)?;
+        if flags.contains(RenameFlags::RENAME_EXCHANGE) {
+            this.child(name)?;
+        }
+        Ok(())
+    }
+
+    fn read_link(&self, _caller: &Caller<'_>) -> Result<Arc<[u8]>> {
+        if self.file_type != FileType::Symlink {
+            return Err(Errno::EINVAL.into());
+        }
+        self.link_target()
+    }
+}
