@@ -10,6 +10,7 @@
 
 mod end;
 mod fifo;
+mod life;
 mod pool;
 mod ring;
 #[cfg(test)]

@@ -1,7 +1,4 @@
-//! Reading, writing, readiness and life of a pipe.
-
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+//! Reading and writing a pipe.
 
 use arrayvec::ArrayVec;
 use lx_core::Caller;
@@ -11,8 +8,9 @@ use lx_core::io::{IoDst, IoSrc, partial};
 use lx_core::poll::{PollEvents, PollSource};
 use lx_core::sync::{Mutex, MutexGuard, WaitQueue, WakeKey, level};
 
-use super::ring::{Piece, Ring, RingBlock};
-use super::{MAX_CAPACITY, PIPE_BUF, pool};
+use super::PIPE_BUF;
+use super::life::new_blocks;
+use super::ring::{Piece, Ring};
 
 /// Transfers up to this length go through a buffer on the stack: one round of the lock.
 const SMALL: usize = 128;
@@ -21,19 +19,17 @@ const SMALL: usize = 128;
 const CHUNK: usize = 16 << 10;
 
 /// Keys on which readers sleep.
-const READER_KEY: WakeKey = PollEvents::READABLE.union(PollEvents::POLLHUP).bits();
+pub(super) const READER_KEY: WakeKey = PollEvents::READABLE.union(PollEvents::POLLHUP).bits();
 /// Keys on which writers sleep.
-const WRITER_KEY: WakeKey = PollEvents::WRITABLE.union(PollEvents::POLLERR).bits();
-/// Key on which FIFO opens sleep; no bit of `poll(2)`.
-const OPEN_KEY: WakeKey = 1 << 30;
+pub(super) const WRITER_KEY: WakeKey = PollEvents::WRITABLE.union(PollEvents::POLLERR).bits();
 
 type Guard<'a> = MutexGuard<'a, Ring, { level::FILE_OBJECT }>;
 type Pieces = ArrayVec<Piece, 2>;
 
 /// A pipe.
 pub struct Pipe {
-    ring: Mutex<Ring, { level::FILE_OBJECT }>,
-    queue: WaitQueue,
+    pub(super) ring: Mutex<Ring, { level::FILE_OBJECT }>,
+    pub(super) queue: WaitQueue,
 }
 
 /// What a reader found.
@@ -81,7 +77,7 @@ impl Pipe {
     }
 
     /// Takes one step, or sleeps until it can be taken.
-    fn wait_for<T>(
+    pub(super) fn wait_for<T>(
         &self,
         caller: &Caller<'_>,
         nonblocking: bool,
@@ -405,160 +401,6 @@ impl Pipe {
         drop(unused);
         Ok(())
     }
-
-    /// Bytes in the pipe, `FIONREAD`.
-    pub fn len(&self) -> usize {
-        self.ring.lock().len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// `F_GETPIPE_SZ`.
-    pub fn capacity(&self) -> usize {
-        self.ring.lock().capacity()
-    }
-
-    /// `F_SETPIPE_SZ`: the capacity rounded up to a power of two of pages.
-    ///
-    /// # Errors
-    /// `EINVAL` for sizes past 2^31, `EPERM` beyond the limit, `EBUSY` if the contents do not fit.
-    pub fn set_capacity(&self, caller: &Caller<'_>, wanted: usize) -> Result<usize> {
-        if wanted > 1 << 31 {
-            return Err(Errno::EINVAL.into());
-        }
-        let capacity = wanted.max(PIPE_BUF).next_power_of_two();
-        if capacity > MAX_CAPACITY {
-            return Err(Errno::EPERM.into());
-        }
-        let blocks = new_blocks(caller, capacity)?;
-        let old = self.wait_for(caller, false, READER_KEY | WRITER_KEY, || {
-            let mut ring = self.ring.lock();
-            if ring.reading || ring.writing {
-                ring.contended = true;
-                return None;
-            }
-            if ring.len() > capacity {
-                return Some(Err(Errno::EBUSY.into()));
-            }
-            copy_contents(&ring, &blocks);
-            Some(Ok(ring.resize(capacity, blocks.clone())))
-        })?;
-        drop(old);
-        self.queue.wake_all(PollEvents::WRITABLE.bits());
-        Ok(capacity)
-    }
-
-    /// Readiness of an end; `seen_writers` is the count of writers ever opened that a reader of a
-    /// FIFO found when it was opened: no hang-up before the first writer came.
-    pub(super) fn poll(&self, reads: bool, writes: bool, seen_writers: u32) -> PollEvents {
-        let ring = self.ring.lock();
-        let mut events = PollEvents::empty();
-        if reads {
-            if ring.len() > 0 {
-                events |= PollEvents::READABLE;
-            }
-            if ring.writers == 0 && ring.writers_opened != seen_writers {
-                events |= PollEvents::POLLHUP;
-            }
-        }
-        if writes {
-            if ring.is_writable() {
-                events |= PollEvents::WRITABLE;
-            }
-            if ring.readers == 0 {
-                events |= PollEvents::POLLERR;
-            }
-        }
-        events
-    }
-
-    /// Notes that somebody has registered with the wait queue.
-    pub(super) fn poll_registered(&self) {
-        self.ring.lock().polled = true;
-    }
-
-    /// Adds ends; what was there before.
-    pub(super) fn attach(&self, reads: bool, writes: bool) -> Before {
-        let before = {
-            let mut ring = self.ring.lock();
-            let before = Before {
-                readers_opened: ring.readers_opened,
-                writers_opened: ring.writers_opened,
-                // Decided here: a writer that was waiting may have written and gone by the time
-                // the reader that let it in looks again.
-                other_side: if reads { ring.writers > 0 } else { ring.readers > 0 },
-            };
-            if reads {
-                ring.readers += 1;
-                ring.readers_opened = ring.readers_opened.wrapping_add(1);
-            }
-            if writes {
-                ring.writers += 1;
-                ring.writers_opened = ring.writers_opened.wrapping_add(1);
-            }
-            before
-        };
-        self.queue.wake_all(OPEN_KEY);
-        before
-    }
-
-    /// Takes ends away.
-    pub(super) fn detach(&self, reads: bool, writes: bool) {
-        let mut key = PollEvents::empty();
-        {
-            let mut ring = self.ring.lock();
-            if reads {
-                ring.readers = ring.readers.saturating_sub(1);
-                if ring.readers == 0 {
-                    key |= PollEvents::WRITABLE | PollEvents::POLLERR;
-                }
-            }
-            if writes {
-                ring.writers = ring.writers.saturating_sub(1);
-                if ring.writers == 0 {
-                    key |= PollEvents::READABLE | PollEvents::POLLHUP;
-                }
-            }
-        }
-        if !key.is_empty() {
-            self.queue.wake_all(key.bits());
-        }
-    }
-
-    /// How many readers and writers there are now.
-    pub(super) fn users(&self) -> (u32, u32) {
-        let ring = self.ring.lock();
-        (ring.readers, ring.writers)
-    }
-
-    /// Sleeps until there is a reader, or more than `seen` have ever been.
-    pub(super) fn wait_for_reader(&self, caller: &Caller<'_>, seen: u32) -> Result<()> {
-        caller.wait(&self.queue, OPEN_KEY, || {
-            let ring = self.ring.lock();
-            (ring.readers > 0 || ring.readers_opened != seen).then_some(())
-        })
-    }
-
-    /// As [`wait_for_reader`](Self::wait_for_reader), for writers.
-    pub(super) fn wait_for_writer(&self, caller: &Caller<'_>, seen: u32) -> Result<()> {
-        caller.wait(&self.queue, OPEN_KEY, || {
-            let ring = self.ring.lock();
-            (ring.writers > 0 || ring.writers_opened != seen).then_some(())
-        })
-    }
-}
-
-/// The users of a pipe when an end was added.
-pub(super) struct Before {
-    /// Readers ever opened.
-    pub(super) readers_opened: u32,
-    /// Writers ever opened.
-    pub(super) writers_opened: u32,
-    /// Whether the other side was open.
-    pub(super) other_side: bool,
 }
 
 fn collect_pieces(len: usize, piece: impl Fn(usize, usize) -> Option<Piece>) -> Pieces {
@@ -573,30 +415,4 @@ fn collect_pieces(len: usize, piece: impl Fn(usize, usize) -> Option<Piece>) -> 
         }
     }
     pieces
-}
-
-fn new_blocks(caller: &Caller<'_>, capacity: usize) -> Result<Vec<Arc<RingBlock>>> {
-    let count = Ring::blocks_for(capacity);
-    let mut blocks = Vec::new();
-    blocks.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
-    for _ in 0..count {
-        blocks.push(Arc::new(RingBlock::new(pool::take(caller.host)?)));
-    }
-    Ok(blocks)
-}
-
-/// Copies the bytes of a ring to the start of other blocks, kernel memory both.
-fn copy_contents(ring: &Ring, blocks: &[Arc<RingBlock>]) {
-    let mut buffer = [0_u8; 1024];
-    let mut done = 0;
-    let block_size = lx_core::host::BLOCK_SIZE;
-    while done < ring.len() {
-        let part = buffer.len().min(ring.len() - done);
-        let Some(bytes) = buffer.get_mut(..part) else { return };
-        ring.peek(done, bytes);
-        if let Some(block) = blocks.get(done / block_size).and_then(|block| block.get()) {
-            block.write(done % block_size, bytes);
-        }
-        done += part;
-    }
 }
