@@ -97,6 +97,16 @@ syscalls! {
     38 setitimer => timer::sys_setitimer, Partial("no timers of processor time");
     39 getpid => id::sys_getpid, Full;
     40 sendfile => splice::sys_sendfile, Full;
+    41 socket => socket::sys_socket, Partial("no family yet: EAFNOSUPPORT");
+    44 sendto => socket::sys_sendto, Partial("AF_UNIX stream pairs");
+    45 recvfrom => socket::sys_recvfrom, Partial("AF_UNIX stream pairs");
+    46 sendmsg => socket::sys_sendmsg, Partial("AF_UNIX stream pairs, no control messages");
+    47 recvmsg => socket::sys_recvmsg, Partial("AF_UNIX stream pairs, no control messages");
+    48 shutdown => socket::sys_shutdown, Partial("AF_UNIX stream pairs");
+    51 getsockname => socket::sys_getsockname, Partial("AF_UNIX stream pairs");
+    52 getpeername => socket::sys_getsockname, Partial("AF_UNIX stream pairs");
+    53 socketpair => socket::sys_socketpair, Partial("AF_UNIX stream pairs");
+    55 getsockopt => socket::sys_getsockopt, Partial("AF_UNIX stream pairs, SOL_SOCKET");
     56 clone => process::sys_clone, Partial("no namespaces");
     57 fork => process::sys_fork, Full;
     58 vfork => process::sys_vfork, Full;

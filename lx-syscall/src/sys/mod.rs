@@ -28,6 +28,7 @@ pub(crate) mod process;
 pub(crate) mod sched;
 pub(crate) mod signal;
 pub(crate) mod signalfd;
+pub(crate) mod socket;
 pub(crate) mod splice;
 pub(crate) mod stat;
 pub(crate) mod time;

@@ -72,12 +72,7 @@ fn stat_path(
 }
 
 /// Unlike other calls, these take a null pointer for an empty path.
-fn lookup(
-    task: &CurrentTask<'_>,
-    dirfd: DirFd,
-    path: UserCStr,
-    flags: AtFlags,
-) -> Result<Path> {
+fn lookup(task: &CurrentTask<'_>, dirfd: DirFd, path: UserCStr, flags: AtFlags) -> Result<Path> {
     if path.is_null() && flags.contains(AtFlags::AT_EMPTY_PATH) {
         let start = at::start(task, dirfd, b"")?;
         return task.fs().lookup(&task.caller(), start.path()?, b"", Lookup::EMPTY);
