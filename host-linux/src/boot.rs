@@ -15,8 +15,9 @@ use lx_core::sync::{SyncHost, set_sync_host};
 
 use crate::park::LinuxSync;
 use crate::region::{self, REGION_BASE, REGION_END, REGION_SIZE};
+use crate::region_file::{FILE_FD, MOUNT_FD};
 use crate::sys::{self, sys};
-use crate::{clock, init, report, signal, thread};
+use crate::{clock, init, region_file, report, signal, thread};
 
 /// Where the linker has put the image.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +26,7 @@ pub struct ImageLayout {
     pub text_start: u64,
     /// End of the code.
     pub text_end: u64,
-    /// First byte of the writable part, page aligned.
+    /// First byte of the writable part, aligned to 2 MB, so that huge pages can hold both parts.
     pub data_start: u64,
     /// End of the image, page aligned.
     pub image_end: u64,
@@ -103,38 +104,26 @@ pub unsafe fn boot(stack: *const u64, layout: &ImageLayout, make_kernel: MakeKer
 
 /// Copies the image into a new memory file and maps that in place of the image.
 fn move_into_region(layout: &ImageLayout) {
-    const CLOEXEC: usize = 1;
-    const EXECUTABLE: usize = 0x10;
-    let name = c"lx-region".as_ptr() as usize;
-    // SAFETY: the calls read the name and the image, and map what the image was over it: the same
-    // bytes, because nothing is stored between the copy and the mapping.
+    let fd = check("memory file", region_file::create());
+    // SAFETY: the calls read the image, and map what the image was over it: the same bytes, because
+    // nothing is stored between the copy and the mapping.
     unsafe {
-        let fd =
-            sys::call_uncounted(sys::__NR_memfd_create, [name, CLOEXEC | EXECUTABLE, 0, 0, 0, 0])
-                .or_else(|_| {
-                    sys::call_uncounted(sys::__NR_memfd_create, [name, CLOEXEC, 0, 0, 0, 0])
-                });
-        let fd = check("memory file", fd);
-        // High, so that it is out of the way of descriptors with a meaning.
-        let fd =
-            check("memory file", sys::call_uncounted(sys::__NR_fcntl, [fd, 1030, 100, 0, 0, 0]));
         region::set_region_fd(fd as i32);
         check(
             "memory file",
             sys::call_uncounted(sys::__NR_ftruncate, [fd, REGION_SIZE as usize, 0, 0, 0, 0]),
         );
-        let mut at = REGION_BASE;
-        while at < layout.image_end {
-            let args = [
-                fd,
-                at as usize,
-                (layout.image_end - at) as usize,
-                (at - REGION_BASE) as usize,
-                0,
-                0,
-            ];
-            at += check("copy of the image", sys::call_uncounted(sys::__NR_pwrite64, args)) as u64;
-        }
+        let copy = |start: u64, end: u64| {
+            let mut at = start;
+            while at < end {
+                let offset = (at - REGION_BASE) as usize;
+                let args = [fd, at as usize, (end - at) as usize, offset, 0, 0];
+                let result = sys::call_uncounted(sys::__NR_pwrite64, args);
+                at += check("copy of the image", result) as u64;
+            }
+        };
+        copy(REGION_BASE, layout.text_end);
+        copy(layout.data_start, layout.image_end);
         let map = |start: u64, end: u64, prot: u32| {
             let args = [
                 start as usize,
@@ -199,8 +188,8 @@ fn detach(block: &'static thread::Block) {
         report::set_init_pid(pid);
         block.pid.store(pid, Ordering::Relaxed);
         block.engine.host_tid.store(pid, Ordering::Relaxed);
-        let _ = sys!(sys::__NR_close_range, 3usize, region::region_fd() - 1, 0usize);
-        let _ = sys!(sys::__NR_close_range, region::region_fd() + 1, u32::MAX, 0usize);
+        let _ = sys!(sys::__NR_close_range, 3usize, FILE_FD - 1, 0usize);
+        let _ = sys!(sys::__NR_close_range, MOUNT_FD + 1, u32::MAX, 0usize);
         let _ = sys!(sys::__NR_setsid);
         let _ = sys!(sys::__NR_umask, 0usize);
         let _ = sys!(sys::__NR_prctl, PR_SET_NAME, c"lx-init".as_ptr());

@@ -28,6 +28,7 @@ mod process;
 mod reactor;
 mod recycle;
 mod region;
+mod region_file;
 mod report;
 mod signal;
 mod storage;
