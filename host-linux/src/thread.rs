@@ -104,12 +104,46 @@ static XFEATURES: AtomicU64 = AtomicU64::new(0);
 /// Length of an area with them.
 static XSTATE_SIZE: AtomicUsize = AtomicUsize::new(0);
 
+/// Where each component ends in it.
+static XSTATE_ENDS: [AtomicUsize; context::COMPONENTS] =
+    [const { AtomicUsize::new(0) }; context::COMPONENTS];
+/// Whether the CPU tells which components are in use.
+static XGETBV_1: AtomicBool = AtomicBool::new(false);
+
+/// The components of the calling thread that are worth saving, and where the last of them ends in
+/// an area, both limited to areas of `len` bytes.
+pub(crate) fn xstate_in_use(len: usize) -> (u64, usize) {
+    const LEGACY: u64 = 3;
+    let mut wanted = xstate_features();
+    if XGETBV_1.load(Ordering::Relaxed) {
+        // SAFETY: checked. Kernel code changes SSE registers only.
+        wanted &= unsafe { context::xstate_in_use() } | LEGACY;
+    }
+    let mut size = context::XSTATE_MIN;
+    for (component, end) in XSTATE_ENDS.iter().enumerate() {
+        let end = end.load(Ordering::Relaxed);
+        if wanted >> component & 1 == 1 {
+            if end > len {
+                wanted &= !(1 << component);
+            } else {
+                size = size.max(end);
+            }
+        }
+    }
+    (wanted, size)
+}
+
 /// Notes what the CPU and the host kernel offer, once, at boot.
 pub(crate) fn probe_cpu(hwcap2: u64) {
     FSGSBASE.store(hwcap2 & 2 != 0, Ordering::Relaxed);
     let features = context::xstate_features();
     XFEATURES.store(features, Ordering::Relaxed);
-    XSTATE_SIZE.store(context::xstate_size(features), Ordering::Relaxed);
+    let ends = context::xstate_ends(features);
+    for (cell, end) in XSTATE_ENDS.iter().zip(ends) {
+        cell.store(end, Ordering::Relaxed);
+    }
+    XSTATE_SIZE.store(ends.into_iter().max().unwrap_or(0), Ordering::Relaxed);
+    XGETBV_1.store(context::can_tell_xstate_in_use(), Ordering::Relaxed);
 }
 
 /// Whether FS can be read and written without a host call.

@@ -71,14 +71,14 @@ impl HostThread for LinuxHost {
 
     fn save_xstate(&self, area: &mut [u8]) -> usize {
         let block = thread::current();
-        let features = thread::xstate_features();
+        let (components, size) = thread::xstate_in_use(area.len());
         // SAFETY: own area and frame; the frame was filled when the thread entered the kernel.
         let state = unsafe {
             let state = block.xstate();
-            context::save_xstate(state, &*block.engine.frame(), features);
+            context::save_xstate(state, &*block.engine.frame(), components);
             state
         };
-        let len = thread::xstate_size().min(area.len());
+        let len = size.min(area.len());
         if let (Some(to), Some(from)) = (area.get_mut(..len), state.0.get(..len)) {
             to.copy_from_slice(from);
         }
@@ -101,6 +101,10 @@ impl HostThread for LinuxHost {
 
     fn xstate_size(&self) -> usize {
         thread::xstate_size()
+    }
+
+    fn xstate_size_now(&self) -> usize {
+        thread::xstate_in_use(usize::MAX).1
     }
 
     fn xstate_features(&self) -> u64 {

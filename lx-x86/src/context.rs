@@ -40,21 +40,48 @@ pub fn xstate_features() -> u64 {
     (u64::from(low) | u64::from(high) << 32) & WANTED_FEATURES
 }
 
-/// Length of the area in the standard format, for the components in `features`. Slow under a
+/// Highest component number plus one.
+pub const COMPONENTS: usize = 10;
+/// The legacy part and the header: what every area has.
+pub const XSTATE_MIN: usize = LEGACY_SIZE + 64;
+
+/// Where each component of `features` ends in an area of the standard format. Slow under a
 /// hypervisor, which emulates `cpuid`: ask once.
 #[must_use]
-pub fn xstate_size(features: u64) -> usize {
-    let mut size = LEGACY_SIZE + 64;
-    for component in 2..32 {
+pub fn xstate_ends(features: u64) -> [usize; COMPONENTS] {
+    let mut ends = [XSTATE_MIN; COMPONENTS];
+    for (component, end) in (0u32..).zip(&mut ends).skip(2) {
         if features >> component & 1 == 1 {
             let leaf = __cpuid_count(0xd, component);
-            size = size.max((leaf.eax as usize).saturating_add(leaf.ebx as usize));
+            *end = (leaf.eax as usize).saturating_add(leaf.ebx as usize).min(XSTATE_SIZE);
         }
     }
-    size.min(XSTATE_SIZE)
+    ends
 }
 
-/// Stores the running thread's extended state, taking xmm0-15 from `frame`, because the kernel's
+/// Whether [`xstate_in_use`] works on this CPU. As slow as [`xstate_ends`].
+#[must_use]
+pub fn can_tell_xstate_in_use() -> bool {
+    const XGETBV_1: u32 = 1 << 2;
+    __cpuid_count(0xd, 1).eax & XGETBV_1 != 0
+}
+
+/// The components that are not in their initial state.
+///
+/// # Safety
+///
+/// [`can_tell_xstate_in_use`].
+#[must_use]
+pub unsafe fn xstate_in_use() -> u64 {
+    let (low, high): (u32, u32);
+    // SAFETY: the caller's promise; the instruction only reads.
+    unsafe {
+        asm!("xgetbv", in("ecx") 1, out("eax") low, out("edx") high, options(nomem, nostack));
+    }
+    u64::from(low) | u64::from(high) << 32
+}
+
+/// Stores the components `features` of the running thread's extended state, taking xmm0-15 from `frame`, because the kernel's
 /// code has used them since.
 ///
 /// # Safety
@@ -90,7 +117,6 @@ pub unsafe fn save_xstate(area: &mut Xstate, frame: &Frame, features: u64) {
 /// `size` is that of an area with these features.
 #[must_use]
 pub fn import_xstate(area: &mut Xstate, source: &[u8], features: u64, size: usize) -> bool {
-    area.0.fill(0);
     let extended = source.len() >= LEGACY_SIZE + 64;
     let len = if extended { source.len().min(size) } else { LEGACY_SIZE };
     let (Some(to), Some(from)) = (area.0.get_mut(..len), source.get(..len)) else { return false };
@@ -118,7 +144,10 @@ pub fn import_xstate(area: &mut Xstate, source: &[u8], features: u64, size: usiz
 
 /// Makes `area` the state of a fresh program.
 pub fn init_xstate(area: &mut Xstate) {
-    area.0.fill(0);
+    // Components that the header does not name start afresh.
+    if let Some(start) = area.0.get_mut(..XSTATE_MIN) {
+        start.fill(0);
+    }
     if let Some(mxcsr) = area.0.get_mut(MXCSR..MXCSR + 4) {
         mxcsr.copy_from_slice(&MXCSR_DEFAULT.to_le_bytes());
     }

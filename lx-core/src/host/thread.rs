@@ -50,8 +50,13 @@ pub trait HostThread {
     /// Loads the extended state that the guest shall have after `Resume::FullWithXstate`.
     /// `EINVAL` for a malformed area.
     fn load_xstate(&self, area: &[u8]) -> HostResult<()>;
-    /// Length of the area that [`save_xstate`](HostThread::save_xstate) writes.
+    /// Length of the longest area that [`save_xstate`](HostThread::save_xstate) writes.
     fn xstate_size(&self) -> usize;
+    /// What [`save_xstate`](HostThread::save_xstate) needs now: components in their initial state
+    /// need no room.
+    fn xstate_size_now(&self) -> usize {
+        self.xstate_size()
+    }
     /// The feature mask (XCR0) of that area.
     fn xstate_features(&self) -> u64;
     /// Number of processors.

@@ -113,7 +113,12 @@ pub(super) fn push(
     let signals = current.task().signals();
     let regs = current.regs();
     let stack = signals.alternate_stack();
-    let xstate_len = host.xstate_size();
+    let xstate_len = match (host.xstate_size(), current.xstate()) {
+        (0, _) => 0,
+        (_, Xstate::Live) => host.xstate_size_now(),
+        (_, Xstate::Initial) => XSTATE_MIN,
+        (_, Xstate::Loaded { len, .. }) => len.max(XSTATE_MIN),
+    };
     let place = choose_stack(&stack, flags, regs.rsp, xstate_len)?;
     if place.xstate != 0 {
         write_xstate(current, place.xstate, xstate_len)?;
@@ -249,6 +254,10 @@ fn write_xstate(current: &CurrentTask<'_>, address: u64, len: usize) -> Result<(
             Xstate::Loaded { address, len } => {
                 if let Some(part) = area.get_mut(..len) {
                     memory.read_bytes(address, part)?;
+                }
+                // An area without a header holds x87 and SSE state.
+                if let Some(components) = area.get_mut(len).filter(|_| len < XSTATE_MIN) {
+                    *components = 3;
                 }
             }
         }
