@@ -422,7 +422,9 @@ impl OpenFile {
     /// `ESPIPE` for streams, `EBADF`, else the file's.
     pub fn read_at(&self, caller: &Caller<'_>, offset: u64, dst: &mut IoDst<'_>) -> Result<usize> {
         if !self.is_readable() {
-            return Err(Errno::EBADF.into());
+            // That a stream has no positions is found out first.
+            let errno = if self.ops.is_seekable() { Errno::EBADF } else { Errno::ESPIPE };
+            return Err(errno.into());
         }
         self.ops.read_at(caller, self, offset, dst)
     }
@@ -433,7 +435,8 @@ impl OpenFile {
     /// `ESPIPE` for streams, `EBADF`, else the file's.
     pub fn write_at(&self, caller: &Caller<'_>, offset: u64, src: &mut IoSrc<'_>) -> Result<usize> {
         if !self.is_writable() {
-            return Err(Errno::EBADF.into());
+            let errno = if self.ops.is_seekable() { Errno::EBADF } else { Errno::ESPIPE };
+            return Err(errno.into());
         }
         let append = self.flags().contains(OpenFlags::O_APPEND);
         Ok(self.ops.write_at(caller, self, offset, append, src)?.0)
