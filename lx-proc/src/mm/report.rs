@@ -94,6 +94,11 @@ impl AddressSpace {
         Arc::clone(&self.inner.lock().program)
     }
 
+    /// Address of `rt_sigreturn` code in the vDSO, 0 if there is none.
+    pub(crate) fn restorer(&self) -> u64 {
+        self.inner.lock().program.restorer
+    }
+
     /// Start and end of the heap.
     pub fn heap(&self) -> (u64, u64) {
         let inner = self.inner.lock();
