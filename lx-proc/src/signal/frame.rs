@@ -42,6 +42,10 @@ const MXCSR_DEFAULT: u32 = 0x1f80;
 /// x87 control word after reset.
 const FCW_DEFAULT: u16 = 0x37f;
 
+/// What every libc has for a restorer: `mov $15, %rax; syscall`. Unwinders and debuggers know these
+/// bytes.
+const LIBC_RESTORER: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
+
 /// Addresses of a frame's parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
@@ -85,13 +89,14 @@ fn choose_stack(
     Ok(place)
 }
 
-/// Where the handler returns to. The C library's own restorer is a site that must not be patched,
-/// because unwinders know its bytes, so it would trap; the vDSO's does the same by a stub.
-fn restorer(current: &CurrentTask<'_>, action: &KernelSigAction) -> u64 {
-    match current.task().mm().program().restorer {
-        0 => action.restorer,
-        own => own,
-    }
+/// Where the handler returns to. libc's own restorer is a site that is not rewritten, so the call
+/// would trap there; the vDSO's does the same by a stub, and has unwind tables.
+fn restorer(current: &CurrentTask<'_>, given: u64) -> u64 {
+    let own = current.mm().restorer();
+    let mut code = [0; LIBC_RESTORER.len()];
+    let is_libc =
+        own != 0 && current.memory().read_bytes(given, &mut code).is_ok() && code == LIBC_RESTORER;
+    if is_libc { own } else { given }
 }
 
 /// Makes the guest run the handler of `action` next.
@@ -133,7 +138,7 @@ pub(super) fn push(
     }
     let sigmask = saved.unwrap_or(blocked);
     let frame = RtSigFrame {
-        pretcode: restorer(current, action),
+        pretcode: restorer(current, action.restorer),
         uc: UContext {
             uc_flags,
             uc_link: 0,
