@@ -9,6 +9,7 @@
 extern crate alloc;
 
 pub mod clone;
+pub mod cpu_timer;
 pub mod current;
 pub mod exec;
 pub mod exit;

@@ -9,9 +9,11 @@ use lx_core::Result;
 use lx_core::abi::siginfo::SigInfo;
 use lx_core::abi::time::ClockId;
 use lx_core::abi::{Errno, Signal};
+use lx_core::host::Nanos;
 use lx_core::sync::{Mutex, level};
 use lx_core::timer::{TimerId, TimerSetting, TimerTarget};
 
+use crate::cpu_timer::{self, CpuTimer};
 use crate::current::CurrentTask;
 use crate::kernel::Kernel;
 use crate::signal::{send_to_group, send_to_task};
@@ -25,8 +27,12 @@ const MAX_TIMERS: usize = 4096;
 #[derive(Default)]
 pub struct GroupTimers {
     real: TimerId,
+    /// `ITIMER_VIRTUAL` and `ITIMER_PROF`, once they are used.
+    cpu: Mutex<CpuTimers, { level::TIMERS }>,
     posix: Mutex<PosixTimers, { level::TIMERS }>,
 }
+
+type CpuTimers = (Option<Arc<CpuTimer>>, Option<Arc<CpuTimer>>);
 
 #[derive(Default)]
 struct PosixTimers {
@@ -34,47 +40,130 @@ struct PosixTimers {
     next: i32,
 }
 
-/// `ITIMER_REAL`, which `alarm(2)` uses too.
-struct RealTimer {
+/// What an interval timer sends.
+struct IntervalSignal {
     kernel: Weak<Kernel>,
     group: Weak<ThreadGroup>,
+    signal: Signal,
 }
 
-impl TimerTarget for RealTimer {
+impl TimerTarget for IntervalSignal {
     fn expired(&self, _expirations: u64) {
         let (Some(kernel), Some(group)) = (self.kernel.upgrade(), self.group.upgrade()) else {
             return;
         };
-        let info = SigInfo::kernel(Signal::SIGALRM);
         // A standard signal always finds room.
-        let _ = send_to_group(&kernel, &group, Signal::SIGALRM, info, None);
+        let info = SigInfo::kernel(self.signal);
+        let _ = send_to_group(&kernel, &group, self.signal, info, None);
     }
 }
 
-/// Sets `ITIMER_REAL`; what was set before.
-pub fn set_real(current: &CurrentTask<'_>, setting: TimerSetting) -> TimerSetting {
-    let (kernel, group) = (current.kernel(), current.group());
-    let target = RealTimer { kernel: Arc::downgrade(kernel), group: Arc::downgrade(group) };
-    let target: Arc<dyn TimerTarget> = Arc::new(target);
-    kernel.timers.set(current.host(), group.timers().real, setting, &target)
+/// An interval timer, `setitimer(2)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interval {
+    /// `ITIMER_REAL`, which `alarm(2)` uses too.
+    Real,
+    /// `ITIMER_VIRTUAL`.
+    Virtual,
+    /// `ITIMER_PROF`.
+    Prof,
 }
 
-/// What `ITIMER_REAL` is set to.
-pub fn real(current: &CurrentTask<'_>) -> TimerSetting {
-    current.kernel().timers.get(current.group().timers().real)
+/// Time left until a timer expires, 0 if it does not run, and its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Time left.
+    pub left: Nanos,
+    /// Interval.
+    pub interval: Nanos,
+}
+
+impl Left {
+    fn new(setting: TimerSetting, now: Nanos) -> Self {
+        Self { left: setting.remaining(now), interval: setting.interval }
+    }
+}
+
+impl Interval {
+    fn signal(self) -> Signal {
+        match self {
+            Self::Real => Signal::SIGALRM,
+            Self::Virtual => Signal::SIGVTALRM,
+            Self::Prof => Signal::SIGPROF,
+        }
+    }
+
+    /// The timer of processor time, if there is one yet.
+    fn cpu_timer(self, timers: &GroupTimers) -> Option<Arc<CpuTimer>> {
+        let slots = timers.cpu.lock();
+        match self {
+            Self::Real => None,
+            Self::Virtual => slots.0.clone(),
+            Self::Prof => slots.1.clone(),
+        }
+    }
+
+    fn now(self, kernel: &Kernel, group: &ThreadGroup) -> Nanos {
+        match self {
+            Self::Real => kernel.host.monotonic(),
+            Self::Virtual | Self::Prof => cpu_timer::used(kernel, group),
+        }
+    }
+
+    /// Starts it, or stops it if `value` is 0; what was set before.
+    pub fn set(self, current: &CurrentTask<'_>, value: Nanos, interval: Nanos) -> Left {
+        let (kernel, group) = (current.kernel(), current.group());
+        let now = self.now(kernel, group);
+        let deadline = (value > 0).then(|| now.saturating_add(value));
+        let setting = TimerSetting { deadline, interval };
+        let target: Arc<dyn TimerTarget> = Arc::new(IntervalSignal {
+            kernel: Arc::downgrade(kernel),
+            group: Arc::downgrade(group),
+            signal: self.signal(),
+        });
+        let timers = group.timers();
+        let old = match self {
+            Self::Real => kernel.timers.set(kernel.host, timers.real, setting, &target),
+            _ => {
+                let new = CpuTimer::new(kernel, group);
+                let timer = {
+                    let mut slots = timers.cpu.lock();
+                    let slot = if self == Self::Virtual { &mut slots.0 } else { &mut slots.1 };
+                    Arc::clone(slot.get_or_insert(new))
+                };
+                timer.set(kernel, setting, &target)
+            }
+        };
+        Left::new(old, now)
+    }
+
+    /// What is set.
+    pub fn get(self, current: &CurrentTask<'_>) -> Left {
+        let (kernel, timers) = (current.kernel(), current.group().timers());
+        let setting = match self {
+            Self::Real => kernel.timers.get(timers.real),
+            _ => self.cpu_timer(timers).map(|timer| timer.get()).unwrap_or_default(),
+        };
+        Left::new(setting, self.now(kernel, current.group()))
+    }
 }
 
 /// Ends the POSIX timers of a group, at `execve`; its interval timer goes on.
 pub fn delete_all(kernel: &Kernel, group: &ThreadGroup) {
     let timers = core::mem::take(&mut group.timers().posix.lock().timers);
     for timer in timers.values() {
-        kernel.timers.stop(timer.id);
+        timer.stop(kernel);
     }
 }
 
 /// Ends all timers of a group, at its end.
 pub fn release(kernel: &Kernel, group: &ThreadGroup) {
     kernel.timers.stop(group.timers().real);
+    for which in [Interval::Virtual, Interval::Prof] {
+        if let Some(timer) = which.cpu_timer(group.timers()) {
+            timer.stop(kernel);
+        }
+    }
     delete_all(kernel, group);
 }
 
@@ -91,6 +180,8 @@ pub enum Notify {
 /// A POSIX timer.
 pub struct PosixTimer {
     id: TimerId,
+    /// Instead of `id`, for a clock of processor time.
+    cpu: Option<Arc<CpuTimer>>,
     number: i32,
     clock: ClockId,
     notify: Notify,
@@ -114,14 +205,35 @@ impl PosixTimer {
 
     /// What it is set to.
     pub fn get(&self, kernel: &Kernel) -> TimerSetting {
-        kernel.timers.get(self.id)
+        match &self.cpu {
+            Some(cpu) => cpu.get(),
+            None => kernel.timers.get(self.id),
+        }
+    }
+
+    /// The time by which its settings are meant: processor time or the monotonic clock.
+    pub fn now(&self, kernel: &Kernel) -> Nanos {
+        match (&self.cpu, self.group.upgrade()) {
+            (Some(_), Some(group)) => cpu_timer::used(kernel, &group),
+            _ => kernel.host.monotonic(),
+        }
+    }
+
+    fn stop(&self, kernel: &Kernel) {
+        match &self.cpu {
+            Some(cpu) => cpu.stop(kernel),
+            None => kernel.timers.stop(self.id),
+        }
     }
 
     /// Starts or stops it; what was set before.
     pub fn set(self: &Arc<Self>, kernel: &Kernel, setting: TimerSetting) -> TimerSetting {
         let target = Arc::clone(self) as Arc<dyn TimerTarget>;
         self.overrun.store(0, Ordering::Relaxed);
-        kernel.timers.set(kernel.host, self.id, setting, &target)
+        match &self.cpu {
+            Some(cpu) => cpu.set(kernel, setting, &target),
+            None => kernel.timers.set(kernel.host, self.id, setting, &target),
+        }
     }
 
     fn add_overrun(&self, more: i32) {
@@ -177,6 +289,8 @@ pub fn create(
     value: Option<u64>,
 ) -> Result<i32> {
     let group = current.group();
+    let cpu = (clock == ClockId::CLOCK_PROCESS_CPUTIME_ID)
+        .then(|| CpuTimer::new(current.kernel(), group));
     let mut posix = group.timers().posix.lock();
     if posix.timers.len() >= MAX_TIMERS {
         return Err(Errno::EAGAIN.into());
@@ -188,6 +302,7 @@ pub fn create(
     posix.next = number.checked_add(1).unwrap_or(0);
     let timer = PosixTimer {
         id: TimerId::new(),
+        cpu,
         number,
         clock,
         notify,
@@ -214,6 +329,6 @@ pub fn find(group: &ThreadGroup, number: i32) -> Result<Arc<PosixTimer>> {
 /// `EINVAL` if there is none with this number.
 pub fn delete(kernel: &Kernel, group: &ThreadGroup, number: i32) -> Result<()> {
     let timer = group.timers().posix.lock().timers.remove(&number).ok_or(Errno::EINVAL)?;
-    kernel.timers.stop(timer.id);
+    timer.stop(kernel);
     Ok(())
 }

@@ -94,7 +94,7 @@ syscalls! {
     35 nanosleep => time::sys_nanosleep, Full;
     36 getitimer => timer::sys_getitimer, Full;
     37 alarm => timer::sys_alarm, Full;
-    38 setitimer => timer::sys_setitimer, Partial("no timers of processor time");
+    38 setitimer => timer::sys_setitimer, Full;
     39 getpid => id::sys_getpid, Full;
     40 sendfile => splice::sys_sendfile, Full;
     41 socket => socket::sys_socket, Partial("no family yet: EAFNOSUPPORT");
@@ -224,7 +224,7 @@ syscalls! {
     217 getdents64 => dir::sys_getdents64, Full;
     218 set_tid_address => process::sys_set_tid_address, Full;
     221 fadvise64 => io::sys_fadvise64, Full;
-    222 timer_create => timer::sys_timer_create, Partial("no timers of processor time");
+    222 timer_create => timer::sys_timer_create, Partial("no timers of a thread's processor time");
     223 timer_settime => timer::sys_timer_settime, Full;
     224 timer_gettime => timer::sys_timer_gettime, Full;
     225 timer_getoverrun => timer::sys_timer_getoverrun, Full;

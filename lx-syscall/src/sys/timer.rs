@@ -10,58 +10,58 @@ use lx_core::host::Nanos;
 use lx_core::time::{NANOS_PER_SEC, to_timespec, to_timeval};
 use lx_core::timer::TimerSetting;
 use lx_proc::CurrentTask;
-use lx_proc::timer::{self, Notify};
+use lx_proc::timer::{self, Interval, Left, Notify};
 
 use super::time::absolute_deadline;
 
-/// A timer that first expires after `value`, 0 for never.
-fn after(task: &CurrentTask<'_>, value: Nanos, interval: Nanos) -> TimerSetting {
-    let deadline = (value > 0).then(|| task.host().monotonic().saturating_add(value));
-    TimerSetting { deadline, interval }
-}
-
-/// The setting that a `struct itimerspec` asks for on `clock`.
+/// The setting that a `struct itimerspec` asks for on `clock`, whose settings are meant by `now`.
 pub(crate) fn setting(
     task: &CurrentTask<'_>,
     clock: ClockId,
+    now: Nanos,
     spec: &Itimerspec,
     absolute: bool,
 ) -> Result<TimerSetting> {
     let (value, interval) = (spec.it_value.to_nanos()?, spec.it_interval.to_nanos()?);
-    if !absolute || value == 0 {
-        return Ok(after(task, value, interval));
-    }
-    let deadline = Some(absolute_deadline(task.host(), clock, value));
+    let deadline = match value {
+        0 => None,
+        value if absolute => Some(absolute_deadline(task.host(), clock, value)),
+        value => Some(now.saturating_add(value)),
+    };
     Ok(TimerSetting { deadline, interval })
 }
 
-/// A setting as `timer_gettime(2)` and `timerfd_gettime(2)` report it.
-pub(crate) fn report(task: &CurrentTask<'_>, setting: TimerSetting) -> Itimerspec {
+/// A setting as `timer_gettime(2)` and `timerfd_gettime(2)` report it at the time `now`.
+pub(crate) fn report(setting: TimerSetting, now: Nanos) -> Itimerspec {
     Itimerspec {
         it_interval: to_timespec(setting.interval),
-        it_value: to_timespec(setting.remaining(task.host().monotonic())),
+        it_value: to_timespec(setting.remaining(now)),
     }
 }
 
 /// `alarm(2)`: the seconds that were left, rounded as Linux does, never down to 0.
 pub(crate) fn sys_alarm(task: &CurrentTask<'_>, seconds: u32) -> Result<u64> {
-    let old = timer::set_real(task, after(task, u64::from(seconds) * NANOS_PER_SEC, 0));
-    let left = old.remaining(task.host().monotonic());
+    let left = Interval::Real.set(task, u64::from(seconds) * NANOS_PER_SEC, 0).left;
     let rounded = left.saturating_add(NANOS_PER_SEC / 2) / NANOS_PER_SEC;
     Ok(if left > 0 { rounded.max(1) } else { 0 })
 }
 
-/// What a `struct itimerval` shows of a setting.
-fn to_itimerval(task: &CurrentTask<'_>, setting: TimerSetting) -> Itimerval {
-    // A timer that runs does not show 0.
-    let left = match setting.remaining(task.host().monotonic()) {
-        0 => 0,
-        left => left.max(1000),
-    };
-    Itimerval { it_interval: to_timeval(setting.interval), it_value: to_timeval(left) }
+fn interval(which: ItimerWhich) -> Result<Interval> {
+    match which {
+        ItimerWhich::ITIMER_REAL => Ok(Interval::Real),
+        ItimerWhich::ITIMER_VIRTUAL => Ok(Interval::Virtual),
+        ItimerWhich::ITIMER_PROF => Ok(Interval::Prof),
+        _ => Err(Errno::EINVAL.into()),
+    }
 }
 
-/// `getitimer(2)`; the timers of processor time never run.
+fn to_itimerval(left: Left) -> Itimerval {
+    // A timer that runs does not show 0.
+    let value = if left.left == 0 { 0 } else { left.left.max(1000) };
+    Itimerval { it_interval: to_timeval(left.interval), it_value: to_timeval(value) }
+}
+
+/// `getitimer(2)`.
 ///
 /// # Errors
 /// `EINVAL` for an unknown timer; `EFAULT`.
@@ -70,19 +70,14 @@ pub(crate) fn sys_getitimer(
     which: ItimerWhich,
     value: UserPtr<Itimerval>,
 ) -> Result<()> {
-    let setting = match which {
-        ItimerWhich::ITIMER_REAL => timer::real(task),
-        ItimerWhich::ITIMER_VIRTUAL | ItimerWhich::ITIMER_PROF => TimerSetting::default(),
-        _ => return Err(Errno::EINVAL.into()),
-    };
-    task.memory().write(value, &to_itimerval(task, setting))
+    let left = interval(which)?.get(task);
+    task.memory().write(value, &to_itimerval(left))
 }
 
 /// `setitimer(2)`.
 ///
 /// # Errors
-/// `EINVAL` for a malformed time, an unknown timer, or one of processor time that shall run;
-/// `EFAULT`.
+/// `EINVAL` for a malformed time or an unknown timer; `EFAULT`.
 pub(crate) fn sys_setitimer(
     task: &CurrentTask<'_>,
     which: ItimerWhich,
@@ -90,25 +85,16 @@ pub(crate) fn sys_setitimer(
     old: UserPtr<Itimerval>,
 ) -> Result<()> {
     let new = task.memory().read_unless_null(new)?.unwrap_or_default();
-    let (value, interval) = (new.it_value.to_nanos()?, new.it_interval.to_nanos()?);
-    let former = match which {
-        ItimerWhich::ITIMER_REAL => timer::set_real(task, after(task, value, interval)),
-        ItimerWhich::ITIMER_VIRTUAL | ItimerWhich::ITIMER_PROF if value == 0 => {
-            TimerSetting::default()
-        }
-        _ => {
-            lx_core::unsupported::note("interval timer", u64::from(which.0.cast_unsigned()));
-            return Err(Errno::EINVAL.into());
-        }
-    };
-    task.memory().write_unless_null(old, &to_itimerval(task, former))
+    let (value, period) = (new.it_value.to_nanos()?, new.it_interval.to_nanos()?);
+    let former = interval(which)?.set(task, value, period);
+    task.memory().write_unless_null(old, &to_itimerval(former))
 }
 
 /// `timer_create(2)`.
 ///
 /// # Errors
 ///
-/// - `EINVAL`: an unknown clock, a clock of processor time, a malformed event.
+/// - `EINVAL`: an unknown clock, the processor time of a thread, a malformed event.
 /// - `EOPNOTSUPP`: a clock without timers.
 /// - `EAGAIN`: too many timers.
 /// - `EFAULT`.
@@ -122,6 +108,7 @@ pub(crate) fn sys_timer_create(
         ClockId::CLOCK_REALTIME
         | ClockId::CLOCK_MONOTONIC
         | ClockId::CLOCK_BOOTTIME
+        | ClockId::CLOCK_PROCESS_CPUTIME_ID
         | ClockId::CLOCK_TAI => {}
         ClockId::CLOCK_MONOTONIC_RAW
         | ClockId::CLOCK_REALTIME_COARSE
@@ -180,9 +167,10 @@ pub(crate) fn sys_timer_settime(
     new.it_value.to_nanos()?;
     new.it_interval.to_nanos()?;
     let timer = timer::find(task.group(), id)?;
-    let setting = setting(task, timer.clock(), &new, absolute)?;
+    let now = timer.now(task.kernel());
+    let setting = setting(task, timer.clock(), now, &new, absolute)?;
     let former = timer.set(task.kernel(), setting);
-    task.memory().write_unless_null(old, &report(task, former))
+    task.memory().write_unless_null(old, &report(former, now))
 }
 
 /// `timer_gettime(2)`.
@@ -194,8 +182,9 @@ pub(crate) fn sys_timer_gettime(
     id: i32,
     value: UserPtr<Itimerspec>,
 ) -> Result<()> {
-    let setting = timer::find(task.group(), id)?.get(task.kernel());
-    task.memory().write(value, &report(task, setting))
+    let timer = timer::find(task.group(), id)?;
+    let now = timer.now(task.kernel());
+    task.memory().write(value, &report(timer.get(task.kernel()), now))
 }
 
 /// `timer_getoverrun(2)`.

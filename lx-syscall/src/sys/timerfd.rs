@@ -65,8 +65,10 @@ pub(crate) fn sys_timerfd_settime(
     let file = open_file(task, fd)?;
     let timer = timer(&file)?;
     let absolute = flags.contains(TimerfdSetFlags::TFD_TIMER_ABSTIME);
-    let former = timer.set(task.host(), setting(task, timer.clock(), &new, absolute)?);
-    task.memory().write_unless_null(old, &report(task, former))
+    let now = task.host().monotonic();
+    let setting = setting(task, timer.clock(), now, &new, absolute)?;
+    let former = timer.set(task.host(), setting);
+    task.memory().write_unless_null(old, &report(former, now))
 }
 
 /// `timerfd_gettime(2)`.
@@ -79,5 +81,6 @@ pub(crate) fn sys_timerfd_gettime(
     value: UserPtr<Itimerspec>,
 ) -> Result<()> {
     let file = open_file(task, fd)?;
-    task.memory().write(value, &report(task, timer(&file)?.get()))
+    let now = task.host().monotonic();
+    task.memory().write(value, &report(timer(&file)?.get(), now))
 }
