@@ -40,6 +40,18 @@ pub trait PageSource: Send + Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// A shared mapping of a description that is open for writing is made, writable now if `write`.
+    /// `true`: it counts as one through which the file may change, until
+    /// [`unmap_shared`](Self::unmap_shared). `false`: it must never become writable.
+    ///
+    /// # Errors
+    /// `EPERM` if the file is sealed against writing.
+    fn map_shared(&self, write: bool) -> Result<bool> {
+        let _ = write;
+        Ok(true)
+    }
+    /// A mapping that was counted is gone.
+    fn unmap_shared(&self) {}
 }
 
 /// What a file's contents are, for caches of things derived from them and for futex keys.

@@ -95,10 +95,14 @@ impl AddressSpace {
             && !flags.contains(VmaFlags::SHARED);
         let addr = self.place(caller, request, vma.clone())?;
         let vma = Vma { start: addr, end: addr.saturating_add(len), ..vma };
-        let mapped = match text {
+        let map = || match text {
             true => self.map_text(caller, request, &vma),
             false => map_plain(caller.host, &vma),
         };
+        let mut mapped = map();
+        if mapped == Err(Errno::ENOMEM.into()) && self.release_recycled(caller.host) {
+            mapped = map();
+        }
         if let Err(error) = mapped {
             let _ = caller.host.unmap(addr, len);
             let removed = self.inner.lock().tree.remove(addr, vma.end);
@@ -476,7 +480,13 @@ fn backing_for(
             VmaBacking::Host(Arc::new(mapping), request.offset)
         }
         MapSource::Pages(source) => {
-            VmaBacking::Pages(PageMapping::of_file(source, Arc::clone(file)), request.offset)
+            let mut counted = false;
+            if shared && file.is_writable() {
+                counted = source.map_shared(request.prot.contains(Prot::WRITE))?;
+                flags.set(VmaFlags::NO_WRITE, !counted);
+            }
+            let mapping = PageMapping::of_file(source, Arc::clone(file), counted);
+            VmaBacking::Pages(mapping, request.offset)
         }
     };
     flags.set(VmaFlags::REWRITTEN, request.prot.contains(Prot::EXEC) && !shared);

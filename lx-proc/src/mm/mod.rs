@@ -148,6 +148,18 @@ impl AddressSpace {
         })
     }
 
+    /// Gives all recycled ranges back to the host, when memory is short; whether there were any.
+    fn release_recycled(&self, host: &dyn Host) -> bool {
+        let mut any = false;
+        loop {
+            let Some((addr, len)) = self.inner.lock().recycled.pop() else { return any };
+            any = true;
+            let _ = host.unmap(addr, len);
+            // Recycled memory has no file, so dropping it under the lock calls nobody.
+            drop(self.inner.lock().tree.remove(addr, addr.saturating_add(len)));
+        }
+    }
+
     /// Its number, unlike any other's: for keys of private futexes.
     pub fn id(&self) -> u64 {
         self.id
@@ -231,14 +243,5 @@ impl Inner {
 
     fn note_peak(&mut self) {
         self.peak = self.peak.max(self.tree.mapped());
-    }
-}
-
-/// Gives all recycled ranges back to the host: when memory is short.
-pub fn release_recycled(space: &AddressSpace, host: &dyn Host) {
-    loop {
-        let Some((addr, len)) = space.inner.lock().recycled.pop() else { return };
-        let _ = host.unmap(addr, len);
-        drop(space.inner.lock().tree.remove(addr, addr.saturating_add(len)));
     }
 }

@@ -81,6 +81,8 @@ pub struct PageMapping {
     /// Shared anonymous memory, if it is that.
     anonymous: Option<Arc<SharedMemory>>,
     held: Mutex<Held, { level::CACHE }>,
+    /// The file counts it as one through which it may be changed.
+    counted: bool,
     /// Where in the file the part ends that was mapped.
     mapped_end: AtomicU64,
 }
@@ -94,22 +96,27 @@ struct Held {
 
 impl PageMapping {
     /// A mapping of a file.
-    pub(crate) fn of_file(source: Arc<dyn PageSource>, file: Arc<OpenFile>) -> Arc<Self> {
-        Self::new(source, Some(file), None)
+    pub(crate) fn of_file(
+        source: Arc<dyn PageSource>,
+        file: Arc<OpenFile>,
+        counted: bool,
+    ) -> Arc<Self> {
+        Self::new(source, Some(file), None, counted)
     }
 
     /// A mapping of shared anonymous memory.
     pub(crate) fn of_memory(memory: Arc<SharedMemory>) -> Arc<Self> {
-        Self::new(Arc::clone(&memory) as Arc<dyn PageSource>, None, Some(memory))
+        Self::new(Arc::clone(&memory) as Arc<dyn PageSource>, None, Some(memory), false)
     }
 
     fn new(
         source: Arc<dyn PageSource>,
         file: Option<Arc<OpenFile>>,
         anonymous: Option<Arc<SharedMemory>>,
+        counted: bool,
     ) -> Arc<Self> {
         let (held, mapped_end) = (Mutex::default(), AtomicU64::new(0));
-        Arc::new(Self { source, file, anonymous, held, mapped_end })
+        Arc::new(Self { source, file, anonymous, held, counted, mapped_end })
     }
 
     /// The file.
@@ -197,5 +204,13 @@ impl PageMapping {
             host.unmap(addr.saturating_add(present), len - present)?;
         }
         Ok(())
+    }
+}
+
+impl Drop for PageMapping {
+    fn drop(&mut self) {
+        if self.counted {
+            self.source.unmap_shared();
+        }
     }
 }

@@ -131,7 +131,7 @@ impl FileOps for TmpFile {
     }
 
     fn identity(&self) -> Option<FileIdentity> {
-        Some(self.inode.identity())
+        self.inode.identity()
     }
 
     fn stat(&self, _caller: &Caller<'_>, _file: &OpenFile) -> Result<Stat> {

@@ -359,15 +359,25 @@ impl PageSource for TmpInode {
     fn len(&self) -> u64 {
         self.data().map_or(0, FileData::size)
     }
+
+    fn map_shared(&self, write: bool) -> Result<bool> {
+        self.seals.map_shared(write)
+    }
+
+    fn unmap_shared(&self) {
+        self.seals.unmap_shared();
+    }
 }
 
 impl TmpInode {
-    pub(super) fn identity(&self) -> FileIdentity {
-        FileIdentity {
+    /// `None` while somebody may write through a mapping, which changes no time.
+    pub(super) fn identity(&self) -> Option<FileIdentity> {
+        let changes = self.seals.mapped_changes()?;
+        Some(FileIdentity {
             dev: self.shared.dev,
             ino: self.ino,
-            mtime: self.meta.mtime(),
+            mtime: self.meta.mtime().wrapping_add(i64::from(changes)),
             size: PageSource::len(self),
-        }
+        })
     }
 }

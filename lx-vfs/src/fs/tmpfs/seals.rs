@@ -6,22 +6,30 @@ use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::abi::memfd::Seals;
 
-/// The seals of one file. An ordinary file has one that forbids to add others.
-pub(crate) struct FileSeals(AtomicU32);
+/// The seals of one file, and the mappings that matter to them. An ordinary file has one seal that
+/// forbids to add others.
+pub(crate) struct FileSeals {
+    seals: AtomicU32,
+    /// Shared mappings through which the file may be changed.
+    mappings: AtomicU32,
+    /// How many there have been.
+    ever: AtomicU32,
+}
 
 impl FileSeals {
     pub(super) fn new() -> Self {
-        Self(AtomicU32::new(Seals::F_SEAL_SEAL.bits()))
+        let seals = AtomicU32::new(Seals::F_SEAL_SEAL.bits());
+        Self { seals, mappings: AtomicU32::new(0), ever: AtomicU32::new(0) }
     }
 
     /// The seals.
     pub(crate) fn get(&self) -> Seals {
-        Seals::from_bits_retain(self.0.load(Ordering::Acquire))
+        Seals::from_bits_retain(self.seals.load(Ordering::SeqCst))
     }
 
     /// Sets them, for a file that nobody else knows yet.
     pub(crate) fn replace(&self, seals: Seals) {
-        self.0.store(seals.bits(), Ordering::Release);
+        self.seals.store(seals.bits(), Ordering::Release);
     }
 
     /// `F_ADD_SEALS`.
@@ -30,10 +38,41 @@ impl FileSeals {
             let sealed = Seals::from_bits_retain(old).contains(Seals::F_SEAL_SEAL);
             (!sealed).then_some(old | more.bits())
         };
-        match self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, add) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Errno::EPERM.into()),
+        let order = Ordering::SeqCst;
+        let old = self.seals.fetch_update(order, order, add).map_err(|_| Errno::EPERM)?;
+        // A mapping that is made now sees the seal, or is seen here.
+        if more.contains(Seals::F_SEAL_WRITE) && self.mappings.load(order) > 0 {
+            self.seals.fetch_and(old | !more.bits(), order);
+            return Err(Errno::EBUSY.into());
         }
+        Ok(())
+    }
+
+    /// Counts a shared mapping that may be written, unless seals forbid it.
+    pub(super) fn map_shared(&self, write: bool) -> Result<bool> {
+        self.mappings.fetch_add(1, Ordering::SeqCst);
+        match self.check_write() {
+            Ok(()) => {
+                self.ever.fetch_add(1, Ordering::Relaxed);
+                Ok(true)
+            }
+            Err(error) => {
+                self.unmap_shared();
+                if write { Err(error) } else { Ok(false) }
+            }
+        }
+    }
+
+    /// A counted mapping is gone.
+    pub(super) fn unmap_shared(&self) {
+        self.mappings.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// A number that changes when the contents may have been changed through a mapping; `None` as
+    /// long as they may change at any time.
+    pub(super) fn mapped_changes(&self) -> Option<u32> {
+        let unmapped = self.mappings.load(Ordering::SeqCst) == 0;
+        unmapped.then(|| self.ever.load(Ordering::Relaxed))
     }
 
     /// Whether the contents may be changed.
