@@ -67,7 +67,7 @@ pub fn chown(caller: &Caller<'_>, path: &Path, uid: Option<u32>, gid: Option<u32
     let owns = cred.fsuid == file.uid;
     let uid_allowed = uid.is_none_or(|uid| owns && uid == file.uid);
     let gid_allowed = gid.is_none_or(|gid| owns && (gid == file.gid || cred.in_group(gid)));
-    if !capable && !(uid_allowed && gid_allowed) {
+    if !(capable || uid_allowed && gid_allowed) {
         return Err(Errno::EPERM.into());
     }
     let mode = match path.dentry.file_type() {

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 use lx_core::Result;
@@ -98,6 +98,8 @@ pub(super) struct FileData {
     writing: Mutex<(), { level::INODE }>,
     size: AtomicU64,
     first: [Once<Arc<PageBlock>>; FIRST_BLOCKS],
+    /// Which of the first blocks are in use and not holes, as a bit set.
+    present: AtomicU8,
     /// Blocks in use; [`SMALL`] while there are none because the contents are small.
     count: AtomicU64,
 }
@@ -118,6 +120,7 @@ impl FileData {
             writing: Mutex::new(()),
             size: AtomicU64::new(0),
             first: [const { Once::new() }; FIRST_BLOCKS],
+            present: AtomicU8::new(0),
             count: AtomicU64::new(SMALL),
         }
     }
@@ -129,11 +132,22 @@ impl FileData {
 
     /// To be called with the contents locked, whenever the blocks have changed.
     fn note_count(&self, contents: &Contents) {
-        let count = match contents {
-            Contents::Small(_) => SMALL,
-            Contents::Blocks(blocks) => blocks.count,
+        let (count, present) = match contents {
+            Contents::Small(_) => (SMALL, 0),
+            Contents::Blocks(blocks) => {
+                let first = blocks.dense.iter().take(FIRST_BLOCKS).enumerate();
+                let present = first.map(|(at, block)| u8::from(block.is_some()) << at).sum();
+                (blocks.count, present)
+            }
         };
         self.count.store(count, Ordering::Relaxed);
+        self.present.store(present, Ordering::Relaxed);
+    }
+
+    /// One of the first blocks, if it is in use. Only a writer may rely on that it stays so.
+    fn present(&self, index: u64) -> Option<&Arc<PageBlock>> {
+        let block = self.first(index)?;
+        (self.present.load(Ordering::Relaxed) >> index & 1 != 0).then_some(block)
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -330,8 +344,11 @@ impl WriteGuard<'_> {
             }
             return Ok(count);
         }
-        let block = self.data.block(host, offset / BLOCK)?;
-        src.take_block(&block, (offset % BLOCK) as usize, len)
+        let (index, inside) = (offset / BLOCK, (offset % BLOCK) as usize);
+        match self.data.present(index) {
+            Some(block) => src.take_block(block, inside, len),
+            None => src.take_block(&*self.data.block(host, index)?, inside, len),
+        }
     }
 
     fn write_small(&self, offset: usize, bytes: &[u8]) -> Result<bool> {
