@@ -31,12 +31,12 @@ pub trait Handler<Args, R> {
         f: &mut fmt::Formatter<'_>,
     ) -> fmt::Result;
 
-    /// Number of arguments.
-    fn arity(&self) -> usize;
+    /// For each argument, whether it is a pointer.
+    fn pointers(&self) -> &'static [bool];
 }
 
 macro_rules! handlers {
-    ($count:literal: $($arg:ident $index:tt),*) => {
+    ($($arg:ident $index:tt),*) => {
         impl<F, R, $($arg),*> Handler<($($arg,)*), R> for F
         where
             F: Fn(&CurrentTask<'_>, $($arg),*) -> Result<R>,
@@ -66,17 +66,17 @@ macro_rules! handlers {
                 Ok(())
             }
 
-            fn arity(&self) -> usize {
-                $count
+            fn pointers(&self) -> &'static [bool] {
+                const { &[$($arg::POINTER),*] }
             }
         }
     };
 }
 
-handlers!(0:);
-handlers!(1: A 0);
-handlers!(2: A 0, B 1);
-handlers!(3: A 0, B 1, C 2);
-handlers!(4: A 0, B 1, C 2, D 3);
-handlers!(5: A 0, B 1, C 2, D 3, E 4);
-handlers!(6: A 0, B 1, C 2, D 3, E 4, G 5);
+handlers!();
+handlers!(A 0);
+handlers!(A 0, B 1);
+handlers!(A 0, B 1, C 2);
+handlers!(A 0, B 1, C 2, D 3);
+handlers!(A 0, B 1, C 2, D 3, E 4);
+handlers!(A 0, B 1, C 2, D 3, E 4, G 5);

@@ -15,18 +15,31 @@ pub fn table() -> String {
         // Writing to a String cannot fail.
         let _ = match entry.support {
             Support::Full => {
-                writeln!(text, "| {number} | {} | {} | full |", entry.name, (entry.arity)())
+                writeln!(
+                    text,
+                    "| {number} | {} | {} | full |",
+                    entry.name,
+                    (entry.pointers)().len()
+                )
             }
             Support::Partial(note) => {
                 writeln!(
                     text,
                     "| {number} | {} | {} | partial: {note} |",
                     entry.name,
-                    (entry.arity)()
+                    (entry.pointers)().len()
                 )
             }
         };
     }
     let _ = writeln!(text, "\n{count} calls are implemented; every other number gives `ENOSYS`.");
     text
+}
+
+/// Every pointer argument of every call: the call's name and the argument's place.
+pub fn pointers() -> impl Iterator<Item = (&'static str, usize)> {
+    TABLE.iter().flatten().flat_map(|entry| {
+        let places = (entry.pointers)().iter().enumerate().filter(|(_, is_pointer)| **is_pointer);
+        places.map(|(at, _)| (entry.name, at))
+    })
 }

@@ -30,8 +30,8 @@ pub struct Entry {
     pub call: fn(&CurrentTask<'_>, &[u64; 6]) -> Result<u64>,
     /// Prints the arguments.
     pub trace: fn(&CurrentTask<'_>, &[u64; 6], &mut fmt::Formatter<'_>) -> fmt::Result,
-    /// Number of arguments.
-    pub arity: fn() -> usize,
+    /// For each argument, whether it is a pointer.
+    pub pointers: fn() -> &'static [bool],
 }
 
 /// One more than the highest number in the table.
@@ -48,7 +48,7 @@ macro_rules! syscalls {
                     support: $support,
                     call: |task, args| Handler::call(&sys::$($handler)::+, task, args),
                     trace: |task, args, f| Handler::trace(&sys::$($handler)::+, task, args, f),
-                    arity: || Handler::arity(&sys::$($handler)::+),
+                    pointers: || Handler::pointers(&sys::$($handler)::+),
                 });
             )*
             table

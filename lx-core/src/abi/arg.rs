@@ -8,6 +8,9 @@ use core::fmt;
 /// Decoding is what Linux does by declaring the parameter's C type: an `int` drops the upper half
 /// of its register. It fails only where the type admits fewer values than its register.
 pub trait FromArg: Sized {
+    /// Whether the register holds an address of guest memory that the handler follows.
+    const POINTER: bool = false;
+
     /// Decodes the register's value.
     fn from_arg(raw: u64) -> Result<Self, Errno>;
 }

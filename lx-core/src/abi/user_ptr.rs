@@ -110,6 +110,8 @@ impl<T> fmt::Debug for UserPtr<T> {
 }
 
 impl<T> FromArg for UserPtr<T> {
+    const POINTER: bool = true;
+
     fn from_arg(raw: u64) -> Result<Self, Errno> {
         Ok(Self::new(raw))
     }
@@ -232,6 +234,8 @@ impl fmt::Debug for UserCStr {
 }
 
 impl FromArg for UserCStr {
+    const POINTER: bool = true;
+
     fn from_arg(raw: u64) -> Result<Self, Errno> {
         Ok(Self(raw))
     }

@@ -1,0 +1,406 @@
+//! Bad pointers: each pointer argument of each system call gets an address that is not mapped,
+//! and, where the kernel stores something, a page that is read-only.
+//!
+//! Each attempt runs in a process of its own and prints what the call answered. Linux's answers
+//! are the specification: where they differ from `EFAULT` (a call that looks at the pointer only
+//! if something happens), lx's must differ in the same way. `--list` prints `call argument` for
+//! every pointer that is tried, which a test compares with lx's table.
+
+use std::ffi::CString;
+use std::io::Write;
+use std::process::exit;
+use std::ptr::null_mut;
+
+use libc::c_long;
+
+/// An argument of a recipe.
+#[derive(Clone, Copy)]
+enum Arg {
+    /// A number.
+    N(i64),
+    /// A path or another string that the kernel reads.
+    S(&'static str),
+    /// A buffer that the kernel reads (zeros when it is good).
+    In,
+    /// A buffer that the kernel writes, and perhaps reads before.
+    Out,
+    /// A pointer that is null in every attempt but its own.
+    Null,
+    /// As `Out`, holding the length of a buffer before.
+    Length,
+    /// As `Out`, holding a capability header before.
+    CapHeader,
+    /// The address of a page; the call does not follow it.
+    Page,
+    /// An armed timer.
+    Timer,
+    /// A prepared descriptor.
+    File,
+    Mem,
+    Dir,
+    PipeIn,
+    PipeOut,
+    Sock,
+    Epoll,
+    Event,
+    TimerFd,
+    PidFd,
+}
+
+use Arg::{
+    CapHeader, Dir, Epoll, Event, File, In, Length, Mem, N, Null, Out, Page, PidFd, PipeIn,
+    PipeOut, S, Sock, Timer, TimerFd,
+};
+
+/// The folder that the calls may look at.
+const CWD: Arg = N(libc::AT_FDCWD as i64);
+const HERE: Arg = S("/");
+const MISSING: Arg = S("/nonexistent/file");
+
+macro_rules! recipes {
+    ($($name:ident($($argument:expr),*);)*) => {
+        /// Every call that takes a pointer, with arguments that let it reach the pointer.
+        const RECIPES: &[(&str, c_long, &[Arg])] = &[
+            $((
+                stringify!($name),
+                number::$name,
+                &[$($argument),*],
+            ),)*
+        ];
+    };
+}
+
+/// Numbers of the calls; the C library's crate lacks the newest.
+#[expect(non_upper_case_globals, reason = "named as the calls")]
+mod number {
+    use libc::c_long;
+
+    macro_rules! numbers {
+        ($($name:ident = $from:ident;)*) => { $(pub(super) const $name: c_long = libc::$from;)* };
+    }
+    include!("../pointer_numbers.rs");
+    pub(super) const fchmodat2: c_long = 452;
+    pub(super) const epoll_pwait2: c_long = 441;
+}
+
+recipes! {
+    read(PipeIn, Out, N(8));
+    write(PipeOut, In, N(8));
+    open(S("/dev/null"), N(0), N(0));
+    stat(HERE, Out);
+    fstat(File, Out);
+    lstat(HERE, Out);
+    poll(Out, N(1), N(0));
+    rt_sigaction(N(10), In, Out, N(8));
+    rt_sigprocmask(N(0), In, Out, N(8));
+    pread64(File, Out, N(8), N(0));
+    pwrite64(Mem, In, N(8), N(0));
+    readv(PipeIn, In, N(1));
+    writev(PipeOut, In, N(1));
+    access(HERE, N(0));
+    pipe(Out);
+    select(N(1), Out, Out, Out, Out);
+    mincore(Page, N(4096), Out);
+    nanosleep(In, Out);
+    getitimer(N(0), Out);
+    setitimer(N(0), In, Out);
+    sendfile(PipeOut, File, Out, N(8));
+    sendto(Sock, In, N(8), N(0), In, N(16));
+    recvfrom(Sock, Out, N(8), N(0), Out, Length);
+    sendmsg(Sock, In, N(0));
+    recvmsg(Sock, Out, N(0x40));
+    getsockname(Sock, Out, Length);
+    getpeername(Sock, Out, Length);
+    socketpair(N(1), N(1), N(0), Out);
+    getsockopt(Sock, N(1), N(3), Out, Length);
+    execve(S("/bin/true"), In, In);
+    wait4(N(-1), Out, N(0), Out);
+    uname(Out);
+    truncate(MISSING, N(0));
+    getdents(Dir, Out, N(1024));
+    getcwd(Out, N(4096));
+    chdir(HERE);
+    rename(HERE, MISSING);
+    mkdir(HERE, N(0o755));
+    rmdir(MISSING);
+    creat(MISSING, N(0o644));
+    link(HERE, MISSING);
+    unlink(MISSING);
+    symlink(S("target"), MISSING);
+    readlink(S("/proc/self/exe"), Out, N(64));
+    chmod(MISSING, N(0o644));
+    chown(MISSING, N(-1), N(-1));
+    lchown(MISSING, N(-1), N(-1));
+    gettimeofday(Out, Out);
+    getrlimit(N(7), Out);
+    getrusage(N(0), Out);
+    sysinfo(Out);
+    times(Out);
+    getgroups(N(64), Out);
+    setgroups(N(2), In);
+    getresuid(Out, Out, Out);
+    getresgid(Out, Out, Out);
+    capget(CapHeader, Out);
+    capset(CapHeader, In);
+    rt_sigpending(Out, N(8));
+    rt_sigtimedwait(In, Out, In, N(8));
+    rt_sigqueueinfo(N(0), N(10), In);
+    rt_sigsuspend(In, N(8));
+    sigaltstack(Null, Out);
+    utime(MISSING, In);
+    mknod(MISSING, N(0o010_644), N(0));
+    statfs(HERE, Out);
+    fstatfs(File, Out);
+    sched_setparam(N(0), In);
+    sched_getparam(N(0), Out);
+    sched_setscheduler(N(0), N(0), In);
+    sched_rr_get_interval(N(0), Out);
+    setrlimit(N(4), In);
+    chroot(MISSING);
+    settimeofday(Null, Null);
+    sethostname(Null, N(4));
+    setdomainname(Null, N(4));
+    setxattr(MISSING, S("user.a"), In, N(4), N(0));
+    lsetxattr(MISSING, S("user.a"), In, N(4), N(0));
+    fsetxattr(Mem, S("user.a"), In, N(4), N(2));
+    getxattr(HERE, S("user.missing"), Out, N(4));
+    lgetxattr(HERE, S("user.missing"), Out, N(4));
+    fgetxattr(Dir, S("user.missing"), Out, N(4));
+    listxattr(MISSING, Out, N(64));
+    llistxattr(MISSING, Out, N(64));
+    flistxattr(N(-1), Out, N(64));
+    removexattr(MISSING, S("user.a"));
+    lremovexattr(MISSING, S("user.a"));
+    fremovexattr(Dir, S("user.missing"));
+    time(Out);
+    futex(In, N(128), N(1), Null, Null, N(0));
+    sched_setaffinity(N(0), N(8), In);
+    sched_getaffinity(N(0), N(128), Out);
+    getdents64(Dir, Out, N(1024));
+    timer_create(N(0), Null, Out);
+    timer_settime(Timer, N(0), In, Out);
+    timer_gettime(Timer, Out);
+    clock_settime(N(0), Null);
+    clock_gettime(N(1), Out);
+    clock_getres(N(1), Out);
+    clock_nanosleep(N(1), N(0), In, Out);
+    epoll_wait(Epoll, Out, N(4), N(0));
+    epoll_ctl(Epoll, N(1), PipeIn, In);
+    utimes(MISSING, In);
+    waitid(N(0), N(0), Out, N(4), Out);
+    openat(CWD, S("/dev/null"), N(0), N(0));
+    mkdirat(CWD, HERE, N(0o755));
+    mknodat(CWD, MISSING, N(0o010_644), N(0));
+    fchownat(CWD, MISSING, N(-1), N(-1), N(0));
+    futimesat(CWD, MISSING, In);
+    newfstatat(CWD, HERE, Out, N(0));
+    unlinkat(CWD, MISSING, N(0));
+    renameat(CWD, HERE, CWD, MISSING);
+    linkat(CWD, HERE, CWD, MISSING, N(0));
+    symlinkat(S("target"), CWD, MISSING);
+    readlinkat(CWD, S("/proc/self/exe"), Out, N(64));
+    fchmodat(CWD, MISSING, N(0o644));
+    faccessat(CWD, HERE, N(0));
+    pselect6(N(1), Out, Out, Out, Out, In);
+    ppoll(Out, N(1), Out, In, N(8));
+    get_robust_list(N(0), Out, Out);
+    splice(File, Out, PipeOut, Null, N(8), N(0));
+    utimensat(CWD, MISSING, In, N(0));
+    epoll_pwait(Epoll, Out, N(4), N(0), In, N(8));
+    signalfd(N(-1), In, N(8));
+    timerfd_settime(TimerFd, N(0), In, Out);
+    timerfd_gettime(TimerFd, Out);
+    signalfd4(N(-1), In, N(8), N(0));
+    pipe2(Out, N(0));
+    preadv(File, In, N(1), N(0));
+    pwritev(Mem, In, N(1), N(0));
+    rt_tgsigqueueinfo(N(1), N(1), N(10), In);
+    prlimit64(N(0), N(4), In, Out);
+    getcpu(Out, Out);
+    sched_setattr(N(0), In, N(0));
+    sched_getattr(N(0), Out, N(48), N(0));
+    renameat2(CWD, HERE, CWD, MISSING, N(0));
+    getrandom(Out, N(16), N(0));
+    memfd_create(S("name"), N(0));
+    execveat(CWD, S("/bin/true"), In, In, N(0));
+    copy_file_range(File, Out, Mem, Out, N(8), N(0));
+    preadv2(File, In, N(1), N(0), N(0), N(0));
+    pwritev2(Mem, In, N(1), N(0), N(0), N(0));
+    statx(CWD, HERE, N(0), N(0x7ff), Out);
+    pidfd_send_signal(PidFd, N(10), In, N(0));
+    clone3(In, N(88));
+    openat2(CWD, S("/dev/null"), In, N(24));
+    faccessat2(CWD, HERE, N(0), N(0));
+    epoll_pwait2(Epoll, Out, N(4), In, In, N(8));
+    fchmodat2(CWD, MISSING, N(0o644), N(0));
+}
+
+/// What the attempts work on, made anew in each process.
+struct Fixture {
+    good: i64,
+    unmapped: i64,
+    read_only: i64,
+    strings: Vec<CString>,
+}
+
+fn check(value: i64) -> i64 {
+    if value < 0 {
+        println!("fixture: {}", std::io::Error::last_os_error());
+        exit(2);
+    }
+    value
+}
+
+/// Maps `len` bytes of zeros.
+fn map(len: usize, protection: i32) -> i64 {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping anywhere.
+    let at = unsafe { libc::mmap(null_mut(), len, protection, flags, -1, 0) };
+    check(at as i64)
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let good = map(65536, libc::PROT_READ | libc::PROT_WRITE);
+        let read_only = map(65536, libc::PROT_READ);
+        let unmapped = map(1 << 20, libc::PROT_READ);
+        // SAFETY: nothing lies there.
+        check(unsafe { libc::munmap(unmapped as *mut _, 1 << 20) }.into());
+        Self { good, unmapped, read_only, strings: Vec::new() }
+    }
+
+    /// The buffer of argument `at` with a number at its beginning.
+    fn buffer(&self, at: usize, number: u32) -> i64 {
+        let address = self.good + at as i64 * 4096;
+        // SAFETY: the buffer is mapped and nobody else's.
+        unsafe { (address as *mut u32).write(number) };
+        address
+    }
+
+    /// The value of an argument when it is not the one under trial. Buffers lie apart.
+    fn value(&mut self, at: usize, argument: Arg) -> i64 {
+        let mut pair = [0_i32; 2];
+        match argument {
+            N(number) => number,
+            Null => 0,
+            In | Out | Page => self.good + at as i64 * 4096,
+            Length => self.buffer(at, 128),
+            CapHeader => self.buffer(at, 0x2008_0522),
+            Timer => {
+                let mut id = 0_i32;
+                let number = libc::SYS_timer_create;
+                // SAFETY: a live variable.
+                check(unsafe { libc::syscall(number, 1, 0, &raw mut id) });
+                id.into()
+            }
+            // SAFETY: the name is a string.
+            Mem => check(unsafe { libc::memfd_create(c"file".as_ptr(), 0).into() }),
+            S(text) => {
+                let text = CString::new(text).unwrap_or_default();
+                let address = text.as_ptr() as i64;
+                self.strings.push(text);
+                address
+            }
+            // SAFETY (all below): the pointers are to live objects of the right size.
+            File => check(unsafe { libc::open(c"/etc/passwd".as_ptr(), libc::O_RDONLY).into() }),
+            Dir => check(unsafe { libc::open(c"/".as_ptr(), libc::O_RDONLY).into() }),
+            PipeIn => {
+                check(unsafe { libc::pipe(pair.as_mut_ptr()) }.into());
+                check(unsafe { libc::write(pair[1], c"12345678".as_ptr().cast(), 8) } as i64);
+                pair[0].into()
+            }
+            PipeOut => {
+                check(unsafe { libc::pipe(pair.as_mut_ptr()) }.into());
+                pair[1].into()
+            }
+            Sock => {
+                check(unsafe { libc::socketpair(1, 1, 0, pair.as_mut_ptr()) }.into());
+                check(unsafe { libc::write(pair[1], c"12345678".as_ptr().cast(), 8) } as i64);
+                pair[0].into()
+            }
+            Event => check(unsafe { libc::eventfd(1, 0) }.into()),
+            Epoll => {
+                let epoll = check(unsafe { libc::epoll_create1(0) }.into());
+                let event = self.value(at, Event);
+                let mut wanted = libc::epoll_event { events: 1, u64: 7 };
+                check(
+                    unsafe { libc::epoll_ctl(epoll as i32, 1, event as i32, &raw mut wanted) }
+                        .into(),
+                );
+                epoll
+            }
+            TimerFd => check(unsafe { libc::timerfd_create(1, 0) }.into()),
+            PidFd => check(unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) }),
+        }
+    }
+}
+
+fn is_pointer(argument: Arg) -> bool {
+    matches!(argument, S(_) | In | Null) || is_stored(argument)
+}
+
+/// Whether the kernel stores something there.
+fn is_stored(argument: Arg) -> bool {
+    matches!(argument, Out | Length | CapHeader)
+}
+
+/// Makes the call with a bad pointer at `trial` and prints the answer.
+fn attempt(name: &str, number: c_long, arguments: &[Arg], trial: usize, page: &str) {
+    let mut fixture = Fixture::new();
+    if name.starts_with("wait") {
+        // SAFETY: a child to be waited for.
+        if unsafe { libc::fork() } == 0 {
+            exit(0);
+        }
+    }
+    let mut values = [0_i64; 6];
+    for (at, (value, argument)) in values.iter_mut().zip(arguments).enumerate() {
+        *value = match (at == trial, page) {
+            (true, "unmapped") => fixture.unmapped,
+            (true, _) => fixture.read_only,
+            (false, _) => fixture.value(at, *argument),
+        };
+    }
+    let [a, b, c, d, e, f] = values;
+    // SAFETY: every pointer is good for 4096 bytes, or one that the kernel must refuse. Calls that
+    // would replace the program or the process fail for want of a file or by their arguments.
+    let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    let answer = match result {
+        -1 => std::io::Error::last_os_error().raw_os_error().unwrap_or(0).to_string(),
+        _ => "no error".to_owned(),
+    };
+    println!("{name} {trial} {page}: {answer}");
+}
+
+fn main() {
+    let list = std::env::args().nth(1).is_some_and(|argument| argument == "--list");
+    for (name, number, arguments) in RECIPES {
+        for (trial, argument) in arguments.iter().enumerate() {
+            if !is_pointer(*argument) {
+                continue;
+            }
+            if list {
+                println!("{name} {trial}");
+                continue;
+            }
+            let pages: &[&str] =
+                if is_stored(*argument) { &["unmapped", "read-only"] } else { &["unmapped"] };
+            for page in pages {
+                let _ = std::io::stdout().flush();
+                // SAFETY: the child makes its attempt and exits.
+                let child = unsafe { libc::fork() };
+                if child == 0 {
+                    attempt(name, *number, arguments, trial, page);
+                    let _ = std::io::stdout().flush();
+                    exit(0);
+                }
+                let mut status = 0;
+                // SAFETY: a live variable.
+                unsafe { libc::waitpid(child, &raw mut status, 0) };
+                if status != 0 {
+                    println!("{name} {trial} {page}: ended with status {status:#x}");
+                }
+            }
+        }
+    }
+}
