@@ -119,8 +119,8 @@ syscalls! {
     73 flock => fd::sys_flock, Full;
     74 fsync => io::sys_fsync, Full;
     75 fdatasync => io::sys_fdatasync, Full;
-    76 truncate => truncate::sys_truncate, Partial("SIGXFSZ is not sent");
-    77 ftruncate => truncate::sys_ftruncate, Partial("SIGXFSZ is not sent");
+    76 truncate => truncate::sys_truncate, Full;
+    77 ftruncate => truncate::sys_ftruncate, Full;
     78 getdents => dir::sys_getdents, Full;
     79 getcwd => cwd::sys_getcwd, Full;
     80 chdir => cwd::sys_chdir, Full;
@@ -266,7 +266,7 @@ syscalls! {
     282 signalfd => signalfd::sys_signalfd, Full;
     283 timerfd_create => timerfd::sys_timerfd_create, Full;
     284 eventfd => eventfd::sys_eventfd, Full;
-    285 fallocate => truncate::sys_fallocate, Partial("SIGXFSZ is not sent");
+    285 fallocate => truncate::sys_fallocate, Full;
     286 timerfd_settime => timerfd::sys_timerfd_settime, Full;
     287 timerfd_gettime => timerfd::sys_timerfd_gettime, Full;
     289 signalfd4 => signalfd::sys_signalfd4, Full;

@@ -4,7 +4,7 @@ dir=$(mktemp -d) && cd "$dir" || exit 1
 
 ulimit -S -n 64; ulimit -S -n; bash -c 'ulimit -S -n'
 (ulimit -H -n 100; ulimit -S -n 100; ulimit -H -n; ulimit -n 50; ulimit -n)
-perl -e 'my @f; while (open my $h, "<", "/dev/null") { push @f, $h } print $!{EMFILE} ? "EMFILE" : "$!", " after ", scalar(@f) + 3, "\n"'
+perl -e 'my @f; while (open my $h, "<", "/dev/null") { push @f, $h } print $!{EMFILE} ? "EMFILE" : "$!", " after ", fileno $f[-1], "\n"'
 (ulimit -S -c 0; ulimit -c)
 (ulimit -f 8; (trap '' XFSZ; head -c 100000 /dev/zero > big) 2>/dev/null; echo "status $?"; stat -c %s big)
 (ulimit -f 8; head -c 100000 /dev/zero > big2; echo "status $?") 2>/dev/null; stat -c %s big2

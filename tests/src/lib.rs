@@ -4,8 +4,10 @@
 //! - [`Run`]: one bounded run of a command, with all that it printed.
 //! - [`lx`]: where the `lx` command is and how to run a program on it.
 //! - [`compare`]: what differs between two runs, as text for a failed test.
+//! - [`expectations`]: the known gaps of guest programs.
 
 pub mod compare;
+pub mod expectations;
 pub mod lx;
 pub mod programs;
 mod run;

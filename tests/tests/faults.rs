@@ -151,7 +151,8 @@ fn an_unknown_call_gives_enosys_and_shows_in_the_statistics() {
     let outcome = bench.run(faults(), &["unknown-call", "999"]);
     assert_eq!((text(&outcome.stdout).as_str(), outcome.status), ("Err(38)\n", 0));
     let stats = fs::read_to_string(bench.stats()).unwrap();
-    assert!(stats.lines().any(|line| line.contains("999")), "{stats}");
+    // 999 in either notation.
+    assert!(stats.contains("999") || stats.contains("0x3e7"), "{stats}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! Every guest program of `tests/guest` passes natively and, with the same output, on lx.
+//! Every guest program of `tests/guest` passes natively and, but for known gaps, on lx.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use lx_tests::{Outcome, Run, compare, lx, programs};
+use lx_tests::{Outcome, Run, expectations, lx, programs};
 
 /// Programs that other tests run.
 const OTHERS: &[&str] = &["faults"];
@@ -35,37 +35,45 @@ fn main() -> ExitCode {
 
 fn passes_natively(name: &str) -> Result<Outcome, Failed> {
     let program = lx::guest(name)?;
-    passed(|scratch, _| Ok(Run::new(&program, scratch)))
+    let outcome = run(|scratch, _| Ok(Run::new(&program, scratch)))?;
+    if outcome.status == 0 { Ok(outcome) } else { Err(report(&outcome)) }
 }
 
 fn passes_on_lx(name: &str) -> Result<(), Failed> {
+    let native = passes_natively(name)?;
     let program = lx::guest(name)?;
     let no_args: [&str; 0] = [];
-    let on_lx = passed(|scratch, stats| lx::run(&program, no_args, scratch, stats))?;
-    Ok(compare::outcomes(&passes_natively(name)?, "lx", &on_lx)?)
+    let on_lx = run(|scratch, stats| lx::run(&program, no_args, scratch, stats))?;
+    // A program with a check that did not hold ends with 1; more than that is a failure of its own.
+    if on_lx.status > 1 {
+        return Err(report(&on_lx));
+    }
+    let text = |outcome: &Outcome| String::from_utf8_lossy(&outcome.stdout).into_owned();
+    Ok(expectations::compare(name, &text(&native), &text(&on_lx))?)
 }
 
-/// The run ended with 0 and left nothing in its temporary folder. Otherwise the failure names
-/// the checks that did not hold.
-fn passed(run: impl Fn(&Path, &Path) -> Result<Run, String>) -> Result<Outcome, Failed> {
+/// A run that came to its end and left nothing in its temporary folder.
+fn run(start: impl Fn(&Path, &Path) -> Result<Run, String>) -> Result<Outcome, Failed> {
     let scratch = tempfile::tempdir()?;
     let stats = tempfile::tempdir()?;
-    let outcome = run(scratch.path(), &stats.path().join("stats"))?.outcome()?;
+    let outcome = start(scratch.path(), &stats.path().join("stats"))?.outcome()?;
+    if outcome.defect.is_some() {
+        return Err(report(&outcome));
+    }
     let left = programs::discover(scratch.path())?;
-    if outcome.status == 0 && outcome.defect.is_none() && left.is_empty() {
-        return Ok(outcome);
-    }
+    if left.is_empty() { Ok(outcome) } else { Err(format!("left behind: {left:?}").into()) }
+}
+
+/// The checks that did not hold, how far the program came, and what it said.
+fn report(outcome: &Outcome) -> Failed {
     let stdout = String::from_utf8_lossy(&outcome.stdout);
-    let mut report = String::new();
-    for line in stdout.lines().filter(|line| !line.starts_with("ok ")) {
-        report.push_str(line);
-        report.push('\n');
-    }
+    let failed: Vec<&str> = stdout.lines().filter(|line| !line.starts_with("ok ")).collect();
+    let failed = failed.join("\n");
     let last = stdout.lines().last().unwrap_or("nothing");
-    Err(Failed::from(format!(
-        "status {}, {:?}, left behind {left:?}\n{report}last line: {last}\n{}",
+    Failed::from(format!(
+        "status {}, {}\n{failed}\nlast line: {last}\n{}",
         outcome.status,
-        outcome.defect,
+        outcome.defect.as_deref().unwrap_or("came to its end"),
         String::from_utf8_lossy(&outcome.stderr)
-    )))
+    ))
 }

@@ -10,6 +10,7 @@ use lx_core::abi::{Errno, Fd, Signal, UserPtr};
 use lx_core::error::SysError;
 use lx_core::file::OpenFile;
 use lx_core::io::{IoDst, IoSrc};
+use lx_core::rlimit::{RLIM_INFINITY, Resource};
 use lx_proc::CurrentTask;
 
 /// `SYNC_FILE_RANGE_*`: all bits.
@@ -25,10 +26,17 @@ fn writable(task: &CurrentTask<'_>, fd: Fd) -> Result<Arc<OpenFile>> {
     if file.is_writable() { Ok(file) } else { Err(Errno::EBADF.into()) }
 }
 
-/// Raises `SIGPIPE` if a write failed for want of a reader.
-pub(super) fn raise_sigpipe(task: &CurrentTask<'_>, result: Result<usize>) -> Result<usize> {
-    if result == Err(SysError::Errno(Errno::EPIPE)) {
-        task.send_self(Signal::SIGPIPE);
+/// Raises the signal that goes with a failed write: `SIGPIPE` for want of a reader, `SIGXFSZ`
+/// beyond `RLIMIT_FSIZE` (but not beyond what the file system can hold).
+pub(super) fn raise_for_write<T>(task: &CurrentTask<'_>, result: Result<T>) -> Result<T> {
+    match result {
+        Err(SysError::Errno(Errno::EPIPE)) => task.send_self(Signal::SIGPIPE),
+        Err(SysError::Errno(Errno::EFBIG)) => {
+            if task.caller().rlimits.soft(Resource::Fsize) != RLIM_INFINITY {
+                task.send_self(Signal::SIGXFSZ);
+            }
+        }
+        _ => {}
     }
     result
 }
@@ -64,7 +72,7 @@ pub(crate) fn sys_write(
 ) -> Result<usize> {
     let file = writable(task, fd)?;
     let mut src = IoSrc::guest(task.memory(), buf.addr(), count)?;
-    raise_sigpipe(task, file.write(&task.caller(), &mut src))
+    raise_for_write(task, file.write(&task.caller(), &mut src))
 }
 
 /// `pread(2)`.
@@ -92,7 +100,7 @@ pub(crate) fn sys_pwrite64(
     let pos = offset(pos)?;
     let file = writable(task, fd)?;
     let mut src = IoSrc::guest(task.memory(), buf.addr(), count)?;
-    raise_sigpipe(task, file.write_at(&task.caller(), pos, &mut src))
+    raise_for_write(task, file.write_at(&task.caller(), pos, &mut src))
 }
 
 /// `readv(2)`.
@@ -116,7 +124,7 @@ pub(crate) fn sys_writev(
 ) -> Result<usize> {
     let file = writable(task, fd)?;
     let mut src = IoSrc::vectors(task.memory(), iov, count)?;
-    raise_sigpipe(task, file.write(&task.caller(), &mut src))
+    raise_for_write(task, file.write(&task.caller(), &mut src))
 }
 
 /// `preadv(2)`. On x86-64 the offset fits into the first of its two registers.
@@ -144,7 +152,7 @@ pub(crate) fn sys_pwritev(
     let pos = offset(pos)?;
     let file = writable(task, fd)?;
     let mut src = IoSrc::vectors(task.memory(), iov, count)?;
-    raise_sigpipe(task, file.write_at(&task.caller(), pos, &mut src))
+    raise_for_write(task, file.write_at(&task.caller(), pos, &mut src))
 }
 
 fn check_rwf(flags: RwfFlags, known: RwfFlags) -> Result<()> {

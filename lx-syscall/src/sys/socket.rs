@@ -16,7 +16,7 @@ use lx_core::unsupported;
 use lx_net::{StreamSocket, stream};
 use lx_proc::CurrentTask;
 
-use super::io::raise_sigpipe;
+use super::io::raise_for_write;
 
 /// What `getsockopt(SO_SNDBUF)` reports, Linux's default.
 const BUFFER_SIZE: i32 = 212_992;
@@ -85,7 +85,7 @@ fn send(
     flags: MsgFlags,
 ) -> Result<usize> {
     let sent = StreamSocket::of(file)?.send(&task.caller(), file, src, flags);
-    if flags.contains(MsgFlags::MSG_NOSIGNAL) { sent } else { raise_sigpipe(task, sent) }
+    if flags.contains(MsgFlags::MSG_NOSIGNAL) { sent } else { raise_for_write(task, sent) }
 }
 
 /// `sendto(2)`, `send(2)`.

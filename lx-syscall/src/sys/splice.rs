@@ -6,7 +6,7 @@ use lx_core::abi::{Errno, Fd, UserPtr};
 use lx_proc::CurrentTask;
 use lx_vfs::splice::{self, Side};
 
-use super::io::raise_sigpipe;
+use super::io::raise_for_write;
 
 /// An optional offset argument.
 fn read_offset(task: &CurrentTask<'_>, ptr: UserPtr<i64>) -> Result<Option<u64>> {
@@ -49,7 +49,7 @@ pub(crate) fn sys_sendfile(
         Side { file: &to, offset: None },
         count,
     );
-    let done = raise_sigpipe(task, result)?;
+    let done = raise_for_write(task, result)?;
     write_offset(task, offset, start, done)?;
     Ok(done)
 }
@@ -106,7 +106,7 @@ pub(crate) fn sys_splice(
         count,
         flags.contains(SpliceFlags::SPLICE_F_NONBLOCK),
     );
-    let done = raise_sigpipe(task, result)?;
+    let done = raise_for_write(task, result)?;
     write_offset(task, from_offset, from_start, done)?;
     write_offset(task, to_offset, to_start, done)?;
     Ok(done)
@@ -129,5 +129,5 @@ pub(crate) fn sys_tee(
         count,
         flags.contains(SpliceFlags::SPLICE_F_NONBLOCK),
     );
-    raise_sigpipe(task, result)
+    raise_for_write(task, result)
 }

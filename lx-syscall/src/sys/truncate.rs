@@ -8,12 +8,13 @@ use lx_vfs::attr;
 use lx_vfs::path::Lookup;
 
 use super::at;
+use super::io::raise_for_write;
 
 /// `truncate(2)`.
 pub(crate) fn sys_truncate(task: &CurrentTask<'_>, path: UserCStr, len: i64) -> Result<()> {
     let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
     let place = at::lookup(task, DirFd::AT_FDCWD, path, Lookup::FOLLOW)?;
-    attr::truncate(&task.caller(), &place, len)?;
+    raise_for_write(task, attr::truncate(&task.caller(), &place, len))?;
     task.mm().files_resized(task.host());
     Ok(())
 }
@@ -22,7 +23,7 @@ pub(crate) fn sys_truncate(task: &CurrentTask<'_>, path: UserCStr, len: i64) -> 
 pub(crate) fn sys_ftruncate(task: &CurrentTask<'_>, fd: Fd, len: i64) -> Result<()> {
     let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
     let file = task.files().get(fd)?;
-    attr::truncate_open(&task.caller(), &file, len)?;
+    raise_for_write(task, attr::truncate_open(&task.caller(), &file, len))?;
     task.mm().files_resized(task.host());
     Ok(())
 }
@@ -39,7 +40,7 @@ pub(crate) fn sys_fallocate(
     let offset = u64::try_from(offset).map_err(|_| Errno::EINVAL)?;
     let len = u64::try_from(len).ok().filter(|&len| len > 0).ok_or(Errno::EINVAL)?;
     check_mode(mode)?;
-    attr::allocate(&task.caller(), &file, mode.bits(), offset, len)?;
+    raise_for_write(task, attr::allocate(&task.caller(), &file, mode.bits(), offset, len))?;
     task.mm().files_resized(task.host());
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::process::exit;
 
-use lx_guest_tests::{Checks, Ended, Scratch, c, call, in_child, pipe, read, write};
+use lx_guest_tests::{Checks, Ended, Scratch, c, call, in_child, no_core, pipe, read, write};
 
 fn main() {
     let mut t = Checks::new();
@@ -10,6 +10,8 @@ fn main() {
     duplicates(&mut t);
     descriptions(&mut t);
     limits(&mut t);
+    no_core();
+    file_size(&mut t);
     ranges(&mut t);
     drop(scratch);
     t.end();
@@ -143,6 +145,48 @@ fn limits(t: &mut Checks) {
             let one = call!(pipe(ends.as_mut_ptr())) == Err(libc::EMFILE) && call!(dup(0)) == Ok(9);
             i32::from(!(highest == 15 && error == libc::EMFILE && full && beyond && one))
         }),
+        Ended::Exit(0),
+    );
+}
+
+/// A limit on the size of files, with `SIGXFSZ` or without.
+fn file_size(t: &mut Checks) {
+    let limited = |body: &dyn Fn(i32) -> bool| {
+        in_child(|| {
+            let limit = libc::rlimit { rlim_cur: 10, rlim_max: 10 };
+            let _ = call!(setrlimit(libc::RLIMIT_FSIZE, &limit));
+            let fd = open("limited", libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC);
+            i32::from(!body(fd))
+        })
+    };
+    let ignore = || call!(signal(libc::SIGXFSZ, libc::SIG_IGN)).is_ok();
+    let ended = Ended::Signal(libc::SIGXFSZ);
+    t.is("up to the limit", limited(&|fd| write(fd, b"0123456789abc") == Ok(10)), Ended::Exit(0));
+    t.is(
+        "beyond it",
+        limited(&|fd| write(fd, b"0123456789").is_ok() && write(fd, b"x").is_ok()),
+        ended,
+    );
+    t.is(
+        "the signal ignored",
+        limited(&|fd| {
+            ignore() && write(fd, b"0123456789").is_ok() && write(fd, b"x") == Err(libc::EFBIG)
+        }),
+        Ended::Exit(0),
+    );
+    t.is("ftruncate", limited(&|fd| call!(ftruncate(fd, 11)).is_ok()), ended);
+    t.is(
+        "ftruncate, ignored",
+        limited(&|fd| {
+            ignore()
+                && call!(ftruncate(fd, 11)) == Err(libc::EFBIG)
+                && call!(ftruncate(fd, 10)) == Ok(0)
+        }),
+        Ended::Exit(0),
+    );
+    t.is(
+        "pipes have no limit",
+        limited(&|_| write(pipe().1, &[0; 100]) == Ok(100)),
         Ended::Exit(0),
     );
 }

@@ -6,6 +6,8 @@ use std::ptr::null_mut;
 use lx_guest_tests::{Called, Checks, Ended, Scratch, c, call, in_child, no_core, read, write};
 
 const PAGE: usize = 4096;
+/// Large enough that lx hands it back to the host at once.
+const CHUNK: usize = 16 * PAGE;
 const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
 const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
 const SHARED: i32 = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
@@ -59,38 +61,38 @@ const FAULT: Ended = Ended::Signal(libc::SIGSEGV);
 const FINE: Ended = Ended::Exit(0);
 
 fn anonymous(t: &mut Checks) {
-    let at = map(4 * PAGE, RW, PRIVATE);
+    let at = map(4 * CHUNK, RW, PRIVATE);
     t.ok("mapped at a page", at != 0 && at.is_multiple_of(PAGE));
-    t.ok("zeroes", (0..4 * PAGE).step_by(512).all(|offset| get(at + offset) == 0));
+    t.ok("zeroes", (0..4 * CHUNK).step_by(512).all(|offset| get(at + offset) == 0));
     put(at, 1);
-    put(at + 4 * PAGE - 1, 2);
-    t.is("unmap the middle", unmap(at + PAGE, 2 * PAGE), Ok(0));
-    t.is("both ends stay", (get(at), get(at + 4 * PAGE - 1)), (1, 2));
-    t.is("the middle is gone", touch(at + PAGE, false), FAULT);
+    put(at + 4 * CHUNK - 1, 2);
+    t.is("unmap the middle", unmap(at + CHUNK, 2 * CHUNK), Ok(0));
+    t.is("both ends stay", (get(at), get(at + 4 * CHUNK - 1)), (1, 2));
+    t.is("the middle is gone", touch(at + CHUNK, false), FAULT);
     t.is(
         "map there again",
-        call!(mmap((at + PAGE) as *mut _, PAGE, RW, PRIVATE | libc::MAP_FIXED, -1, 0)),
-        Ok((at + PAGE) as i64),
+        call!(mmap((at + CHUNK) as *mut _, CHUNK, RW, PRIVATE | libc::MAP_FIXED, -1, 0)),
+        Ok((at + CHUNK) as i64),
     );
-    t.is("zeroes again", get(at + PAGE), 0);
+    t.is("zeroes again", get(at + CHUNK), 0);
     t.is(
         "MAP_FIXED replaces",
-        call!(mmap(at as *mut _, PAGE, RW, PRIVATE | libc::MAP_FIXED, -1, 0)),
+        call!(mmap(at as *mut _, CHUNK, RW, PRIVATE | libc::MAP_FIXED, -1, 0)),
         Ok(at as i64),
     );
     t.is("with zeroes", get(at), 0);
     t.fails(
         "MAP_FIXED_NOREPLACE does not",
-        call!(mmap(at as *mut _, PAGE, RW, PRIVATE | libc::MAP_FIXED_NOREPLACE, -1, 0)),
+        call!(mmap(at as *mut _, CHUNK, RW, PRIVATE | libc::MAP_FIXED_NOREPLACE, -1, 0)),
         libc::EEXIST,
     );
     t.is(
         "a free hint is taken",
-        call!(mmap((at + 2 * PAGE) as *mut _, PAGE, RW, PRIVATE, -1, 0)),
-        Ok((at + 2 * PAGE) as i64),
+        call!(mmap((at + 2 * CHUNK) as *mut _, CHUNK, RW, PRIVATE, -1, 0)),
+        Ok((at + 2 * CHUNK) as i64),
     );
-    t.is("unmap over holes", unmap(at, 4 * PAGE), Ok(0));
-    t.is("unmap nothing", unmap(at, 4 * PAGE), Ok(0));
+    t.is("unmap over holes", unmap(at, 4 * CHUNK), Ok(0));
+    t.is("unmap nothing", unmap(at, 4 * CHUNK), Ok(0));
     let at = map(1, RW, PRIVATE);
     put(at + PAGE - 1, 1);
     t.is("a length is rounded up", get(at + PAGE - 1), 1);
@@ -243,37 +245,38 @@ fn errors(t: &mut Checks) {
 }
 
 fn remap(t: &mut Checks) {
-    let at = map(2 * PAGE, RW, PRIVATE);
+    let at = map(2 * CHUNK, RW, PRIVATE);
     put(at, 1);
-    put(at + PAGE, 2);
-    t.is("shrink", call!(mremap(at as *mut _, 2 * PAGE, PAGE, 0)), Ok(at as i64));
-    t.is("the tail is gone", touch(at + PAGE, false), FAULT);
-    let moved = t
-        .works("grow, wherever", call!(mremap(at as *mut _, PAGE, 64 * PAGE, libc::MREMAP_MAYMOVE)))
-        as usize;
+    put(at + CHUNK, 2);
+    t.is("shrink", call!(mremap(at as *mut _, 2 * CHUNK, CHUNK, 0)), Ok(at as i64));
+    t.is("the tail is gone", touch(at + CHUNK, false), FAULT);
+    let moved = t.works(
+        "grow, wherever",
+        call!(mremap(at as *mut _, CHUNK, 64 * CHUNK, libc::MREMAP_MAYMOVE)),
+    ) as usize;
     t.is("content moves along", get(moved), 1);
-    t.is("the new part is zero", get(moved + 63 * PAGE), 0);
-    put(moved + 63 * PAGE, 3);
-    let target = map(64 * PAGE, RW, PRIVATE);
+    t.is("the new part is zero", get(moved + 63 * CHUNK), 0);
+    put(moved + 63 * CHUNK, 3);
+    let target = map(64 * CHUNK, RW, PRIVATE);
     t.is(
         "to a given place",
         call!(mremap(
             moved as *mut _,
-            64 * PAGE,
-            64 * PAGE,
+            64 * CHUNK,
+            64 * CHUNK,
             libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED,
             target as *mut libc::c_void
         )),
         Ok(target as i64),
     );
-    t.is("content", (get(target), get(target + 63 * PAGE)), (1, 3));
+    t.is("content", (get(target), get(target + 63 * CHUNK)), (1, 3));
     t.is("gone from the old place", touch(moved, false), FAULT);
-    t.fails("an odd address", call!(mremap((target + 1) as *mut _, PAGE, PAGE, 0)), libc::EINVAL);
-    t.fails("no new size", call!(mremap(target as *mut _, PAGE, 0, 0)), libc::EINVAL);
-    t.fails("bad flags", call!(mremap(target as *mut _, PAGE, PAGE, 64)), libc::EINVAL);
+    t.fails("an odd address", call!(mremap((target + 1) as *mut _, CHUNK, CHUNK, 0)), libc::EINVAL);
+    t.fails("no new size", call!(mremap(target as *mut _, CHUNK, 0, 0)), libc::EINVAL);
+    t.fails("bad flags", call!(mremap(target as *mut _, CHUNK, CHUNK, 64)), libc::EINVAL);
     t.fails(
         "nothing there",
-        call!(mremap(moved as *mut _, PAGE, 2 * PAGE, libc::MREMAP_MAYMOVE)),
+        call!(mremap(moved as *mut _, CHUNK, 2 * CHUNK, libc::MREMAP_MAYMOVE)),
         libc::EFAULT,
     );
 }
