@@ -6,7 +6,7 @@ use core::sync::atomic::AtomicU32;
 
 use lx_core::abi::{Errno, GuestRegs, Sysno};
 use lx_core::host::{
-    HostCode, HostError, HostProcess, HostResult, HostStats, HostThread, HostThreadId, MachineLoad,
+    Fault, HostCode, HostError, HostMemory, HostProcess, HostResult, HostStats, HostThread, HostThreadId, MachineLoad,
     Nanos, Rewritten, TrapHandler, VdsoImage,
 };
 use lx_x86::context;
@@ -92,11 +92,45 @@ impl HostThread for LinuxHost {
             context::init_xstate(state);
             return Ok(());
         }
-        if context::import_xstate(state, area, thread::xstate_features(), thread::xstate_size()) {
+        let len = area.len().min(thread::xstate_size());
+        if let (Some(to), Some(from)) = (state.0.get_mut(..len), area.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        if context::sanitize_xstate(state, len, thread::xstate_features()) {
             Ok(())
         } else {
             Err(HostError(Errno::EINVAL))
         }
+    }
+
+    fn save_xstate_to(
+        &self,
+        address: u64,
+        len: usize,
+        software: &[u8],
+    ) -> Option<Result<(), Fault>> {
+        let block = thread::current();
+        let (components, _) = thread::xstate_in_use(len);
+        // SAFETY: own area and frame; the frame was filled when the thread entered the kernel.
+        let state = unsafe {
+            let state = block.xstate();
+            context::save_xstate(state, &*block.engine.frame(), components);
+            state
+        };
+        let place = context::SOFTWARE_BYTES..context::SOFTWARE_BYTES + software.len();
+        state.0.get_mut(place)?.copy_from_slice(software);
+        Some(self.copy_out(address, state.0.get(..len)?))
+    }
+
+    fn load_xstate_from(&self, address: u64, len: usize) -> Option<HostResult<()>> {
+        let len = len.min(thread::xstate_size());
+        // SAFETY: own area; nobody else uses it.
+        let state = unsafe { thread::current().xstate() };
+        if self.copy_in(address, state.0.get_mut(..len)?).is_err() {
+            return Some(Err(HostError(Errno::EFAULT)));
+        }
+        let good = context::sanitize_xstate(state, len, thread::xstate_features());
+        Some(if good { Ok(()) } else { Err(HostError(Errno::EINVAL)) })
     }
 
     fn xstate_size(&self) -> usize {

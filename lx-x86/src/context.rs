@@ -15,6 +15,8 @@ const LEGACY_SIZE: usize = 512;
 const XSTATE_BV: usize = 512;
 /// `mxcsr` in the legacy part.
 const MXCSR: usize = 24;
+/// The part of the legacy area that is left to software, 48 bytes.
+pub const SOFTWARE_BYTES: usize = 464;
 /// The 16-byte slots of xmm0-15.
 const XMM: usize = 160;
 /// Component bits of x87 and SSE.
@@ -113,16 +115,15 @@ pub unsafe fn save_xstate(area: &mut Xstate, frame: &Frame, features: u64) {
     }
 }
 
-/// Copies an area from a guest, so that loading it cannot fail; `false` if it is malformed.
-/// `size` is that of an area with these features.
+/// Makes an area loadable whose first `len` bytes came from a guest; `false` if it is malformed.
 #[must_use]
-pub fn import_xstate(area: &mut Xstate, source: &[u8], features: u64, size: usize) -> bool {
-    let extended = source.len() >= LEGACY_SIZE + 64;
-    let len = if extended { source.len().min(size) } else { LEGACY_SIZE };
-    let (Some(to), Some(from)) = (area.0.get_mut(..len), source.get(..len)) else { return false };
-    to.copy_from_slice(from);
+pub fn sanitize_xstate(area: &mut Xstate, len: usize, features: u64) -> bool {
+    if len < LEGACY_SIZE {
+        return false;
+    }
+    let extended = len >= XSTATE_MIN;
     let header: Option<&mut [u8; 64]> =
-        area.0.get_mut(LEGACY_SIZE..LEGACY_SIZE + 64).and_then(|header| header.try_into().ok());
+        area.0.get_mut(LEGACY_SIZE..XSTATE_MIN).and_then(|header| header.try_into().ok());
     let Some(header) = header else { return false };
     let mut components = [0; 8];
     components.copy_from_slice(header.get(..8).unwrap_or(&[0; 8]));
@@ -197,7 +198,7 @@ pub fn read_tsc() -> u64 {
 ///
 /// # Safety
 ///
-/// `area` was made by [`save_xstate`], [`import_xstate`] or [`init_xstate`]; the caller has no value
+/// `area` was made by [`save_xstate`], [`sanitize_xstate`] or [`init_xstate`]; the caller has no value
 /// in a vector register.
 pub unsafe fn load_xstate(area: &Xstate, features: u64) {
     // SAFETY: the caller's promise; the compiler is told that all registers change.

@@ -196,22 +196,33 @@ pub fn classify_stub_rip(rip: u64, read: impl Fn(u64, &mut [u8]) -> bool) -> Opt
 pub fn resume_rip(rip: u64, read: impl Fn(u64, &mut [u8]) -> bool) -> Option<u64> {
     (1..=MAX_WINDOW).find_map(|back| {
         let jump = rip.checked_sub(back)?;
-        let [opcode, displacement @ ..]: [u8; 5] = fetch(jump, &read)?;
-        let entry = apply(jump.wrapping_add(JMP), i32::from_le_bytes(displacement));
-        if opcode != 0xe9 || entry % SLOT != HEADER {
-            return None;
-        }
-        let found = Found::at(entry.wrapping_sub(HEADER), &read)?;
-        let site = found.original_rip.wrapping_sub(2);
-        if site.wrapping_sub(found.before) != jump {
-            return None;
-        }
-        resume_in(&found, rip)
+        let bytes: [u8; 5] = fetch(jump, &read)?;
+        resume_behind(jump, bytes, rip, &read)
     })
 }
 
+/// [`resume_rip`] if the bytes at `jump` are those of the patch in question.
+pub(crate) fn resume_behind(
+    jump: u64,
+    bytes: [u8; 5],
+    rip: u64,
+    read: &impl Fn(u64, &mut [u8]) -> bool,
+) -> Option<u64> {
+    let [opcode, displacement @ ..] = bytes;
+    let entry = apply(jump.wrapping_add(JMP), i32::from_le_bytes(displacement));
+    if opcode != 0xe9 || entry % SLOT != HEADER {
+        return None;
+    }
+    let found = Found::at(entry.wrapping_sub(HEADER), read)?;
+    let site = found.original_rip.wrapping_sub(2);
+    if site.wrapping_sub(found.before) != jump {
+        return None;
+    }
+    resume_in(&found, rip)
+}
+
 /// No instruction that was moved begins farther behind the jump.
-const MAX_WINDOW: u64 = 32;
+pub(crate) const MAX_WINDOW: u64 = 32;
 
 fn resume_in(found: &Found, rip: u64) -> Option<u64> {
     let offset = rip.wrapping_sub(found.original_rip.wrapping_sub(2).wrapping_sub(found.before));

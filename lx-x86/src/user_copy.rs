@@ -301,29 +301,25 @@ pub fn read_code(address: u64, bytes: &mut [u8]) -> bool {
     in_guest && unsafe { copy(bytes.as_mut_ptr() as u64, address, bytes.len()) } == bytes.len()
 }
 
-/// [`stub::resume_rip`] on the guest's memory. Most of the time there is no jump near `rip`, which
-/// one look at the bytes before it tells.
+/// [`stub::resume_rip`] on the guest's memory, with one look at the bytes around `rip`.
 pub(crate) fn resume_rip(rip: u64) -> Option<u64> {
-    const BEFORE: u64 = 32;
-    const JUMP: u8 = 0xe9;
-    let page = rip & !0xfff;
-    let mut first = rip.checked_sub(BEFORE)?;
-    if first < page {
-        // The page before may be unreadable: find that out once, as each fault is expensive.
-        let mut bytes = [0u8; BEFORE as usize];
-        let len = page.wrapping_sub(first) as usize;
-        if !read_code(first, bytes.get_mut(..len)?) {
-            first = page;
-        } else if bytes.contains(&JUMP) {
-            return stub::resume_rip(rip, read_code);
+    const BEFORE: usize = stub::MAX_WINDOW as usize;
+    const AFTER: usize = 4;
+    const PAGE: u64 = 4096;
+    let start = rip.checked_sub(BEFORE as u64)?;
+    let page = rip & !(PAGE - 1);
+    let mut bytes = [0u8; BEFORE + AFTER];
+    if start >= page && rip.wrapping_add(AFTER as u64) <= page.wrapping_add(PAGE) {
+        if !read_code(start, &mut bytes) {
+            return None;
         }
+        return bytes.windows(5).zip(start..rip).find_map(|(bytes, jump)| {
+            let bytes = bytes.first_chunk::<5>().filter(|bytes| bytes.first() == Some(&0xe9))?;
+            stub::resume_behind(jump, *bytes, rip, &read_code)
+        });
     }
-    let mut bytes = [0u8; BEFORE as usize];
-    let len = rip.wrapping_sub(first.max(page)) as usize;
-    let here = bytes.get_mut(..len)?;
-    if !read_code(first.max(page), here) || !here.contains(&JUMP) {
-        return None;
-    }
+    // The page before may be unreadable: find that out once, as each fault is expensive.
+    let first = if start < page && !read_code(start, bytes.get_mut(..1)?) { page } else { start };
     stub::resume_rip(rip, |address, bytes| address >= first && read_code(address, bytes))
 }
 

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::AtomicU32;
 
-use super::{HostResult, Nanos, TrapHandler};
+use super::{Fault, HostResult, Nanos, TrapHandler};
 use crate::abi::GuestRegs;
 
 /// Names a thread block of the host. Blocks are recycled, never freed: a stale id interrupts
@@ -50,6 +50,21 @@ pub trait HostThread {
     /// Loads the extended state that the guest shall have after `Resume::FullWithXstate`.
     /// `EINVAL` for a malformed area.
     fn load_xstate(&self, area: &[u8]) -> HostResult<()>;
+    /// As [`save_xstate`](HostThread::save_xstate), straight to `len` bytes of guest memory, with
+    /// `software` in the bytes of the legacy area that are software's. `None`: not offered.
+    fn save_xstate_to(
+        &self,
+        _address: u64,
+        _len: usize,
+        _software: &[u8],
+    ) -> Option<Result<(), Fault>> {
+        None
+    }
+    /// As [`load_xstate`](HostThread::load_xstate), straight from guest memory. `None`: not
+    /// offered.
+    fn load_xstate_from(&self, _address: u64, _len: usize) -> Option<HostResult<()>> {
+        None
+    }
     /// Length of the longest area that [`save_xstate`](HostThread::save_xstate) writes.
     fn xstate_size(&self) -> usize;
     /// What [`save_xstate`](HostThread::save_xstate) needs now: components in their initial state

@@ -249,6 +249,20 @@ fn with_large_buffer<R>(len: usize, use_it: impl FnOnce(&mut [u8]) -> R) -> R {
 fn write_xstate(current: &CurrentTask<'_>, address: u64, len: usize) -> Result<()> {
     let host = current.host();
     let memory = current.memory();
+    let end = address.wrapping_add(len as u64);
+    let software = FpxSwBytes {
+        magic1: FP_XSTATE_MAGIC1,
+        extended_size: len.wrapping_add(FP_XSTATE_MAGIC2_SIZE) as u32,
+        xfeatures: host.xstate_features(),
+        xstate_size: len as u32,
+        ..FpxSwBytes::default()
+    };
+    if let Xstate::Live = current.xstate()
+        && let Some(saved) = host.save_xstate_to(address, len, software.as_bytes())
+    {
+        saved?;
+        return memory.write_bytes(end, &FP_XSTATE_MAGIC2.to_le_bytes());
+    }
     with_buffer(len, |area| {
         match current.xstate() {
             Xstate::Live => {
@@ -266,20 +280,12 @@ fn write_xstate(current: &CurrentTask<'_>, address: u64, len: usize) -> Result<(
                 }
             }
         }
-        let software = FpxSwBytes {
-            magic1: FP_XSTATE_MAGIC1,
-            extended_size: len.wrapping_add(FP_XSTATE_MAGIC2_SIZE) as u32,
-            xfeatures: host.xstate_features(),
-            xstate_size: len as u32,
-            ..FpxSwBytes::default()
-        };
         let bytes = software.as_bytes();
         if let Some(place) = area.get_mut(SW_RESERVED..SW_RESERVED.wrapping_add(bytes.len())) {
             place.copy_from_slice(bytes);
         }
         memory.write_bytes(address, area)
     })?;
-    let end = address.wrapping_add(len as u64);
     memory.write_bytes(end, &FP_XSTATE_MAGIC2.to_le_bytes())
 }
 
@@ -378,6 +384,11 @@ fn read_xstate(current: &CurrentTask<'_>, address: u64) -> Result<()> {
         memory.read(UserPtr::<u32>::new(end))? == FP_XSTATE_MAGIC2
     };
     let len = if extended { stored } else { legacy };
+    if let Some(loaded) = host.load_xstate_from(address, len) {
+        loaded?;
+        current.set_xstate(Xstate::Loaded { address, len });
+        return Ok(());
+    }
     with_buffer(len, |area| {
         memory.read_bytes(address, area)?;
         host.load_xstate(area)?;
