@@ -140,6 +140,29 @@ fn host_directories_are_written_through() {
 }
 
 #[test]
+fn host_files_with_several_names() {
+    let w = World::hostfs();
+    w.write("/etc/tmp", b"object");
+    w.link("/etc/tmp", "/etc/empty/final").unwrap();
+    w.unlink("/etc/tmp").unwrap();
+    assert_eq!(w.read("/etc/empty/final").unwrap(), b"object");
+    assert_eq!(w.stat("/etc/empty/final").unwrap().nlink, 1);
+    w.link("/etc/empty/final", "/etc/again").unwrap();
+    w.unlink("/etc/again").unwrap();
+    assert_eq!(w.read("/etc/empty/final").unwrap(), b"object");
+    w.rename("/etc/empty/final", "/etc/passwd", NONE).unwrap();
+    assert_eq!(w.read("/etc/passwd").unwrap(), b"object");
+    let place = w.fs.lookup(&w.caller(), None, b"/etc/passwd", Lookup::FOLLOW).unwrap();
+    let change = SetAttr { mode: Some(0o600), ..SetAttr::default() };
+    place.inode().set_attr(&w.caller(), &change).unwrap();
+    assert_eq!(w.stat("/etc/passwd").unwrap().mode & 0o777, 0o600);
+    // A name that is made again is another file.
+    w.unlink("/etc/passwd").unwrap();
+    w.write("/etc/passwd", b"second");
+    assert_eq!(w.read("/etc/passwd").unwrap(), b"second");
+}
+
+#[test]
 fn changes_of_the_host_show_after_two_seconds() {
     let w = World::hostfs();
     assert_eq!(w.stat("/etc/late").unwrap_err().errno(), Errno::ENOENT);

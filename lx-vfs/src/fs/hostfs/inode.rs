@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use lx_core::Result;
@@ -21,7 +22,8 @@ pub struct HostInode {
     pub(super) file_type: FileType,
     /// The host's device and inode number.
     pub(super) key: (u64, u64),
-    pub(super) place: Mutex<Place, { level::INODE }>,
+    /// Ways to the file, the newest last; none once its last name is gone.
+    pub(super) places: Mutex<Vec<Place>, { level::INODE }>,
     pub(super) known: Mutex<Known, { level::INODE_DATA }>,
     // A copy of what `known` says, for permission checks without a lock.
     pub(super) mode: AtomicU32,
@@ -31,19 +33,30 @@ pub struct HostInode {
     pub(super) fifo: Fifo,
 }
 
-/// One way to the file.
+/// A way to the file.
 #[derive(Clone)]
 pub(super) struct Place {
     /// `None` for the root, whose descriptor is never given up.
-    parent: Option<Arc<HostInode>>,
-    name: Box<[u8]>,
+    pub(super) parent: Option<Arc<HostInode>>,
+    pub(super) name: Box<[u8]>,
 }
+
+impl Place {
+    fn is(&self, parent: &Arc<HostInode>, name: &[u8]) -> bool {
+        *self.name == *name && self.parent.as_ref().is_some_and(|own| Arc::ptr_eq(own, parent))
+    }
+}
+
+/// Most names that are remembered of one file.
+const MAX_PLACES: usize = 8;
 
 /// What is kept for later use, as long as there is room for it.
 #[derive(Default)]
 pub(super) struct Kept {
     /// A directory, or a regular file open for reading.
     fd: Option<Arc<HostFd>>,
+    /// A regular file as it was created, for whoever opens it next: its mode may not allow that.
+    pub(super) created: Option<Arc<HostFd>>,
     /// The entries of a directory, with its times when they were read.
     listing: Option<(Arc<DirListing>, (i64, i64))>,
 }
@@ -51,7 +64,8 @@ pub(super) struct Kept {
 /// What was learnt of the file, and when.
 pub(super) struct Known {
     pub(super) stat: HostStat,
-    pub(super) checked: Nanos,
+    /// When; `None` if it has to be asked for again.
+    pub(super) checked: Option<Nanos>,
     pub(super) link: Option<Arc<[u8]>>,
     /// Of a directory: its times when its names were last looked at, and when that was.
     pub(super) names: (i64, i64),
@@ -85,10 +99,10 @@ impl HostInode {
             shared: Arc::clone(shared),
             file_type: guest_type(stat.file_type),
             key: (stat.dev, stat.ino),
-            place: Mutex::new(place),
+            places: Mutex::new(alloc::vec![place]),
             known: Mutex::new(Known {
                 stat: *stat,
-                checked: now,
+                checked: Some(now),
                 link: None,
                 names: (stat.mtime, stat.ctime),
                 names_checked: now,
@@ -120,30 +134,62 @@ impl HostInode {
         self.shared.host
     }
 
-    /// Lookup has found the inode under this name, with these attributes.
+    /// The host has the inode under this name, with these attributes.
     pub(super) fn found_at(&self, parent: &Arc<Self>, name: &[u8], stat: &HostStat) {
         let changed = self.known_stat().ctime != stat.ctime;
         self.learn(stat);
-        let old = {
-            let mut place = self.place.lock();
-            match &place.parent {
-                None => return,
-                Some(old) if Arc::ptr_eq(old, parent) && *place.name == *name => None,
-                Some(_) => {
-                    let parent = Some(Arc::clone(parent));
-                    Some(core::mem::replace(&mut *place, Place { parent, name: name.into() }))
-                }
+        let mut gone = Vec::new();
+        let is_new = {
+            let mut places = self.places.lock();
+            if places.iter().any(|place| place.parent.is_none()) {
+                return;
             }
+            let is_new = !places.iter().any(|place| place.is(parent, name));
+            if is_new {
+                // The only name of a file: the others are out of date.
+                let keep = if stat.nlink > 1 { MAX_PLACES.saturating_sub(1) } else { 0 };
+                let surplus = places.len().saturating_sub(keep);
+                gone.extend(places.drain(..surplus));
+                places.push(Place { parent: Some(Arc::clone(parent)), name: name.into() });
+            }
+            is_new
         };
-        if changed || old.is_some() {
+        drop(gone);
+        if changed || is_new {
             // Perhaps another file with the number of one that was removed.
             self.known.lock().link = None;
             self.forget_fd();
         }
     }
 
+    /// The name does not lead here any more.
+    pub(super) fn left(&self, parent: &Arc<Self>, name: &[u8]) {
+        let (gone, is_last) = {
+            let mut places = self.places.lock();
+            let gone: Vec<_> = places.extract_if(.., |place| place.is(parent, name)).collect();
+            (gone, places.is_empty())
+        };
+        drop(gone);
+        self.known.lock().checked = None;
+        if is_last {
+            // The host may give the number to another file.
+            let mut inodes = self.shared.inodes.lock();
+            if inodes.get(&self.key).is_some_and(|inode| core::ptr::eq(inode.as_ptr(), self)) {
+                inodes.remove(&self.key);
+            }
+        }
+    }
+
+    /// The inode in memory of the file that the host has at `name`.
+    pub(super) fn known_child(&self, dir: &HostFd, name: &[u8]) -> Option<Arc<Self>> {
+        let stat = self.shared.host.stat(dir, name).ok()?;
+        let inodes = self.shared.inodes.lock();
+        inodes.get(&(stat.dev, stat.ino)).and_then(alloc::sync::Weak::upgrade)
+    }
+
     pub(super) fn forget_fd(&self) {
-        if self.place.lock().parent.is_some() {
+        let is_root = self.places.lock().iter().any(|place| place.parent.is_none());
+        if !is_root {
             let kept = core::mem::take(&mut *self.kept.lock());
             drop(kept);
         }
@@ -162,7 +208,7 @@ impl HostInode {
         let now = self.shared.host.monotonic();
         let mut known = self.known.lock();
         known.stat = *stat;
-        known.checked = now;
+        known.checked = Some(now);
     }
 
     /// What is known of the file now, without asking the host.
@@ -171,7 +217,7 @@ impl HostInode {
     }
 
     pub(super) fn parent_and_name(&self) -> Result<(Arc<HostFd>, Box<[u8]>)> {
-        let Place { parent, name } = self.place.lock().clone();
+        let Place { parent, name } = self.places.lock().last().cloned().ok_or(Errno::ENOENT)?;
         match parent {
             Some(parent) => Ok((parent.dir_fd()?, name)),
             None => {
@@ -229,7 +275,8 @@ impl HostInode {
     pub(super) fn recent_stat(&self) -> Option<HostStat> {
         let now = self.shared.host.monotonic();
         let known = self.known.lock();
-        (now.saturating_sub(known.checked) < MAX_AGE).then_some(known.stat)
+        let checked = known.checked?;
+        (now.saturating_sub(checked) < MAX_AGE).then_some(known.stat)
     }
 
     pub(super) fn current_stat(&self) -> Result<HostStat> {
@@ -326,6 +373,9 @@ impl HostInode {
 
     /// Opens for writing; also for reading if the host lets us.
     pub(super) fn write_fd(&self) -> Result<Arc<HostFd>> {
+        if let Some(created) = self.kept.lock().created.take() {
+            return Ok(created);
+        }
         let (dir, name) = self.parent_and_name()?;
         let both = HostOpen { read: true, write: true, ..HostOpen::default() };
         let fd = match self.shared.host.open(&dir, &name, both) {

@@ -118,11 +118,12 @@ impl InodeOps for HostInode {
         let this = self.shared_self()?;
         let dir = this.dir_fd()?;
         let host = self.shared.host;
+        let mut created = None;
         match new.kind {
             NewKind::Regular => {
                 let create = Some(new.mode);
                 let how = HostOpen { read: true, write: true, create, ..HostOpen::default() };
-                host.open(&dir, name, how)?;
+                created = Some(Arc::new(host.open(&dir, name, how)?));
             }
             NewKind::Directory => host.make_dir(&dir, name, new.mode)?,
             NewKind::Symlink(target) => host.make_symlink(&dir, name, target)?,
@@ -133,25 +134,30 @@ impl InodeOps for HostInode {
         }
         let stat = host.stat(&dir, name)?;
         let stat = self.give(&dir, name, new, stat);
-        Ok(self.shared.inode(&this, name, &stat))
+        let inode = self.shared.inode(&this, name, &stat);
+        if created.is_some() {
+            inode.kept.lock().created = created;
+            self.shared.keeps_fd(&inode);
+        }
+        Ok(inode)
     }
 
     fn link(&self, _caller: &Caller<'_>, name: &[u8], target: &Arc<dyn InodeOps>) -> Result<()> {
         let target = downcast::<Self>(target).ok_or(Errno::EXDEV)?;
         let (from, from_name) = target.parent_and_name()?;
-        let dir = self.shared_self()?.dir_fd()?;
+        let this = self.shared_self()?;
+        let dir = this.dir_fd()?;
         self.shared.host.make_link(&from, &from_name, &dir, name)?;
-        target.refresh().map(drop)
+        target.found_at(&this, name, &self.shared.host.stat(&dir, name)?);
+        Ok(())
     }
 
     fn unlink(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<()> {
-        let dir = self.shared_self()?.dir_fd()?;
-        Ok(self.shared.host.remove(&dir, name, false)?)
+        self.remove(name, false)
     }
 
     fn rmdir(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<()> {
-        let dir = self.shared_self()?.dir_fd()?;
-        Ok(self.shared.host.remove(&dir, name, true)?)
+        self.remove(name, true)
     }
 
     fn rename(
@@ -165,12 +171,19 @@ impl InodeOps for HostInode {
         let this = self.shared_self()?;
         let new_dir = downcast::<Self>(new_dir).ok_or(Errno::EXDEV)?;
         let (from, to) = (this.dir_fd()?, new_dir.dir_fd()?);
-        let host = self.shared.host;
-        host.rename(&from, name, &to, new_name, flags.bits())?;
-        // The inodes learn their new places.
+        let source = self.known_child(&from, name);
+        let target = new_dir.known_child(&to, new_name);
+        self.shared.host.rename(&from, name, &to, new_name, flags.bits())?;
+        // The inodes learn their new places first: one that has none is forgotten.
         new_dir.child(new_name)?;
         if flags.contains(RenameFlags::RENAME_EXCHANGE) {
             this.child(name)?;
+        }
+        if let Some(source) = source {
+            source.left(&this, name);
+        }
+        if let Some(target) = target {
+            target.left(&new_dir, new_name);
         }
         Ok(())
     }
@@ -180,5 +193,18 @@ impl InodeOps for HostInode {
             return Err(Errno::EINVAL.into());
         }
         self.link_target()
+    }
+}
+
+impl HostInode {
+    fn remove(&self, name: &[u8], directory: bool) -> Result<()> {
+        let this = self.shared_self()?;
+        let dir = this.dir_fd()?;
+        let child = self.known_child(&dir, name);
+        self.shared.host.remove(&dir, name, directory)?;
+        if let Some(child) = child {
+            child.left(&this, name);
+        }
+        Ok(())
     }
 }
