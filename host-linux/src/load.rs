@@ -11,12 +11,9 @@ pub(crate) fn machine_load() -> MachineLoad {
     // SAFETY: the kernel fills the structure.
     let _ = unsafe { sys!(sys::__NR_sysinfo, &raw mut info) };
     let unit = u64::from(info.mem_unit.max(1));
-    let free = info.freeram.saturating_mul(unit);
-    let memory = info.totalram.saturating_mul(unit);
     MachineLoad {
-        memory,
-        memory_free: free,
-        memory_available: available().unwrap_or(free).clamp(free, memory.max(free)),
+        memory: info.totalram.saturating_mul(unit),
+        memory_free: info.freeram.saturating_mul(unit),
         swap: info.totalswap.saturating_mul(unit),
         swap_free: info.freeswap.saturating_mul(unit),
         loads: info.loads,
@@ -24,7 +21,7 @@ pub(crate) fn machine_load() -> MachineLoad {
 }
 
 /// `MemAvailable` of `/proc/meminfo`, which no call tells.
-fn available() -> Option<u64> {
+pub(crate) fn available() -> Option<u64> {
     const AT_FDCWD: i32 = -100;
     const O_CLOEXEC: usize = 0o2000000;
     let mut text = [0u8; 512];

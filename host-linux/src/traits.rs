@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use lx_core::abi::{Errno, GuestRegs, Sysno};
 use lx_core::host::{
@@ -16,6 +16,9 @@ use lx_x86::vdso::VVAR_SIZE;
 use crate::LinuxHost;
 use crate::sys::{self, sys};
 use crate::{init, load, park, process, report, signal, thread};
+
+/// Number of processors that lx may use, once it was asked for.
+static CPU_COUNT: AtomicU32 = AtomicU32::new(0);
 
 impl HostThread for LinuxHost {
     fn spawn_thread(
@@ -146,13 +149,19 @@ impl HostThread for LinuxHost {
     }
 
     fn cpu_count(&self) -> u32 {
+        let known = CPU_COUNT.load(Ordering::Relaxed);
+        if known != 0 {
+            return known;
+        }
         let mut mask = [0u64; 128];
         // SAFETY: the kernel writes the mask.
         let len = unsafe {
             sys!(sys::__NR_sched_getaffinity, 0usize, size_of_val(&mask), mask.as_mut_ptr())
         };
         let words = len.unwrap_or(8) / 8;
-        mask.iter().take(words).map(|word| word.count_ones()).sum::<u32>().max(1)
+        let count = mask.iter().take(words).map(|word| word.count_ones()).sum::<u32>().max(1);
+        CPU_COUNT.store(count, Ordering::Relaxed);
+        count
     }
 
     fn current_cpu(&self) -> u32 {
@@ -196,6 +205,10 @@ impl HostProcess for LinuxHost {
 impl HostStats for LinuxHost {
     fn machine_load(&self) -> MachineLoad {
         load::machine_load()
+    }
+
+    fn memory_available(&self) -> u64 {
+        load::available().unwrap_or_else(|| load::machine_load().memory_free)
     }
 
     fn host_calls(&self) -> u64 {

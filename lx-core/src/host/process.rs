@@ -53,8 +53,6 @@ pub struct MachineLoad {
     pub memory: u64,
     /// Memory that nothing uses.
     pub memory_free: u64,
-    /// Memory that programs could get.
-    pub memory_available: u64,
     /// Swap space.
     pub swap: u64,
     /// Swap space that nothing uses.
@@ -65,12 +63,15 @@ pub struct MachineLoad {
 
 /// Counters of the host, for `--stats`, and what it knows of the machine.
 pub trait HostStats {
+    /// Memory that programs could get, caches included.
+    fn memory_available(&self) -> u64 {
+        self.machine_load().memory_free
+    }
     /// Memory and load; unknown figures are plausible ones.
     fn machine_load(&self) -> MachineLoad {
         MachineLoad {
             memory: 4 << 30,
             memory_free: 2 << 30,
-            memory_available: 2 << 30,
             ..MachineLoad::default()
         }
     }

@@ -121,6 +121,17 @@ impl AddressSpace {
         text.0
     }
 
+    /// The text of `/proc/PID/smaps`: what is resident is an estimate.
+    pub fn smaps_text(&self, caller: &Caller<'_>, root: &Path) -> Vec<u8> {
+        let mut text = Bytes(Vec::new());
+        for line in self.map_lines() {
+            // Writing to memory cannot fail.
+            let _ = line.write_to(&mut text, caller, root);
+            let _ = line.write_sizes(&mut text);
+        }
+        text.0
+    }
+
     /// Sizes. The host knows what is really resident; this is an estimate.
     pub fn figures(&self) -> MemoryFigures {
         let inner = self.inner.lock();
@@ -208,6 +219,40 @@ impl MapLine {
         }
         text.0.push(b'\n');
         Ok(())
+    }
+
+    /// Writes the lines that follow in `/proc/PID/smaps`.
+    fn write_sizes(&self, text: &mut Bytes) -> fmt::Result {
+        let size = self.end.saturating_sub(self.start);
+        let resident = if self.prot.is_empty() { 0 } else { size.min(ASSUMED_RESIDENT) };
+        let is = |holds: bool| if holds { resident } else { 0 };
+        let anonymous = self.file.is_none();
+        for (name, bytes) in [
+            ("Size", size),
+            ("KernelPageSize", lx_core::abi::PAGE_SIZE),
+            ("MMUPageSize", lx_core::abi::PAGE_SIZE),
+            ("Rss", resident),
+            ("Pss", resident),
+            ("Shared_Clean", is(!anonymous)),
+            ("Shared_Dirty", is(anonymous && self.shared)),
+            ("Private_Clean", 0),
+            ("Private_Dirty", is(anonymous && !self.shared)),
+            ("Referenced", resident),
+            ("Anonymous", is(anonymous)),
+            ("AnonHugePages", 0),
+            ("Swap", 0),
+            ("SwapPss", 0),
+            ("Locked", is(self.locked)),
+        ] {
+            writeln!(text, "{:<16}{:8} kB", alloc::format!("{name}:"), bytes / 1024)?;
+        }
+        let flag = |right: Prot, name: &'static str| {
+            if self.prot.contains(right) { name } else { "" }
+        };
+        let (read, write, exec) =
+            (flag(Prot::READ, "rd "), flag(Prot::WRITE, "wr "), flag(Prot::EXEC, "ex "));
+        let shared = if self.shared { "sh " } else { "" };
+        writeln!(text, "THPeligible:           0\nVmFlags: {read}{write}{exec}{shared}mr mw me ")
     }
 }
 

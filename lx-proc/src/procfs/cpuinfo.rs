@@ -81,6 +81,8 @@ struct Processor {
     stepping: u32,
     name: String,
     levels: u32,
+    /// Thousands of cycles per second of the time stamp counter, 0 if the processor does not say.
+    kilohertz: u32,
     clflush: u32,
     flags: String,
     physical_bits: u32,
@@ -125,11 +127,22 @@ fn identify() -> Processor {
         stepping: signature & 0xf,
         name: name.trim().into(),
         levels: basic.eax,
+        kilohertz: kilohertz(basic.eax, version.ecx),
         clflush: (version.ebx >> 8 & 0xff) * 8,
         flags: flags(basic.eax, extended),
         physical_bits: sizes & 0xff,
         virtual_bits: sizes >> 8 & 0xff,
     }
+}
+
+/// From the hypervisor, if there is one that tells, or the processor's base frequency.
+fn kilohertz(basic: u32, features: u32) -> u32 {
+    const HYPERVISOR: u32 = 1 << 31;
+    if features & HYPERVISOR != 0 && __cpuid(0x4000_0000).eax >= 0x4000_0010 {
+        return __cpuid(0x4000_0010).eax;
+    }
+    let base = if basic >= 0x16 { __cpuid(0x16).eax & 0xffff } else { 0 };
+    base.saturating_mul(1000)
 }
 
 fn flags(basic: u32, extended: u32) -> String {
@@ -154,6 +167,14 @@ fn flags(basic: u32, extended: u32) -> String {
     text
 }
 
+/// A line with a number of millions; nothing if it is not known.
+fn speed(name: &str, thousands: u32) -> String {
+    match thousands {
+        0 => String::new(),
+        _ => format!("{name}\t: {}.{:03}\n", thousands / 1000, thousands % 1000),
+    }
+}
+
 /// The text for `count` equal processors.
 pub(super) fn text(count: u32) -> String {
     let cpu = identify();
@@ -161,10 +182,11 @@ pub(super) fn text(count: u32) -> String {
     for number in 0..count {
         text.push_str(&format!(
             "processor\t: {number}\nvendor_id\t: {}\ncpu family\t: {}\nmodel\t\t: {}\n\
-             model name\t: {}\nstepping\t: {}\nphysical id\t: 0\nsiblings\t: {count}\n\
+             model name\t: {}\nstepping\t: {}\n{speed}physical id\t: 0\nsiblings\t: {count}\n\
              core id\t\t: {number}\ncpu cores\t: {count}\napicid\t\t: {number}\n\
              initial apicid\t: {number}\nfpu\t\t: yes\nfpu_exception\t: yes\n\
              cpuid level\t: {}\nwp\t\t: yes\nflags\t\t: {}\nbugs\t\t:\n\
+             {bogomips}\
              clflush size\t: {clflush}\ncache_alignment\t: {clflush}\n\
              address sizes\t: {} bits physical, {} bits virtual\npower management:\n\n",
             cpu.vendor,
@@ -177,6 +199,8 @@ pub(super) fn text(count: u32) -> String {
             cpu.physical_bits,
             cpu.virtual_bits,
             clflush = cpu.clflush,
+            speed = speed("cpu MHz\t", cpu.kilohertz),
+            bogomips = speed("bogomips", cpu.kilohertz.saturating_mul(2)),
         ));
     }
     text

@@ -155,6 +155,8 @@ const ENTRIES: &[(&str, Kind)] = &[
     ("stat", Kind::Text(0o444, stat::text)),
     ("statm", Kind::Text(0o444, statm)),
     ("maps", Kind::Text(0o444, maps)),
+    ("smaps", Kind::Text(0o444, smaps)),
+    ("children", Kind::Text(0o444, children)),
     ("cwd", Kind::Link(cwd)),
     ("root", Kind::Link(root)),
     ("exe", Kind::Link(exe)),
@@ -313,6 +315,19 @@ fn maps(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
         Some(memory) => Ok(memory.maps_text(caller, &caller_root(&view.kernel, caller)?)),
         None => Ok(Vec::new()),
     }
+}
+
+fn smaps(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
+    match view.memory(caller)? {
+        Some(memory) => Ok(memory.smaps_text(caller, &caller_root(&view.kernel, caller)?)),
+        None => Ok(Vec::new()),
+    }
+}
+
+fn children(view: &View, _caller: &Caller<'_>) -> Result<Vec<u8>> {
+    let children = view.kernel.pids.children(view.group.tgid());
+    let ids = children.iter().map(|child| format!("{} ", child.tgid()));
+    Ok(ids.collect::<alloc::string::String>().into_bytes())
 }
 
 fn statm(view: &View, _caller: &Caller<'_>) -> Result<Vec<u8>> {

@@ -36,7 +36,9 @@ pub(super) fn nodes(kernel: &Arc<Kernel>, numbers: &mut Numbers) -> Vec<(&'stati
             let load = kernel.host.machine_load();
             loadavg(&load, kernel.pids.task_count(), kernel.pids.last_id())
         }),
-        text("meminfo", |kernel| meminfo(&kernel.host.machine_load())),
+        text("meminfo", |kernel| {
+            meminfo(&kernel.host.machine_load(), kernel.host.memory_available())
+        }),
         text("modules", |_| String::new()),
         text("partitions", |_| "major minor  #blocks  name\n\n".into()),
         text("stat", stat),
@@ -81,22 +83,22 @@ fn loadavg(load: &MachineLoad, tasks: usize, last_id: i32) -> String {
     text
 }
 
-fn meminfo(load: &MachineLoad) -> String {
-    let cached = load.memory_available.saturating_sub(load.memory_free);
+fn meminfo(load: &MachineLoad, available: u64) -> String {
+    let cached = available.saturating_sub(load.memory_free);
     let lines = [
         ("MemTotal", load.memory),
         ("MemFree", load.memory_free),
-        ("MemAvailable", load.memory_available),
+        ("MemAvailable", available),
         ("Buffers", 0),
         ("Cached", cached),
         ("SwapCached", 0),
-        ("Active", load.memory.saturating_sub(load.memory_available)),
+        ("Active", load.memory.saturating_sub(available)),
         ("Inactive", cached),
         ("SwapTotal", load.swap),
         ("SwapFree", load.swap_free),
         ("Dirty", 0),
         ("Writeback", 0),
-        ("AnonPages", load.memory.saturating_sub(load.memory_available)),
+        ("AnonPages", load.memory.saturating_sub(available)),
         ("Mapped", 0),
         ("Shmem", 0),
         ("KReclaimable", 0),
@@ -106,7 +108,7 @@ fn meminfo(load: &MachineLoad) -> String {
         ("KernelStack", 0),
         ("PageTables", 0),
         ("CommitLimit", load.memory / 2),
-        ("Committed_AS", load.memory.saturating_sub(load.memory_available)),
+        ("Committed_AS", load.memory.saturating_sub(available)),
         ("VmallocTotal", 0),
         ("VmallocUsed", 0),
     ];
@@ -158,7 +160,7 @@ mod tests {
         assert_eq!(loadavg(&load, 117, 25_335), "2.47 1.00 0.00 1/117 25335\n");
         let load = MachineLoad { memory: 24_684_092 << 10, ..load };
         assert!(
-            meminfo(&load)
+            meminfo(&load, 0)
                 .starts_with("MemTotal:       24684092 kB\nMemFree:               0 kB\n")
         );
     }
