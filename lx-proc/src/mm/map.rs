@@ -80,7 +80,8 @@ impl AddressSpace {
             return Err(Errno::EINVAL.into());
         }
         let len = page_up(request.len).ok_or(Errno::ENOMEM)?;
-        if request.file.is_some() && request.offset.checked_add(len).is_none() {
+        let end = request.offset.checked_add(len);
+        if request.file.is_some() && end.is_none_or(|end| end > i64::MAX.cast_unsigned()) {
             return Err(Errno::EOVERFLOW.into());
         }
         if request.flags.contains(MapFlags::MAP_HUGETLB) {
@@ -420,7 +421,8 @@ const KNOWN_FLAGS: MapFlags = MapFlags::MAP_SHARED
     .union(MapFlags::MAP_POPULATE)
     .union(MapFlags::MAP_NONBLOCK)
     .union(MapFlags::MAP_STACK)
-    .union(MapFlags::MAP_FIXED_NOREPLACE);
+    .union(MapFlags::MAP_HUGETLB)
+    .union(MapFlags::MAP_UNINITIALIZED);
 
 /// What stands behind the new mapping, and its flags.
 fn backing_for(
