@@ -7,27 +7,62 @@ state() { sed 's/.*) \(.\).*/\1/' "/proc/$1/stat"; }
 becomes() { until [ "$(state "$1")" = "$2" ]; do sleep 0.01; done; }
 leaves() { while [ "$(state "$1")" = "$2" ]; do sleep 0.01; done; }
 
-sleep 10 & pid=$!
-kill -STOP $pid; becomes $pid T; echo "stopped"
-kill -CONT $pid; leaves $pid T; echo "continued"
-kill -TERM $pid; wait $pid; echo "status $?"
+sleep 10 &
+pid=$!
+kill -STOP $pid
+becomes $pid T
+echo "stopped"
+kill -CONT $pid
+leaves $pid T
+echo "continued"
+kill -TERM $pid
+wait $pid
+echo "status $?"
 
-(kill -STOP $BASHPID; echo resumed) & pid=$!
-becomes $pid T; kill -CONT $pid; wait $pid; echo "stopped itself, status $?"
+(
+    kill -STOP $BASHPID
+    echo resumed
+) &
+pid=$!
+becomes $pid T
+kill -CONT $pid
+wait $pid
+echo "stopped itself, status $?"
 
 # A pending TERM acts when a stopped process continues; KILL acts at once.
-sleep 10 & pid=$!; kill -STOP $pid; becomes $pid T
-kill -TERM $pid; state $pid; kill -CONT $pid; wait $pid; echo "status $?"
-sleep 10 & pid=$!; kill -STOP $pid; becomes $pid T
-kill -KILL $pid; wait $pid; echo "status $?"
+sleep 10 &
+pid=$!
+kill -STOP $pid
+becomes $pid T
+kill -TERM $pid
+state $pid
+kill -CONT $pid
+wait $pid
+echo "status $?"
+sleep 10 &
+pid=$!
+kill -STOP $pid
+becomes $pid T
+kill -KILL $pid
+wait $pid
+echo "status $?"
 
 # With job control, the shell is told of stops and continues.
 set -m
-sleep 10 & pid=$!
-kill -STOP %1; until jobs -s > jobs && [ -s jobs ]; do sleep 0.01; done; sed 's/ \+/ /g' jobs
-kill -CONT %1; until jobs -r > jobs && [ -s jobs ]; do sleep 0.01; done; sed 's/ \+/ /g' jobs
-kill -TERM %1; wait -f $pid; echo "status $?"
-sleep 0.05 & fg %% > /dev/null; echo "foreground: $?"
+sleep 10 &
+pid=$!
+kill -STOP %1
+until jobs -s > jobs && [ -s jobs ]; do sleep 0.01; done
+sed 's/ \+/ /g' jobs
+kill -CONT %1
+until jobs -r > jobs && [ -s jobs ]; do sleep 0.01; done
+sed 's/ \+/ /g' jobs
+kill -TERM %1
+wait -f $pid
+echo "status $?"
+sleep 0.05 &
+fg %% > /dev/null
+echo "foreground: $?"
 jobs | wc -l
 perl -MPOSIX=:sys_wait_h -e '
     my $pid = fork // die; if (!$pid) { sleep 10; exit }

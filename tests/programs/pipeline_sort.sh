@@ -14,7 +14,10 @@ echo "statuses: ${PIPESTATUS[*]}"
 echo "negated: $?"
 
 # More data than a pipe holds, with a reader that starts late.
-head -c 300000 /dev/zero | tr '\0' x | { sleep 0.05; wc -c; }
+head -c 300000 /dev/zero | tr '\0' x | {
+    sleep 0.05
+    wc -c
+}
 seq 1 100000 | tee copy | tail -2
 wc -l < copy
 seq 1 20 | paste -d, - - - - | sort -t, -k2nr

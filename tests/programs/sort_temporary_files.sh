@@ -13,9 +13,14 @@ sort -m -n sorted sorted | wc -l
 sort -n sorted sorted -u | wc -l
 sort -n -o data data && cmp data sorted && echo "in place"
 find tmp -type f | wc -l
-printf '10\n9\n2\n1\n' | sort; printf '1K\n2M\n3\n' | sort -h; printf 'b 2\na 2\nc 1\n' | sort -k2,2n -s
-sort -c <<< $'b\na' 2>/dev/null; echo "unsorted: $?"
-printf 'Mar\nJan\nFeb\n' | sort -M | tr '\n' ' '; echo
-printf 'v1.10\nv1.9\n' | sort -V | tr '\n' ' '; echo
-sort -T /nonexistent -S 10k data 2>/dev/null | md5sum
+printf '10\n9\n2\n1\n' | sort
+printf '1K\n2M\n3\n' | sort -h
+printf 'b 2\na 2\nc 1\n' | sort -k2,2n -s
+sort -c <<< $'b\na' 2> /dev/null
+echo "unsorted: $?"
+printf 'Mar\nJan\nFeb\n' | sort -M | tr '\n' ' '
+echo
+printf 'v1.10\nv1.9\n' | sort -V | tr '\n' ' '
+echo
+sort -T /nonexistent -S 10k data 2> /dev/null | md5sum
 cd / && rm -rf "$dir"
