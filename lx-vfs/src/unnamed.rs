@@ -15,6 +15,7 @@ use lx_core::caller::Caller;
 use lx_core::file::{FileOps, OpenFile};
 
 use crate::dentry::Dentry;
+use crate::dev::{NODES, NodeKind};
 use crate::epoll::EpollFile;
 use crate::eventfd::EventFile;
 use crate::inode::{Attr, FileSystem, InodeOps, Permissions};
@@ -60,11 +61,20 @@ fn plain_name(caller: &Caller<'_>, file: &OpenFile) -> Vec<u8> {
     let stat = file.ops().stat(caller, file).unwrap_or_default();
     let name = match FileType::from_mode(stat.st_mode) {
         Some(FileType::Fifo) => format!("pipe:[{}]", stat.st_ino),
+        Some(FileType::CharDevice) if let Some(name) = device_name(stat.st_rdev) => {
+            format!("/dev/{name}")
+        }
         Some(FileType::Socket) => format!("socket:[{}]", stat.st_ino),
         Some(_) => format!("host:[{}]", stat.st_ino),
         None => format!("anon_inode:{}", anonymous_kind(file)),
     };
     name.into_bytes()
+}
+
+/// Name of the node in `/dev` with this number.
+fn device_name(rdev: u64) -> Option<&'static str> {
+    let is_it = |kind| matches!(kind, NodeKind::Char { rdev: of_node, .. } if of_node == rdev);
+    NODES.iter().find(|node| is_it(node.kind)).map(|node| node.name)
 }
 
 fn anonymous_kind(file: &OpenFile) -> &'static str {
