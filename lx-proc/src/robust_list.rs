@@ -74,7 +74,6 @@ fn try_walk(memory: &impl RobustMemory, head_addr: u64, tid: i32) -> Result<()> 
     let word = |entry: u64| UserPtr::new(entry.wrapping_add_signed(head.futex_offset));
     let (pending, pending_pi) = split(head.list_op_pending);
     let (mut entry, mut pi) = split(head.list);
-    let mut result = Ok(());
     for _ in 0..ROBUST_LIST_LIMIT {
         if entry == head_addr {
             break;
@@ -82,17 +81,14 @@ fn try_walk(memory: &impl RobustMemory, head_addr: u64, tid: i32) -> Result<()> 
         // The link is read before the lock is given up: its next owner may free the entry.
         let next = memory.link(entry);
         if entry != pending {
-            result = orphan(memory, word(entry), tid, pi, false);
-            if result.is_err() {
-                return result;
-            }
+            orphan(memory, word(entry), tid, pi, false)?;
         }
         (entry, pi) = split(next?);
     }
     if pending != 0 {
-        result = orphan(memory, word(pending), tid, pending_pi, true);
+        orphan(memory, word(pending), tid, pending_pi, true)?;
     }
-    result
+    Ok(())
 }
 
 /// `handle_futex_death`: sets `FUTEX_OWNER_DIED` if `tid` holds the lock.

@@ -81,7 +81,7 @@ pub(crate) fn sys_sched_getaffinity(
     len: u32,
     mask: UserPtr<u64>,
 ) -> Result<usize> {
-    if u64::from(len) * 8 < u64::from(task.host().cpu_count()) || len % 8 != 0 {
+    if u64::from(len) * 8 < u64::from(task.host().cpu_count()) || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL.into());
     }
     let allowed = find(task, pid)?.scheduling().affinity();
