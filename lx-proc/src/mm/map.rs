@@ -14,15 +14,12 @@ use lx_vfs::location::Path;
 use lx_vfs::mount::MountFlags;
 
 use super::pages::{PageMapping, SharedMemory};
-use super::text::{Known, PatchedText, TextMapping, TextPart};
 use super::tree::{Window, page_down, page_up};
 use super::vma::{HostMapping, Vma, VmaBacking, VmaFlags};
 use super::{AddressSpace, Inner, MAX_RECYCLED_LEN, MMAP_MIN_ADDR};
 
 /// Least and most addresses that are left free behind a file that the kernel places.
 const FILE_GAPS: (u64, u64) = (16 << 10, 16 << 20);
-/// Text and stubs may be this far apart.
-const NEAR: u64 = 0x7000_0000;
 /// Addresses for `MAP_32BIT`.
 const LOW_WINDOW: Window = Window { low: 0x4000_0000, high: 0x8000_0000 };
 
@@ -161,105 +158,6 @@ impl AddressSpace {
         debug_assert!(addr.checked_add(len).is_some_and(|end| end <= USER_END));
         Ok(addr)
     }
-
-    /// Maps a file's text with its sites rewritten, or as it is if it has none.
-    fn map_text(&self, caller: &Caller<'_>, request: &MapRequest<'_>, vma: &Vma) -> Result<()> {
-        let Some(file) = request.file else { return map_plain(caller.host, vma) };
-        let mut part = TextPart::new(caller, file, request.offset, vma.len())?;
-        if part.len < vma.len() {
-            // Something must be there behind the file's end.
-            map_plain(caller.host, vma)?;
-        }
-        let cache = Arc::clone(self.text_cache());
-        let room = match part.len {
-            0 => return Ok(()),
-            _ => match cache.look(caller, &mut part)? {
-                Known::Plain => return map_plain(caller.host, vma),
-                Known::Sites(room) => room,
-            },
-        };
-        let text_end = vma.start.saturating_add(part.len);
-        let Some(stubs) = self.reserve_stubs(vma, text_end, room, request.stubs) else {
-            // Without stubs the sites trap, which is slow but correct.
-            return map_plain(caller.host, vma);
-        };
-        let patched = cache.patched(caller, part, vma.start, stubs);
-        let text = match patched {
-            Ok(Some(text)) => text,
-            Ok(None) | Err(_) => {
-                drop(self.inner.lock().tree.remove(stubs, stubs.saturating_add(room)));
-                patched?;
-                return map_plain(caller.host, vma);
-            }
-        };
-        let mapping = TextMapping::new(text, vma.backing.clone(), stubs);
-        if let Err(error) = map_patched(caller, vma, &mapping) {
-            drop(self.inner.lock().tree.remove(stubs, stubs.saturating_add(room)));
-            return Err(error);
-        }
-        let text_len = mapping.text.text_len();
-        let mut inner = self.inner.lock();
-        let mut old = Vec::new();
-        inner.tree.update(vma.start, text_end, |vma_now| {
-            let delta = vma_now.start.saturating_sub(vma.start);
-            let new = VmaBacking::Text(Arc::clone(&mapping), delta);
-            old.push(core::mem::replace(&mut vma_now.backing, new));
-        });
-        // More was reserved than is needed.
-        let stubs_end = stubs.saturating_add(mapping.text.stub_len());
-        old.extend(
-            inner
-                .tree
-                .remove(stubs_end, stubs.saturating_add(room))
-                .into_iter()
-                .map(|vma| vma.backing),
-        );
-        inner.tree.update(stubs, stubs_end, |stub_vma| {
-            let new = VmaBacking::Text(Arc::clone(&mapping), text_len);
-            old.push(core::mem::replace(&mut stub_vma.backing, new));
-        });
-        drop(inner);
-        drop(old);
-        Ok(())
-    }
-
-    /// Finds room for stubs within reach of text at `vma` and reserves it.
-    pub(super) fn reserve_stubs(
-        &self,
-        vma: &Vma,
-        text_end: u64,
-        room: u64,
-        wish: Option<u64>,
-    ) -> Option<u64> {
-        let mut inner = self.inner.lock();
-        let wish = wish.unwrap_or_else(|| inner.end_of_file_run(vma));
-        let end = wish.checked_add(room)?;
-        let near = Window {
-            low: text_end.saturating_sub(NEAR).max(MMAP_MIN_ADDR),
-            high: vma.start.saturating_add(NEAR).min(USER_END),
-        };
-        inner.evict_recycled(wish, end);
-        let stubs = if wish >= near.low && end <= near.high && inner.tree.is_free(wish, end) {
-            wish
-        } else {
-            let top = inner.mmap_top;
-            let above = Window { low: text_end, high: near.high };
-            let below = Window { low: near.low, high: vma.start };
-            let found = inner.tree.find_free_upwards(room, above);
-            match found {
-                Some(found) => found,
-                None => inner.tree.find_free(room, below, top)?,
-            }
-        };
-        inner.tree.insert(Vma {
-            start: stubs,
-            end: stubs.checked_add(room)?,
-            prot: Prot::READ | Prot::EXEC,
-            flags: VmaFlags::HIDDEN,
-            backing: VmaBacking::Special("stubs"),
-        });
-        Some(stubs)
-    }
 }
 
 impl Inner {
@@ -358,19 +256,6 @@ impl Inner {
         // Above, beside the stack.
         let window = Window { low: MMAP_MIN_ADDR, high: USER_END };
         self.tree.find_free(len, window, top)
-    }
-
-    /// End of the mappings of the same file that follow `vma` without a hole.
-    fn end_of_file_run(&self, vma: &Vma) -> u64 {
-        let Some(file) = vma.backing.file() else { return vma.end };
-        let mut end = vma.end;
-        while let Some(next) = self.tree.find(end)
-            && next.backing.file().is_some_and(|next| Arc::ptr_eq(next, file))
-            && !next.is_invisible()
-        {
-            end = next.end;
-        }
-        end
     }
 }
 
@@ -515,16 +400,5 @@ pub(super) fn map_plain(host: &dyn Host, vma: &Vma) -> Result<()> {
             host.map(start, len, prot, Backing::Pages { address, shared: false })?;
         }
     }
-    Ok(())
-}
-
-/// Maps rewritten text and its stubs.
-fn map_patched(caller: &Caller<'_>, vma: &Vma, mapping: &TextMapping) -> Result<()> {
-    let text: &PatchedText = &mapping.text;
-    let backing = Backing::Pages { address: text.address(0), shared: false };
-    caller.host.map(vma.start, text.text_len(), vma.prot, backing)?;
-    let backing = Backing::Pages { address: text.address(text.text_len()), shared: false };
-    let prot = Prot::READ | Prot::EXEC;
-    caller.host.map(mapping.stubs, text.stub_len(), prot, backing)?;
     Ok(())
 }

@@ -24,6 +24,7 @@ mod advise;
 mod brk;
 mod fault;
 mod map;
+mod map_text;
 mod pages;
 mod protect;
 mod remap;
