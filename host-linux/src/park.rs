@@ -52,6 +52,9 @@ pub(crate) fn interrupt(id: HostThreadId) {
 /// What locks and wait queues use.
 pub(crate) struct LinuxSync;
 
+/// Longest sleep on a lock, after which it is looked at again.
+const LOCK_SLEEP_NANOS: u64 = 5_000_000;
+
 /// In a lock word: somebody sleeps on it.
 const LOCK_PARKED: u32 = 1 << 31;
 
@@ -62,9 +65,9 @@ impl SyncHost for LinuxSync {
 
     fn park(&self, word: &AtomicU32, expected: u32, deadline: Option<Nanos>) {
         if expected & LOCK_PARKED != 0 {
-            // A lock: its owner may have been killed. The supervisor looks for that, too, but it
-            // may be the one that waits here.
-            let limit = crate::clock::monotonic().saturating_add(2_000_000_000);
+            // A lock: the wake may have been lost, or the owner killed. The supervisor looks for
+            // that, too, but it may be the one that waits here.
+            let limit = crate::clock::monotonic().saturating_add(LOCK_SLEEP_NANOS);
             park(word, expected, Some(limit));
             if word.load(Ordering::Relaxed) == expected {
                 crate::init::check_owner(expected & !LOCK_PARKED);

@@ -8,7 +8,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::level::Level;
 use super::{has_sync_host, sync_host};
 
-/// Set in the lock word while a thread may be parked on it.
+/// Set in the lock word while a thread may be parked on it. A host that meets it in the expected
+/// value of a park ends that park after some milliseconds.
 const PARKED: u32 = 1 << 31;
 /// Rounds of spinning before parking: about as long as a short critical section.
 const SPINS: u32 = 100;
@@ -140,7 +141,14 @@ impl<T: ?Sized, const LEVEL: Level> DerefMut for MutexGuard<'_, T, LEVEL> {
 impl<T: ?Sized, const LEVEL: Level> Drop for MutexGuard<'_, T, LEVEL> {
     fn drop(&mut self) {
         note_released::<LEVEL>();
-        if self.lock.word.swap(0, Ordering::Release) & PARKED != 0 {
+        // No atomic exchange, which would cost as much as taking the lock. Only sleepers change the
+        // word of a lock that is held, to set the bit. If one does so between these two lines, the
+        // word differs from what it is about to wait for, and it does not sleep; the store could
+        // only be seen too late if it were delayed for longer than the host takes to put a thread
+        // to sleep, and then the limit of that sleep (`SyncHost::park`) ends it.
+        let word = self.lock.word.load(Ordering::Relaxed);
+        self.lock.word.store(0, Ordering::Release);
+        if word & PARKED != 0 {
             sync_host().wake(&self.lock.word, 1);
         }
     }

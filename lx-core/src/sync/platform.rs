@@ -10,6 +10,8 @@ pub trait SyncHost: Sync {
     /// A non-zero id below 2^30 of the calling thread, recorded in the locks that it owns.
     fn owner_id(&self) -> u32;
     /// Sleeps while `*word == expected`; see [`HostThread::park`](crate::host::HostThread::park).
+    /// With the highest bit set in `expected`, `word` is a lock's: the sleep then ends after some
+    /// milliseconds at the latest.
     fn park(&self, word: &AtomicU32, expected: u32, deadline: Option<Nanos>);
     /// Wakes threads parked on `word`.
     fn wake(&self, word: &AtomicU32, count: u32);
