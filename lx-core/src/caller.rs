@@ -33,6 +33,9 @@ pub trait Identity {
     /// The credentials.
     fn credentials(&self) -> &Credentials;
 
+    /// A descriptor of its table was closed: no reference to the file may be kept.
+    fn forget_files(&self) {}
+
     /// Its place in job control, which terminals ask for.
     fn jobs(&self) -> Option<&dyn JobControl> {
         None

@@ -5,7 +5,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::abi::{Errno, Fd};
 use crate::error::Result;
@@ -68,12 +68,22 @@ impl Slots {
 }
 
 /// The table.
-#[derive(Default)]
 pub struct FdTable {
     slots: Mutex<Slots, { level::FD_TABLE }>,
+    /// Another number after each removal of a descriptor, different in all tables.
+    generation: AtomicU64,
     /// Tasks that use it. Not the number of references, which looks at other tasks add to.
     users: AtomicU32,
 }
+
+impl Default for FdTable {
+    fn default() -> Self {
+        Self::with(Slots::default())
+    }
+}
+
+/// Tables made so far; each has 2^32 generations of its own.
+static TABLES: AtomicU64 = AtomicU64::new(1);
 
 fn index(fd: Fd) -> Result<usize> {
     usize::try_from(fd.0).map_err(|_| Errno::EBADF.into())
@@ -83,6 +93,26 @@ impl FdTable {
     /// An empty table.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn with(slots: Slots) -> Self {
+        let number = TABLES.fetch_add(1, Ordering::Relaxed);
+        Self {
+            slots: Mutex::new(slots),
+            generation: AtomicU64::new(number << 32),
+            users: AtomicU32::new(0),
+        }
+    }
+
+    /// A number that changes whenever a descriptor is removed or replaced.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// A descriptor was removed or replaced; called with the table locked.
+    fn removed(&self) {
+        let next = self.generation.load(Ordering::Relaxed).wrapping_add(1);
+        self.generation.store(next, Ordering::Release);
     }
 
     /// A task begins to use the table.
@@ -181,7 +211,10 @@ impl FdTable {
         match slots.slots.get(at) {
             Some(Slot::Reserved) => Err(Errno::EBUSY.into()),
             _ => match slots.replace(at, Slot::Open { file, cloexec }) {
-                Slot::Open { file, .. } => Ok(Some(file)),
+                Slot::Open { file, .. } => {
+                    self.removed();
+                    Ok(Some(file))
+                }
                 _ => Ok(None),
             },
         }
@@ -198,7 +231,10 @@ impl FdTable {
             return Err(Errno::EBADF.into());
         }
         match slots.replace(at, Slot::Free) {
-            Slot::Open { file, .. } => Ok(file),
+            Slot::Open { file, .. } => {
+                self.removed();
+                Ok(file)
+            }
             _ => Err(Errno::EBADF.into()),
         }
     }
@@ -211,6 +247,7 @@ impl FdTable {
             let hit = matches!(slots.slots.get(at),
                 Some(Slot::Open { cloexec, .. }) if which(Fd(at as i32), *cloexec));
             if hit && let Slot::Open { file, .. } = slots.replace(at, Slot::Free) {
+                self.removed();
                 removed.push(file);
             }
         }
@@ -243,7 +280,7 @@ impl FdTable {
             .collect();
         let lowest_free =
             copy.iter().position(|slot| matches!(slot, Slot::Free)).unwrap_or(copy.len());
-        Self { slots: Mutex::new(Slots { slots: copy, lowest_free }), users: AtomicU32::new(0) }
+        Self::with(Slots { slots: copy, lowest_free })
     }
 
     /// All open descriptors, lowest first.

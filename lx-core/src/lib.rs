@@ -12,6 +12,7 @@ pub mod caller;
 pub mod control;
 pub mod cred;
 pub mod error;
+pub mod fd_cache;
 pub mod fd_table;
 pub mod file;
 pub mod host;

@@ -121,6 +121,10 @@ pub fn clone(current: &CurrentTask<'_>, request: &CloneRequest) -> Result<i32> {
     } else {
         new_group(current, tid, request)
     };
+    if flags.contains(CloneFlags::CLONE_FILES) {
+        // The child may close what is kept there.
+        parent.fd_cache().clear();
+    }
     let shared = parent.shared().for_child(flags)?;
     let child = Task::new(tid, Arc::clone(kernel), group, shared);
     child.inherit(parent);

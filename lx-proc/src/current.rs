@@ -4,10 +4,11 @@ use alloc::sync::Arc;
 use core::cell::{Cell, OnceCell};
 
 use lx_core::abi::siginfo::SigInfo;
-use lx_core::abi::{Errno, GuestRegs, SigSet, Signal};
+use lx_core::abi::{Errno, Fd, GuestRegs, SigSet, Signal};
 use lx_core::caller::{Caller, Identity, JobControl};
 use lx_core::cred::Credentials;
 use lx_core::error::{Result, SysError};
+use lx_core::fd_cache::CachedFile;
 use lx_core::fd_table::FdTable;
 use lx_core::host::{Host, Resume};
 use lx_core::user_memory::UserMemory;
@@ -98,6 +99,14 @@ impl<'a> CurrentTask<'a> {
             Some(files) => files,
             None => self.files.get_or_init(|| self.task.files()),
         }
+    }
+
+    /// The file behind a descriptor, for the time of this call.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    pub fn file(&self, fd: Fd) -> Result<CachedFile<'_>> {
+        self.task.fd_cache().get(self.files(), fd)
     }
 
     /// Working directory, root and umask.
@@ -205,6 +214,10 @@ impl<'a> CurrentTask<'a> {
 impl Identity for CurrentTask<'_> {
     fn credentials(&self) -> &Credentials {
         self.cred()
+    }
+
+    fn forget_files(&self) {
+        self.task.fd_cache().clear();
     }
 
     fn jobs(&self) -> Option<&dyn JobControl> {

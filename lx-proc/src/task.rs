@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use lx_core::abi::sched::CloneFlags;
 use lx_core::cred::Credentials;
 use lx_core::error::Result;
+use lx_core::fd_cache::FdCache;
 use lx_core::fd_table::FdTable;
 use lx_core::host::Nanos;
 use lx_core::sync::{Mutex, Waiter, level};
@@ -64,6 +65,7 @@ pub struct Task {
     /// its table here without a lock.
     first_files: Arc<FdTable>,
     files_replaced: AtomicBool,
+    fd_cache: FdCache,
     /// The last stop of its group that it was counted in.
     stop_seen: AtomicU32,
     /// The program that the task will run once it has a host process of its own.
@@ -131,6 +133,7 @@ impl Task {
         Arc::new(Self {
             first_files: Arc::clone(&shared.files),
             files_replaced: AtomicBool::new(false),
+            fd_cache: FdCache::default(),
             tid: AtomicI32::new(tid),
             started: kernel.host.boottime(),
             kernel,
@@ -270,6 +273,11 @@ impl Task {
         Arc::clone(&self.shared.lock().files)
     }
 
+    /// The files that the task used last.
+    pub(crate) fn fd_cache(&self) -> &FdCache {
+        &self.fd_cache
+    }
+
     /// Descriptor table, if it is the one that the task began with.
     pub(crate) fn first_files(&self) -> Option<&Arc<FdTable>> {
         (!self.files_replaced.load(Ordering::Acquire)).then_some(&self.first_files)
@@ -278,6 +286,7 @@ impl Task {
     /// Replaces the descriptor table. The former one is returned if nobody else uses it: what is
     /// open there has to be closed.
     pub fn set_files(&self, files: Arc<FdTable>) -> Option<Arc<FdTable>> {
+        self.fd_cache.clear();
         files.join();
         let old = core::mem::replace(&mut self.shared.lock().files, files);
         self.files_replaced.store(true, Ordering::Release);

@@ -7,9 +7,11 @@
 pub mod level;
 mod mutex;
 mod platform;
+mod thread_cell;
 mod wait_queue;
 
 pub use mutex::{Mutex, MutexGuard};
 pub use platform::{SyncHost, set_sync_host};
 pub(crate) use platform::{has_sync_host, sync_host};
+pub use thread_cell::ThreadCell;
 pub use wait_queue::{WaitEnd, WaitQueue, Waiter, Wake, WakeKey};

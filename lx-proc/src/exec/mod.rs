@@ -84,6 +84,8 @@ pub struct ExecImage {
 /// As long as the old program can go on: `EAGAIN`, `EINTR` if another task of the process was
 /// faster; `ENOMEM` if there is no host process.
 pub fn execute(current: &CurrentTask<'_>, image: Box<ExecImage>) -> Result<()> {
+    // The task may go on on another thread.
+    current.task().fd_cache().release();
     task_exec::become_single_threaded(current)?;
     let task = current.task();
     task_exec::leave_old_memory(current);

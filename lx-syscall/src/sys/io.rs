@@ -1,13 +1,12 @@
 //! `read(2)`, `write(2)` and relatives; `lseek(2)`, `fsync(2)`, advice.
 
-use alloc::sync::Arc;
-
 use lx_core::Result;
 use lx_core::abi::fcntl::{Fadvice, RwfFlags, Whence};
 use lx_core::abi::stat::{S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG};
 use lx_core::abi::uio::Iovec;
 use lx_core::abi::{Errno, Fd, Signal, UserPtr};
 use lx_core::error::SysError;
+use lx_core::fd_cache::CachedFile;
 use lx_core::file::OpenFile;
 use lx_core::io::{IoDst, IoSrc};
 use lx_core::rlimit::{RLIM_INFINITY, Resource};
@@ -16,13 +15,13 @@ use lx_proc::CurrentTask;
 /// `SYNC_FILE_RANGE_*`: all bits.
 const SYNC_FILE_RANGE_ALL: u32 = 7;
 
-fn readable(task: &CurrentTask<'_>, fd: Fd) -> Result<Arc<OpenFile>> {
-    let file = task.files().get(fd)?;
+fn readable<'t>(task: &'t CurrentTask<'_>, fd: Fd) -> Result<CachedFile<'t>> {
+    let file = task.file(fd)?;
     if file.is_readable() { Ok(file) } else { Err(Errno::EBADF.into()) }
 }
 
-fn writable(task: &CurrentTask<'_>, fd: Fd) -> Result<Arc<OpenFile>> {
-    let file = task.files().get(fd)?;
+fn writable<'t>(task: &'t CurrentTask<'_>, fd: Fd) -> Result<CachedFile<'t>> {
+    let file = task.file(fd)?;
     if file.is_writable() { Ok(file) } else { Err(Errno::EBADF.into()) }
 }
 
@@ -206,7 +205,7 @@ pub(crate) fn sys_pwritev2(
         write_placed(task, fd, iov, count, pos, append, keep)?
     };
     if flags.intersects(sync) {
-        let file = task.files().get(fd)?;
+        let file = task.file(fd)?;
         file.ops().sync(&task.caller(), &file, !flags.contains(RwfFlags::RWF_SYNC))?;
     }
     Ok(done)
@@ -238,7 +237,7 @@ fn write_placed(
 
 /// `lseek(2)`.
 pub(crate) fn sys_lseek(task: &CurrentTask<'_>, fd: Fd, to: i64, whence: Whence) -> Result<u64> {
-    let file = task.files().get(fd)?;
+    let file = task.file(fd)?;
     if whence.0 > Whence::SEEK_HOLE.0 {
         return Err(Errno::EINVAL.into());
     }
@@ -247,13 +246,13 @@ pub(crate) fn sys_lseek(task: &CurrentTask<'_>, fd: Fd, to: i64, whence: Whence)
 
 /// `fsync(2)`.
 pub(crate) fn sys_fsync(task: &CurrentTask<'_>, fd: Fd) -> Result<()> {
-    let file = task.files().get(fd)?;
+    let file = task.file(fd)?;
     file.ops().sync(&task.caller(), &file, false)
 }
 
 /// `fdatasync(2)`.
 pub(crate) fn sys_fdatasync(task: &CurrentTask<'_>, fd: Fd) -> Result<()> {
-    let file = task.files().get(fd)?;
+    let file = task.file(fd)?;
     file.ops().sync(&task.caller(), &file, true)
 }
 
@@ -276,7 +275,7 @@ pub(crate) fn sys_sync_file_range(
     len: i64,
     flags: u32,
 ) -> Result<()> {
-    let file = task.files().get(fd)?;
+    let file = task.file(fd)?;
     if flags & !SYNC_FILE_RANGE_ALL != 0 || start < 0 || len < 0 || start.checked_add(len).is_none()
     {
         return Err(Errno::EINVAL.into());
@@ -296,7 +295,7 @@ pub(crate) fn sys_fadvise64(
     len: i64,
     advice: Fadvice,
 ) -> Result<()> {
-    let file = task.files().get(fd)?;
+    let file = task.file(fd)?;
     if file_type(task, &file)? == S_IFIFO {
         return Err(Errno::ESPIPE.into());
     }
