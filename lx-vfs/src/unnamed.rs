@@ -18,7 +18,7 @@ use crate::dentry::Dentry;
 use crate::dev::{NODES, NodeKind};
 use crate::epoll::EpollFile;
 use crate::eventfd::EventFile;
-use crate::inode::{Attr, FileSystem, InodeOps, Permissions};
+use crate::inode::{Attr, FileSystem, InodeOps, Permissions, SetAttr};
 use crate::location::Path;
 use crate::mount::Mount;
 use crate::pipe::PipeEnd;
@@ -119,6 +119,14 @@ impl InodeOps for OpenInode {
 
     fn attr(&self, caller: &Caller<'_>) -> Result<Attr> {
         Ok(attr(&self.file.ops().stat(caller, &self.file)?))
+    }
+
+    /// A length is the only thing that a stream of the host can be given: `> /dev/stdout`.
+    fn set_attr(&self, caller: &Caller<'_>, change: &SetAttr) -> Result<()> {
+        match change.size {
+            Some(len) => self.file.ops().truncate(caller, &self.file, len),
+            None => Err(Errno::EPERM.into()),
+        }
     }
 
     fn open(
