@@ -284,3 +284,6 @@ fn prot_of(flags: u32) -> Prot {
     prot.set(Prot::EXEC, flags & PF_X != 0);
     prot
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,7 +123,7 @@ pub(super) fn load(
 }
 
 /// What to add to a program's addresses so that it begins at `base` or a little above.
-fn bias_at(elf: &Elf, base: u64) -> u64 {
+pub(super) fn bias_at(elf: &Elf, base: u64) -> u64 {
     let align = elf.align.saturating_sub(1);
     let (low, _) = elf.span();
     (base.saturating_add(align) & !align).wrapping_sub(low & !align)
@@ -140,7 +140,7 @@ fn interpreter_bias(space: &AddressSpace, elf: &Elf) -> Result<u64> {
 }
 
 /// Maps the segments of a program at a bias.
-fn map_elf(caller: &Caller<'_>, space: &AddressSpace, elf: &Elf, bias: u64) -> Result<()> {
+pub(super) fn map_elf(caller: &Caller<'_>, space: &AddressSpace, elf: &Elf, bias: u64) -> Result<()> {
     let (_, high) = elf.span();
     for segment in &elf.segments {
         map_segment(caller, space, elf, segment, bias, high.wrapping_add(bias))?;
