@@ -125,6 +125,11 @@ impl Mount {
         self.links.lock().mountpoint.clone()
     }
 
+    /// The mounts on dentries of this mount.
+    fn children(&self) -> Vec<Arc<Mount>> {
+        self.links.lock().children.values().cloned().collect()
+    }
+
     /// The mount on a dentry of this mount.
     pub fn child_at(&self, dentry: &Dentry) -> Option<Arc<Mount>> {
         self.links.lock().children.get(&dentry.id()).cloned()
@@ -148,6 +153,9 @@ pub struct MountInfo {
     /// The path of its root within its file system.
     pub root: Vec<u8>,
 }
+
+/// What a recursive bind shows again, and where: on a dentry of the copy with that number.
+type Copy = (Path, Option<(usize, Arc<Dentry>)>);
 
 /// A tree of mounts, the mount namespace.
 pub struct MountTree {
@@ -196,6 +204,39 @@ impl MountTree {
         self.attach(Mount::new(fs, Arc::clone(&from.dentry), source, flags), at)
     }
 
+    /// As [`bind`](Self::bind), with the mounts below `from`, `MS_REC`.
+    ///
+    /// # Errors
+    /// As [`mount`](Self::mount).
+    pub fn bind_tree(&self, from: &Path, at: &Path, flags: MountFlags) -> Result<()> {
+        // Collected first: the new mounts must not be found again.
+        let mut pending: Vec<Copy> = alloc::vec![(from.clone(), None)];
+        let mut copies: Vec<Copy> = Vec::new();
+        while let Some((top, place)) = pending.pop() {
+            let number = copies.len();
+            for child in top.mount.children() {
+                let Some(mountpoint) = child.mountpoint() else { continue };
+                if mountpoint.dentry.is_within(&top.dentry) {
+                    let root = Path { dentry: Arc::clone(&child.root), mount: child };
+                    pending.push((root, Some((number, mountpoint.dentry))));
+                }
+            }
+            copies.push((top, place));
+        }
+        let mut made: Vec<Arc<Mount>> = Vec::new();
+        for (top, place) in copies {
+            let at = match place {
+                None => at.clone(),
+                Some((above, dentry)) => {
+                    let mount = made.get(above).map(Arc::clone).ok_or(Errno::EINVAL)?;
+                    Path { mount, dentry }
+                }
+            };
+            made.push(self.bind(&top, &at, flags)?);
+        }
+        Ok(())
+    }
+
     fn attach(&self, mount: Arc<Mount>, at: &Path) -> Result<Arc<Mount>> {
         if mount.root.is_dir() != at.dentry.is_dir() {
             return Err(Errno::ENOTDIR.into());
@@ -209,30 +250,73 @@ impl MountTree {
         at.dentry.add_mount();
         bump_generation();
         let mut all = self.all.lock();
-        all.retain(|mount| mount.strong_count() > 0);
+        all.retain(|other| {
+            other.strong_count() > 0 && !core::ptr::eq(other.as_ptr(), Arc::as_ptr(&mount))
+        });
         all.push(Arc::downgrade(&mount));
+        drop(all);
         Ok(mount)
     }
 
-    /// Takes a mount, given by its root, out of the tree. With `lazy` mounts below it go along.
-    ///
-    /// # Errors
-    /// `EINVAL` if `at` is not the root of a mount, or the root of the tree; `EBUSY` if there are
-    /// mounts below it.
-    pub fn unmount(&self, at: &Path, lazy: bool) -> Result<()> {
-        if !at.is_mount_root() {
-            return Err(Errno::EINVAL.into());
-        }
-        let mount = &at.mount;
-        let Some(mountpoint) = mount.mountpoint() else { return Err(Errno::EINVAL.into()) };
-        if !lazy && !mount.links.lock().children.is_empty() {
-            return Err(Errno::EBUSY.into());
-        }
-        mountpoint.mount.links.lock().children.remove(&mountpoint.dentry.id());
+    /// Takes a mount from its place.
+    fn detach(&self, mount: &Mount) -> Result<()> {
+        let mountpoint = mount.links.lock().mountpoint.take().ok_or(Errno::EINVAL)?;
+        let own = mountpoint.mount.links.lock().children.remove(&mountpoint.dentry.id());
         mountpoint.dentry.remove_mount();
         bump_generation();
-        mount.links.lock().mountpoint = None;
-        self.all.lock().retain(|other| !core::ptr::eq(other.as_ptr(), Arc::as_ptr(mount)));
+        drop(own);
+        Ok(())
+    }
+
+    /// Moves a mount, given by its root, `MS_MOVE`.
+    ///
+    /// # Errors
+    /// `EINVAL` if `from` is not the root of a mount, or the root of the tree; `ELOOP` if `to` lies
+    /// below it; as [`mount`](Self::mount).
+    pub fn move_mount(&self, from: &Path, to: &Path) -> Result<()> {
+        if !from.is_mount_root() || from.mount.mountpoint().is_none() {
+            return Err(Errno::EINVAL.into());
+        }
+        let mut above = Some(to.clone());
+        while let Some(at) = above {
+            if Arc::ptr_eq(&at.mount, &from.mount) {
+                return Err(Errno::ELOOP.into());
+            }
+            above = at.mount.mountpoint();
+        }
+        if from.dentry.is_dir() != to.dentry.is_dir() {
+            return Err(Errno::ENOTDIR.into());
+        }
+        self.detach(&from.mount)?;
+        self.attach(Arc::clone(&from.mount), to).map(drop)
+    }
+
+    /// Takes a mount, given by its root, out of the tree. With `lazy` it may be in use and mounts
+    /// below it go along.
+    ///
+    /// # Errors
+    /// `EINVAL` if `at` is not the root of a mount, or the root of the tree; `EBUSY` if it is in
+    /// use, by more than `at` itself.
+    pub fn unmount(&self, at: &Path, lazy: bool) -> Result<()> {
+        let mount = &at.mount;
+        if !at.is_mount_root() || mount.mountpoint().is_none() {
+            return Err(Errno::EINVAL.into());
+        }
+        // The place that it is mounted on, and the caller.
+        const OWN_USERS: usize = 2;
+        if !lazy && (Arc::strong_count(mount) > OWN_USERS || !mount.children().is_empty()) {
+            return Err(Errno::EBUSY.into());
+        }
+        self.detach(mount)?;
+        let last_of_fs = {
+            let mut all = self.all.lock();
+            all.retain(|other| !core::ptr::eq(other.as_ptr(), Arc::as_ptr(mount)));
+            let same_fs = |other: Arc<Mount>| Arc::ptr_eq(&other.fs, &mount.fs);
+            !all.iter().filter_map(Weak::upgrade).any(same_fs)
+        };
+        if last_of_fs {
+            mount.root.forget_tree();
+        }
         Ok(())
     }
 

@@ -210,12 +210,47 @@ fn mounts() {
     let lines = w.fs.mounts().list(&w.fs.root());
     assert_eq!(lines.len(), 2);
     assert_eq!(lines[1].path, b"/mnt");
+    drop(lines);
     let flags = ResolveFlags::RESOLVE_NO_XDEV;
     let path = w.fs.lookup_restricted(&w.caller(), None, b"/mnt", Lookup::FOLLOW, flags);
     assert_eq!(errno(path), Errno::EXDEV);
     let top = w.fs.lookup(&w.caller(), None, b"/mnt", Lookup::FOLLOW).unwrap();
     w.fs.mounts().unmount(&top, false).unwrap();
     assert_eq!(w.list("/mnt"), ["below"]);
+}
+
+#[test]
+fn binds_moves_and_busy_mounts() {
+    let w = World::tmpfs();
+    let mounts = w.fs.mounts();
+    let none = MountFlags::empty();
+    let look =
+        |path: &str| w.fs.lookup(&w.caller(), None, path.as_bytes(), Lookup::FOLLOW).unwrap();
+    for dir in ["/a", "/a/sub", "/b", "/c"] {
+        w.mkdir(dir).unwrap();
+    }
+    mounts.mount(TmpFs::new(w.host, 0o755), &look("/a"), "one", none).unwrap();
+    w.mkdir("/a/in").unwrap();
+    mounts.mount(TmpFs::new(w.host, 0o755), &look("/a/in"), "two", none).unwrap();
+    w.write("/a/in/f", b"deep");
+    mounts.bind(&look("/a"), &look("/b"), none).unwrap();
+    assert!(w.list("/b/in").is_empty());
+    mounts.bind_tree(&look("/a"), &look("/c"), none).unwrap();
+    assert_eq!(w.read("/c/in/f").unwrap(), b"deep");
+    assert_eq!(errno(mounts.move_mount(&look("/a"), &look("/a/in"))), Errno::ELOOP);
+    assert_eq!(errno(mounts.unmount(&look("/a"), false)), Errno::EBUSY);
+    assert_eq!(errno(mounts.unmount(&look("/"), false)), Errno::EINVAL);
+    mounts.unmount(&look("/b"), false).unwrap();
+    let open = w.open("/c/in/f", OpenFlags::empty()).unwrap();
+    assert_eq!(errno(mounts.unmount(&look("/c/in"), false)), Errno::EBUSY);
+    drop(open);
+    mounts.unmount(&look("/c/in"), false).unwrap();
+    mounts.move_mount(&look("/a"), &look("/b")).unwrap();
+    assert_eq!(w.list("/a"), ["sub"]);
+    assert_eq!(w.read("/b/in/f").unwrap(), b"deep");
+    assert_eq!(w.resolve("/b/in"), "/b/in");
+    mounts.unmount(&look("/b"), true).unwrap();
+    assert!(w.list("/b").is_empty());
 }
 
 #[test]

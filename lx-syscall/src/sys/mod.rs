@@ -18,6 +18,7 @@ pub(crate) mod ioctl;
 pub(crate) mod membarrier;
 pub(crate) mod memfd;
 pub(crate) mod mm;
+pub(crate) mod mount;
 pub(crate) mod open;
 pub(crate) mod path;
 pub(crate) mod pidfd;

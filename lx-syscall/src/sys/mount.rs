@@ -1,0 +1,180 @@
+//! The mount tree: `mount(2)`, `umount2(2)`.
+//!
+//! There is one tree for all processes, and no propagation between mounts: every mount is private.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use lx_core::Result;
+use lx_core::abi::mount::{MountFlags, UmountFlags};
+use lx_core::abi::{DirFd, Errno, UserCStr};
+use lx_core::cred::Capabilities;
+use lx_core::unsupported;
+use lx_core::user_memory::PathBuffer;
+use lx_proc::{CurrentTask, procfs};
+use lx_vfs::fs::tmpfs::TmpFs;
+use lx_vfs::inode::{FileSystem, SetAttr};
+use lx_vfs::location::Path;
+use lx_vfs::mount::MountFlags as Forbids;
+use lx_vfs::path::Lookup;
+
+use super::at;
+
+/// Longest name of a file system type, and longest list of options.
+const MAX_STRING: usize = 4095;
+
+/// `mount(2)`.
+///
+/// # Errors
+///
+/// - `EPERM`: not permitted to administer.
+/// - `ENODEV`: a type of file system that lx does not have.
+/// - `EINVAL`: to be shared with other namespaces; to be moved or changed, but no mount.
+pub(crate) fn sys_mount(
+    task: &CurrentTask<'_>,
+    source: UserCStr,
+    target: UserCStr,
+    fs_type: UserCStr,
+    flags: MountFlags,
+    data: UserCStr,
+) -> Result<()> {
+    let fs_type = optional_string(task, fs_type)?;
+    let source_name = optional_string(task, source)?;
+    let options = optional_string(task, data)?.unwrap_or_default();
+    let target = at::lookup(task, DirFd::AT_FDCWD, target, Lookup::FOLLOW)?;
+    if !task.cred().has(Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM.into());
+    }
+    let propagation = MountFlags::MS_SHARED
+        | MountFlags::MS_PRIVATE
+        | MountFlags::MS_SLAVE
+        | MountFlags::MS_UNBINDABLE;
+    let mounts = task.fs().mounts();
+    if flags.contains(MountFlags::MS_REMOUNT) {
+        if !target.is_mount_root() {
+            return Err(Errno::EINVAL.into());
+        }
+        target.mount.set_flags(forbids(flags));
+        Ok(())
+    } else if flags.contains(MountFlags::MS_BIND) {
+        let from = find_source(task, source_name)?;
+        if flags.contains(MountFlags::MS_REC) {
+            mounts.bind_tree(&from, &target, from.mount.flags())
+        } else {
+            mounts.bind(&from, &target, from.mount.flags()).map(drop)
+        }
+    } else if flags.intersects(propagation) {
+        change_propagation(&target, flags, propagation)
+    } else if flags.contains(MountFlags::MS_MOVE) {
+        mounts.move_mount(&find_source(task, source_name)?, &target)
+    } else {
+        let fs_type = fs_type.ok_or(Errno::EINVAL)?;
+        let fs = new_file_system(task, &fs_type, &options)?;
+        let source = source_name.unwrap_or_else(|| b"none".to_vec());
+        let source = alloc::string::String::from_utf8_lossy(&source);
+        mounts.mount(fs, &target, &source, forbids(flags)).map(drop)
+    }
+}
+
+fn optional_string(task: &CurrentTask<'_>, string: UserCStr) -> Result<Option<Vec<u8>>> {
+    if string.is_null() {
+        return Ok(None);
+    }
+    task.memory().read_string(string, MAX_STRING, Errno::EINVAL).map(Some)
+}
+
+fn find_source(task: &CurrentTask<'_>, source: Option<Vec<u8>>) -> Result<Path> {
+    let source = source.filter(|source| !source.is_empty()).ok_or(Errno::EINVAL)?;
+    task.fs().lookup(&task.caller(), None, &source, Lookup::FOLLOW)
+}
+
+/// All mounts are private, and none has a master: nothing to do for those two.
+fn change_propagation(target: &Path, flags: MountFlags, kinds: MountFlags) -> Result<()> {
+    let others = flags - kinds - MountFlags::MS_REC - MountFlags::MS_SILENT;
+    if !others.is_empty() || !target.is_mount_root() {
+        return Err(Errno::EINVAL.into());
+    }
+    match flags & kinds {
+        MountFlags::MS_PRIVATE | MountFlags::MS_SLAVE => Ok(()),
+        other => {
+            unsupported::note("mount propagation", other.bits());
+            Err(Errno::EINVAL.into())
+        }
+    }
+}
+
+fn forbids(flags: MountFlags) -> Forbids {
+    let mut forbids = Forbids::empty();
+    forbids.set(Forbids::RDONLY, flags.contains(MountFlags::MS_RDONLY));
+    forbids.set(Forbids::NOSUID, flags.contains(MountFlags::MS_NOSUID));
+    forbids.set(Forbids::NODEV, flags.contains(MountFlags::MS_NODEV));
+    forbids.set(Forbids::NOEXEC, flags.contains(MountFlags::MS_NOEXEC));
+    forbids.set(Forbids::NOATIME, flags.contains(MountFlags::MS_NOATIME));
+    forbids.set(Forbids::NODIRATIME, flags.contains(MountFlags::MS_NODIRATIME));
+    forbids.set(Forbids::RELATIME, flags.contains(MountFlags::MS_RELATIME));
+    forbids
+}
+
+fn new_file_system(
+    task: &CurrentTask<'_>,
+    fs_type: &[u8],
+    options: &[u8],
+) -> Result<Arc<dyn FileSystem>> {
+    match fs_type {
+        b"tmpfs" | b"ramfs" => new_tmpfs(task, options),
+        b"proc" => Ok(procfs::new(task.kernel())),
+        b"sysfs" => Ok(procfs::sysfs::new(task.kernel())),
+        _ => {
+            unsupported::note("file system type", fs_type.len() as u64);
+            Err(Errno::ENODEV.into())
+        }
+    }
+}
+
+/// `tmpfs(5)`: limits of size and number are accepted; the region's size is the limit.
+fn new_tmpfs(task: &CurrentTask<'_>, options: &[u8]) -> Result<Arc<dyn FileSystem>> {
+    let mut change = SetAttr { now: task.caller().now(), ..SetAttr::default() };
+    let mut mode = 0o1777;
+    for option in options.split(|&byte| byte == b',').filter(|option| !option.is_empty()) {
+        let text = core::str::from_utf8(option).map_err(|_| Errno::EINVAL)?;
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        let number = |radix| u32::from_str_radix(value, radix).map_err(|_| Errno::EINVAL);
+        match name {
+            "mode" => mode = number(8)? & 0o7777,
+            "uid" => change.uid = Some(number(10)?),
+            "gid" => change.gid = Some(number(10)?),
+            "size" | "nr_blocks" | "nr_inodes" | "huge" | "noswap" | "inode32" | "inode64" => {}
+            _ => return Err(Errno::EINVAL.into()),
+        }
+    }
+    let fs = TmpFs::new(task.host(), mode);
+    fs.root().set_attr(&task.caller(), &change)?;
+    Ok(fs)
+}
+
+/// `umount2(2)`.
+///
+/// # Errors
+///
+/// - `EPERM`: not permitted to administer.
+/// - `EINVAL`: no mount, or the root; `MNT_EXPIRE`, which lx does not have.
+/// - `EBUSY`: in use.
+pub(crate) fn sys_umount2(
+    task: &CurrentTask<'_>,
+    target: UserCStr,
+    flags: UmountFlags,
+) -> Result<()> {
+    if flags.contains(UmountFlags::MNT_EXPIRE) {
+        unsupported::note("umount2 flag", u64::from(flags.bits()));
+        return Err(Errno::EINVAL.into());
+    }
+    let mut how = Lookup::FOLLOW;
+    how.set(Lookup::FOLLOW, !flags.contains(UmountFlags::UMOUNT_NOFOLLOW));
+    let mut buffer = PathBuffer::new();
+    let path = at::read_path(task, target, &mut buffer)?;
+    let target = task.fs().lookup(&task.caller(), None, path, how)?;
+    if !task.cred().has(Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM.into());
+    }
+    task.fs().mounts().unmount(&target, flags.contains(UmountFlags::MNT_DETACH))
+}
