@@ -53,7 +53,11 @@ pub struct ThreadGroup {
     dead_cpu: AtomicU64,
     /// Processor time of children that were waited for.
     children_cpu: AtomicU64,
-    actions: Mutex<Arc<SignalActions>, { level::SIGNAL_HANDLERS }>,
+    actions: Arc<SignalActions>,
+    /// Dispositions instead of those, after an `execve` of a group that shared them: so rare that
+    /// all others get by without a lock.
+    own_actions: Mutex<Option<Arc<SignalActions>>, { level::SIGNAL_HANDLERS }>,
+    has_own_actions: AtomicBool,
     pending: PendingQueue,
     signal_queue: Arc<SignalQueue>,
     changes: WaitQueue,
@@ -106,7 +110,9 @@ impl ThreadGroup {
             last_name: Mutex::new([0; NAME_LEN]),
             dead_cpu: AtomicU64::new(0),
             children_cpu: AtomicU64::new(0),
-            actions: Mutex::new(actions),
+            actions,
+            own_actions: Mutex::new(None),
+            has_own_actions: AtomicBool::new(false),
             pending: PendingQueue::default(),
             signal_queue: Arc::clone(signal_queue),
             changes: WaitQueue::new(),
@@ -278,20 +284,31 @@ impl ThreadGroup {
 
     /// The dispositions.
     pub fn actions(&self) -> Arc<SignalActions> {
-        Arc::clone(&self.actions.lock())
+        if self.has_own_actions.load(Ordering::Acquire)
+            && let Some(own) = &*self.own_actions.lock()
+        {
+            return Arc::clone(own);
+        }
+        Arc::clone(&self.actions)
     }
 
     /// Looks at the dispositions without counting a reference.
     pub fn with_actions<R>(&self, look: impl FnOnce(&SignalActions) -> R) -> R {
-        look(&self.actions.lock())
+        if self.has_own_actions.load(Ordering::Acquire) {
+            return look(&self.actions());
+        }
+        look(&self.actions)
     }
 
     /// Makes the dispositions the group's own if others share them.
     pub(crate) fn unshare_actions(&self) {
-        let mut actions = self.actions.lock();
-        if Arc::strong_count(&actions) > 1 {
+        let actions = self.actions();
+        // Besides this reference there is the group's.
+        if Arc::strong_count(&actions) > 2 {
             let own = Arc::new(actions.duplicate());
-            *actions = own;
+            let old = self.own_actions.lock().replace(own);
+            drop(old);
+            self.has_own_actions.store(true, Ordering::Release);
         }
     }
 

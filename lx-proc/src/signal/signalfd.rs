@@ -1,6 +1,7 @@
 //! `signalfd(2)`: a file that yields the pending signals of whoever reads it.
 
 use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicU32, Ordering};
 
 use lx_core::Caller;
 use lx_core::abi::fcntl::OpenFlags;
@@ -24,12 +25,17 @@ use crate::task::Task;
 #[derive(Default)]
 pub struct SignalQueue {
     queue: WaitQueue,
+    /// Number of signalfds: most machines have none.
+    files: AtomicU32,
 }
 
 impl SignalQueue {
     /// A signal has become pending.
     pub(crate) fn wake(&self) {
-        self.queue.wake_all(PollEvents::READABLE.bits());
+        // Whoever sleeps on a signalfd has opened it long before.
+        if self.files.load(Ordering::Relaxed) > 0 {
+            self.queue.wake_all(PollEvents::READABLE.bits());
+        }
     }
 }
 
@@ -49,10 +55,12 @@ pub struct SignalFile {
 impl SignalFile {
     /// A signalfd for the signals in `mask`; `flags` may hold `O_NONBLOCK`.
     pub fn open(kernel: &Arc<Kernel>, mask: SigSet, flags: OpenFlags) -> Arc<OpenFile> {
+        let queue = Arc::clone(kernel.init().signal_queue());
+        queue.files.fetch_add(1, Ordering::SeqCst);
         let ops = Arc::new(Self {
             mask: Mutex::new(mask.difference(SigSet::UNBLOCKABLE)),
             kernel: Arc::downgrade(kernel),
-            queue: Arc::clone(kernel.init().signal_queue()),
+            queue,
         });
         OpenFile::new(ops, OpenFlags::O_RDWR | (flags & OpenFlags::O_NONBLOCK), None)
     }
@@ -71,6 +79,12 @@ impl SignalFile {
     fn reader(&self, caller: &Caller<'_>) -> Result<Arc<Task>> {
         let kernel = self.kernel.upgrade().ok_or(Errno::EINVAL)?;
         Ok(kernel.pids.task(caller.tid).ok_or(Errno::ESRCH)?)
+    }
+}
+
+impl Drop for SignalFile {
+    fn drop(&mut self) {
+        self.queue.files.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
