@@ -26,7 +26,6 @@ mod park;
 mod path;
 mod process;
 mod reactor;
-mod recycle;
 mod region;
 mod region_file;
 mod report;

@@ -8,7 +8,6 @@ use lx_x86::user_copy;
 
 use crate::region::{self, REGION_BASE, region_fd};
 use crate::sys::{self, sys};
-use crate::thread::recycler;
 use crate::{LinuxHost, host};
 
 /// First address that a guest can use: the host does not map lower ones for ordinary users.
@@ -25,14 +24,6 @@ fn guest_range(addr: u64, len: u64) -> HostResult<()> {
 /// Whether the kernel may try to access these addresses for the guest.
 pub(crate) fn in_guest(addr: u64, len: usize) -> bool {
     addr.checked_add(len as u64).is_some_and(|end| end <= REGION_BASE)
-        && !recycler().is_some_and(|recycler| recycler.hides(addr, len))
-}
-
-/// Before an operation on guest addresses that the recycler has no part in.
-fn release(addr: u64, len: u64) {
-    if let Some(recycler) = recycler() {
-        recycler.release(addr, len);
-    }
 }
 
 /// Drops the value of a call.
@@ -44,23 +35,11 @@ fn done(result: sys::SysResult) -> HostResult<()> {
 pub(crate) fn reset() {
     // SAFETY: the range is the guest's.
     let _ = unsafe { sys!(sys::__NR_munmap, GUEST_BASE, REGION_BASE - GUEST_BASE) };
-    if let Some(recycler) = recycler() {
-        recycler.clear();
-    }
 }
 
 impl HostMemory for LinuxHost {
     fn map(&self, addr: u64, len: u64, prot: Prot, backing: Backing<'_>) -> HostResult<()> {
         guest_range(addr, len)?;
-        let plain = matches!(backing, Backing::Anonymous) && prot == Prot::READ | Prot::WRITE;
-        match recycler() {
-            Some(recycler) if plain => {
-                if recycler.take(addr, len) {
-                    return Ok(());
-                }
-            }
-            _ => release(addr, len),
-        }
         let (flags, fd, offset) = match backing {
             Backing::Anonymous => {
                 (sys::MAP_PRIVATE | sys::MAP_ANONYMOUS | sys::MAP_NORESERVE, -1, 0)
@@ -73,25 +52,17 @@ impl HostMemory for LinuxHost {
         // SAFETY: the range is the guest's, whose memory no Rust object lives in.
         done(unsafe {
             sys!(sys::__NR_mmap, addr, len, prot.bits(), flags | sys::MAP_FIXED, fd, offset)
-        })?;
-        if let Some(recycler) = recycler().filter(|_| plain) {
-            recycler.note(addr, len);
-        }
-        Ok(())
+        })
     }
 
     fn unmap(&self, addr: u64, len: u64) -> HostResult<()> {
         guest_range(addr, len)?;
-        if recycler().is_some_and(|recycler| recycler.keep(addr, len)) {
-            return Ok(());
-        }
         // SAFETY: as in `map`.
         done(unsafe { sys!(sys::__NR_munmap, addr, len) })
     }
 
     fn protect(&self, addr: u64, len: u64, prot: Prot) -> HostResult<()> {
         guest_range(addr, len)?;
-        release(addr, len);
         // SAFETY: as in `map`.
         done(unsafe { sys!(sys::__NR_mprotect, addr, len, prot.bits()) })
     }
@@ -102,7 +73,6 @@ impl HostMemory for LinuxHost {
 
     fn advise(&self, addr: u64, len: u64, advice: i32) -> HostResult<()> {
         guest_range(addr, len)?;
-        release(addr, len);
         // SAFETY: as in `map`.
         done(unsafe { sys!(sys::__NR_madvise, addr, len, advice) })
     }
@@ -110,8 +80,6 @@ impl HostMemory for LinuxHost {
     fn relocate(&self, old: u64, old_len: u64, new: u64, new_len: u64) -> HostResult<()> {
         guest_range(old, old_len)?;
         guest_range(new, new_len)?;
-        release(old, old_len);
-        release(new, new_len);
         let flags = if old == new { 0 } else { sys::MREMAP_MAYMOVE | sys::MREMAP_FIXED };
         // SAFETY: as in `map`.
         done(unsafe { sys!(sys::__NR_mremap, old, old_len, new_len, flags, new) })
@@ -164,9 +132,6 @@ impl HostMemory for LinuxHost {
     fn copy_in_str(&self, src: u64, dst: &mut [u8]) -> Result<Option<usize>, Fault> {
         let room = REGION_BASE.checked_sub(src).ok_or(Fault)?;
         let len = dst.len().min(usize::try_from(room).map_err(|_| Fault)?);
-        if !in_guest(src, 1) {
-            return Err(Fault);
-        }
         let all = len == dst.len();
         let dst = dst.get_mut(..len).ok_or(Fault)?;
         // SAFETY: reading stops before the end of the guest's addresses.

@@ -12,7 +12,6 @@ use lx_core::sync::Mutex;
 use lx_x86::thread_block::{ThreadBlock, TrapCause};
 use lx_x86::{context, entry};
 
-use crate::recycle::Recycler;
 use crate::sys::{self, sys};
 use crate::thread::{self, Block, state};
 use crate::{init, memory, report, signal};
@@ -46,23 +45,11 @@ const THREAD_FLAGS: usize =
 pub(crate) struct Process {
     /// Threads that have not ended.
     threads: AtomicU32,
-    /// Guest memory that is kept for its next use.
-    pub(crate) recycler: Recycler,
 }
 
 impl Process {
     fn new() -> Arc<Self> {
-        Arc::new(Self { threads: AtomicU32::new(1), recycler: Recycler::default() })
-    }
-
-    /// The process that a twin of the calling one runs in.
-    fn twin(parent: &Block) -> Arc<Self> {
-        // SAFETY: the calling thread's own block.
-        let recycler = match unsafe { &*parent.process.get() } {
-            Some(process) => process.recycler.duplicate(),
-            None => Recycler::default(),
-        };
-        Arc::new(Self { threads: AtomicU32::new(1), recycler })
+        Arc::new(Self { threads: AtomicU32::new(1) })
     }
 }
 
@@ -186,7 +173,7 @@ pub(crate) fn fork(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResul
     let child = thread::allocate().ok_or(HostError(Errno::EAGAIN))?;
     child.prepare(Some(Arc::clone(&handler)), Some(regs), Some(parent));
     handler.attached(child.id());
-    drop(child.set_process(Some(Process::twin(parent))));
+    drop(child.set_process(Some(Process::new())));
     match clone_onto(PROCESS_FLAGS, child, Begin::Twin) {
         Ok(()) => Ok(()),
         Err(error) => {

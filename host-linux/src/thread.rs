@@ -23,7 +23,6 @@ use lx_x86::thread_block::ThreadBlock;
 
 use crate::heap::{CLASSES, Magazine};
 use crate::process::Process;
-use crate::recycle::Recycler;
 use crate::sys::{self, sys};
 use crate::{process, region, report};
 
@@ -184,14 +183,6 @@ pub(crate) unsafe fn magazine(class: usize) -> Option<&'static mut Magazine> {
     let magazines = current().magazines.get();
     // SAFETY: the array belongs to the calling thread; the caller's promise.
     unsafe { (*magazines).get_mut(class) }
-}
-
-/// What the calling process keeps of its guest's memory; none in init.
-#[inline]
-pub(crate) fn recycler() -> Option<&'static Recycler> {
-    // SAFETY: own block; the process stays as long as the thread runs a task, and no caller keeps
-    // the reference beyond one host call.
-    unsafe { &*current().process.get() }.as_ref().map(|process| &process.recycler)
 }
 
 /// Counts a host call for the calling thread.
