@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use lx_core::abi::fcntl::OpenFlags;
 use lx_core::abi::sched::CloneFlags;
 use lx_core::abi::{Errno, GuestRegs, Signal, USER_END, UserPtr};
+use lx_core::cred::Capabilities;
 use lx_core::error::Result;
 use lx_core::fd_table::ReservedFd;
 use lx_core::rlimit::Resource;
@@ -105,14 +106,15 @@ fn check(flags: CloneFlags) -> Result<()> {
 /// Makes a new task; its id.
 ///
 /// # Errors
-/// `EINVAL` for a combination of flags that is not possible, `EAGAIN` and `ENOMEM` from the host,
-/// `EPERM` for a bad thread pointer.
+/// `EINVAL` for a combination of flags that is not possible, `EAGAIN` at the limit of tasks, `EPERM`
+/// for a bad thread pointer; `EAGAIN` and `ENOMEM` from the host.
 pub fn clone(current: &CurrentTask<'_>, request: &CloneRequest) -> Result<i32> {
     let flags = request.flags;
     check(flags)?;
     if flags.contains(CloneFlags::CLONE_SETTLS) && request.tls >= USER_END {
         return Err(Errno::EPERM.into());
     }
+    check_task_limit(current)?;
     let kernel = current.kernel();
     let parent = current.task();
     let tid = kernel.pids.allocate()?;
@@ -155,6 +157,23 @@ pub fn clone(current: &CurrentTask<'_>, request: &CloneRequest) -> Result<i32> {
             Err(error)
         }
     }
+}
+
+/// `RLIMIT_NPROC`, which concerns all tasks of the user but root's.
+fn check_task_limit(current: &CurrentTask<'_>) -> Result<()> {
+    let limit = current.group().rlimits().soft(Resource::Nproc);
+    let pids = &current.kernel().pids;
+    // Counting is needed only if all tasks together reach the limit.
+    if (pids.task_count() as u64) < limit {
+        return Ok(());
+    }
+    let cred = current.cred();
+    let exempt = Capabilities::SYS_RESOURCE | Capabilities::SYS_ADMIN;
+    if cred.uid == 0 || cred.effective.intersects(exempt) {
+        return Ok(());
+    }
+    let own = pids.tasks().iter().filter(|task| task.cred().uid == cred.uid).count();
+    if own as u64 >= limit { Err(Errno::EAGAIN.into()) } else { Ok(()) }
 }
 
 /// Reserves a descriptor for the child and tells the parent its number.

@@ -225,6 +225,7 @@ syscalls! {
     213 epoll_create => epoll::sys_epoll_create, Full;
     217 getdents64 => dir::sys_getdents64, Full;
     218 set_tid_address => process::sys_set_tid_address, Full;
+    219 restart_syscall => process::sys_restart_syscall, Full;
     221 fadvise64 => io::sys_fadvise64, Full;
     222 timer_create => timer::sys_timer_create, Partial("no timers of a thread's processor time");
     223 timer_settime => timer::sys_timer_settime, Full;
@@ -258,6 +259,7 @@ syscalls! {
     269 faccessat => attr::sys_faccessat, Full;
     270 pselect6 => poll::sys_pselect6, Full;
     271 ppoll => poll::sys_ppoll, Full;
+    272 unshare => process::sys_unshare, Partial("no namespaces");
     273 set_robust_list => futex::sys_set_robust_list, Full;
     274 get_robust_list => futex::sys_get_robust_list, Full;
     275 splice => splice::sys_splice, Full;

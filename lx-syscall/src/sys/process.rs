@@ -1,6 +1,8 @@
 //! Making, ending and waiting for processes: `fork(2)`, `clone(2)`, `exit(2)`, `wait4(2)`,
 //! `waitid(2)`.
 
+use alloc::sync::Arc;
+
 use lx_core::Result;
 use lx_core::abi::resource::Rusage;
 use lx_core::abi::sched::{CLONE_ARGS_SIZE_VER0, CloneArgs, CloneFlags};
@@ -8,12 +10,13 @@ use lx_core::abi::siginfo::SigInfo;
 use lx_core::abi::time::Timeval;
 use lx_core::abi::wait::{IdType, WaitOptions, WaitStatus};
 use lx_core::abi::{Errno, Fd, PAGE_SIZE, Signal, USER_END, UserPtr};
+use lx_core::cred::Capabilities;
 use lx_core::host::Nanos;
 use lx_core::unsupported;
 use lx_proc::clone::{self, CloneRequest};
 use lx_proc::pidfd::PidFile;
 use lx_proc::wait::{self, Change, Selector};
-use lx_proc::{CurrentTask, exit};
+use lx_proc::{CurrentTask, exit, task_exec};
 use zerocopy::IntoBytes;
 
 /// `fork(2)`.
@@ -120,6 +123,44 @@ fn read_clone_args(
         at += 1;
     }
     Ok(copy)
+}
+
+/// `unshare(2)`: descriptors and working directory. What a process with one thread does not share
+/// anyway is accepted.
+///
+/// # Errors
+///
+/// - `EINVAL`: an unknown flag, a namespace, or memory or dispositions that threads share.
+/// - `EPERM`: a namespace, without `CAP_SYS_ADMIN`.
+pub(crate) fn sys_unshare(task: &CurrentTask<'_>, flags: CloneFlags) -> Result<()> {
+    let own = CloneFlags::CLONE_FILES | CloneFlags::CLONE_FS | CloneFlags::CLONE_SYSVSEM;
+    let alone = CloneFlags::CLONE_THREAD | CloneFlags::CLONE_SIGHAND | CloneFlags::CLONE_VM;
+    if flags.intersects(CloneFlags::NAMESPACES) {
+        unsupported::note("unshare flags", flags.bits());
+        let privileged = task.cred().has(Capabilities::SYS_ADMIN);
+        return Err(if privileged { Errno::EINVAL } else { Errno::EPERM }.into());
+    }
+    let shares =
+        flags.intersects(alone) && (task.group().task_count() > 1 || task.group().borrows_memory());
+    if shares || !(own | alone).contains(flags) {
+        return Err(Errno::EINVAL.into());
+    }
+    if flags.contains(CloneFlags::CLONE_FS) {
+        task.task().set_fs(Arc::new(task.fs().duplicate()));
+    }
+    if flags.contains(CloneFlags::CLONE_FILES) {
+        task_exec::unshare_files(task);
+    }
+    Ok(())
+}
+
+/// `restart_syscall(2)`: nothing is ever waiting to be restarted this way.
+///
+/// # Errors
+///
+/// - `EINTR`, always.
+pub(crate) fn sys_restart_syscall(_task: &CurrentTask<'_>) -> Result<()> {
+    Err(Errno::EINTR.into())
 }
 
 /// `exit(2)`: ends the calling thread.
