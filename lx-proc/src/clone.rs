@@ -22,6 +22,7 @@ use crate::current::CurrentTask;
 use crate::pidfd::PidFile;
 use crate::task::{Task, VforkWait};
 use crate::thread_group::ThreadGroup;
+use crate::timer;
 
 /// What a new task is to be like.
 #[derive(Clone, Copy, Debug)]
@@ -218,6 +219,7 @@ fn new_group(current: &CurrentTask<'_>, tid: i32, request: &CloneRequest) -> Arc
         parent.signal_queue(),
     );
     group.set_exit_signal(exit_signal);
+    timer::watch_cpu_limit(current.kernel(), &group);
     group.set_dumpable(parent.dumpable());
     group.set_borrows_memory(flags.contains(CloneFlags::CLONE_VM));
     group

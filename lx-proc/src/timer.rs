@@ -10,7 +10,9 @@ use lx_core::abi::siginfo::SigInfo;
 use lx_core::abi::time::ClockId;
 use lx_core::abi::{Errno, Signal};
 use lx_core::host::Nanos;
+use lx_core::rlimit::{RLIM_INFINITY, Resource};
 use lx_core::sync::{Mutex, level};
+use lx_core::time::NANOS_PER_SEC;
 use lx_core::timer::{TimerId, TimerSetting, TimerTarget};
 
 use crate::cpu_timer::{self, CpuTimer};
@@ -29,6 +31,8 @@ pub struct GroupTimers {
     real: TimerId,
     /// `ITIMER_VIRTUAL` and `ITIMER_PROF`, once they are used.
     cpu: Mutex<CpuTimers, { level::TIMERS }>,
+    /// Watches `RLIMIT_CPU`, if that is set.
+    limit: Mutex<Option<Arc<CpuTimer>>, { level::TIMERS }>,
     posix: Mutex<PosixTimers, { level::TIMERS }>,
 }
 
@@ -148,6 +152,41 @@ impl Interval {
     }
 }
 
+/// Says that `RLIMIT_CPU` is exceeded: `SIGXCPU` every second, `SIGKILL` at the hard limit.
+struct CpuLimit {
+    kernel: Weak<Kernel>,
+    group: Weak<ThreadGroup>,
+}
+
+impl TimerTarget for CpuLimit {
+    fn expired(&self, _expirations: u64) {
+        let (Some(kernel), Some(group)) = (self.kernel.upgrade(), self.group.upgrade()) else {
+            return;
+        };
+        let hard = group.rlimits().get(Resource::Cpu).1;
+        let killed = cpu_timer::used(&kernel, &group) / NANOS_PER_SEC >= hard;
+        let signal = if killed { Signal::SIGKILL } else { Signal::SIGXCPU };
+        // A standard signal always finds room.
+        let _ = send_to_group(&kernel, &group, signal, SigInfo::kernel(signal), None);
+    }
+}
+
+/// Watches `RLIMIT_CPU` of a group; called when it is set or inherited.
+pub fn watch_cpu_limit(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>) {
+    let (soft, hard) = group.rlimits().get(Resource::Cpu);
+    let first = soft.min(hard);
+    let slot = &group.timers().limit;
+    if first == RLIM_INFINITY && slot.lock().is_none() {
+        return;
+    }
+    let new = CpuTimer::new(kernel, group);
+    let timer = Arc::clone(slot.lock().get_or_insert(new));
+    let deadline = (first != RLIM_INFINITY).then(|| first.max(1).saturating_mul(NANOS_PER_SEC));
+    let target: Arc<dyn TimerTarget> =
+        Arc::new(CpuLimit { kernel: Arc::downgrade(kernel), group: Arc::downgrade(group) });
+    timer.set(kernel, TimerSetting { deadline, interval: NANOS_PER_SEC }, &target);
+}
+
 /// Ends the POSIX timers of a group, at `execve`; its interval timer goes on.
 pub fn delete_all(kernel: &Kernel, group: &ThreadGroup) {
     let timers = core::mem::take(&mut group.timers().posix.lock().timers);
@@ -163,6 +202,10 @@ pub fn release(kernel: &Kernel, group: &ThreadGroup) {
         if let Some(timer) = which.cpu_timer(group.timers()) {
             timer.stop(kernel);
         }
+    }
+    let limit = group.timers().limit.lock().take();
+    if let Some(timer) = limit {
+        timer.stop(kernel);
     }
     delete_all(kernel, group);
 }

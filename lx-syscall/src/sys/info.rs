@@ -1,6 +1,8 @@
 //! The system and its limits: `uname(2)`, `sysinfo(2)`, `getrlimit(2)`, `getrusage(2)`,
 //! `getrandom(2)`, `syslog(2)`.
 
+use alloc::sync::Arc;
+
 use lx_core::Result;
 use lx_core::abi::resource::{self, Rlimit64, Rusage, RusageWho};
 use lx_core::abi::sysinfo::Sysinfo;
@@ -9,7 +11,7 @@ use lx_core::abi::{Errno, UserPtr};
 use lx_core::cred::Capabilities;
 use lx_core::rlimit::{Resource, Rlimits};
 use lx_core::time::{NANOS_PER_SEC, to_timeval};
-use lx_proc::CurrentTask;
+use lx_proc::{CurrentTask, ThreadGroup, timer};
 
 /// Longest host or domain name, `__NEW_UTS_LEN`.
 const UTS_LEN: usize = 64;
@@ -97,7 +99,7 @@ pub(crate) fn sys_setrlimit(
     limit: UserPtr<Rlimit64>,
 ) -> Result<()> {
     let limit = task.memory().read(limit)?;
-    store(task, task.group().rlimits(), known(resource)?, limit)
+    store(task, task.group(), known(resource)?, limit)
 }
 
 /// `prlimit(2)`.
@@ -121,7 +123,7 @@ pub(crate) fn sys_prlimit64(
     };
     let target = other.as_ref().unwrap_or(task.task());
     if let Some(other) = &other
-        && !alloc::sync::Arc::ptr_eq(other.group(), task.group())
+        && !Arc::ptr_eq(other.group(), task.group())
     {
         let (own, other) = (task.cred(), other.cred());
         let same = [other.uid, other.euid, other.suid].iter().all(|id| *id == own.uid)
@@ -134,7 +136,7 @@ pub(crate) fn sys_prlimit64(
     let limits = target.group().rlimits();
     let former = load(limits, resource);
     if let Some(new) = new {
-        store(task, limits, resource, new)?;
+        store(task, target.group(), resource, new)?;
     }
     task.memory().write_unless_null(old, &former)
 }
@@ -150,10 +152,11 @@ fn load(limits: &Rlimits, resource: Resource) -> Rlimit64 {
 
 fn store(
     task: &CurrentTask<'_>,
-    limits: &Rlimits,
+    group: &Arc<ThreadGroup>,
     resource: Resource,
     new: Rlimit64,
 ) -> Result<()> {
+    let limits = group.rlimits();
     if new.rlim_cur > new.rlim_max {
         return Err(Errno::EINVAL.into());
     }
@@ -165,6 +168,9 @@ fn store(
         return Err(Errno::EPERM.into());
     }
     limits.set(resource, new.rlim_cur, new.rlim_max);
+    if resource == Resource::Cpu {
+        timer::watch_cpu_limit(task.kernel(), group);
+    }
     Ok(())
 }
 
