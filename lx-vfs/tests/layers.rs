@@ -163,6 +163,17 @@ fn host_files_with_several_names() {
 }
 
 #[test]
+fn removed_host_directories_can_be_looked_at() {
+    let w = World::hostfs();
+    let dir = w.fs.lookup(&w.caller(), None, b"/etc/empty", Lookup::FOLLOW).unwrap();
+    w.fs.set_cwd(dir);
+    w.rmdir("/etc/empty").unwrap();
+    assert!(w.stat(".").is_ok());
+    assert_eq!(w.stat("x").unwrap_err().errno(), Errno::ENOENT);
+    assert_eq!(w.resolve(".."), "/etc");
+}
+
+#[test]
 fn changes_of_the_host_show_after_two_seconds() {
     let w = World::hostfs();
     assert_eq!(w.stat("/etc/late").unwrap_err().errno(), Errno::ENOENT);

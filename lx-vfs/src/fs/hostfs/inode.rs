@@ -256,7 +256,11 @@ impl HostInode {
 
     /// Asks the host for the attributes.
     pub(super) fn refresh(&self) -> Result<HostStat> {
-        let (dir, name) = self.parent_and_name()?;
+        let (dir, name) = match self.parent_and_name() {
+            Ok(place) => place,
+            // A removed directory that is still somebody's working directory.
+            Err(error) => (self.kept.lock().fd.clone().ok_or(error)?, Box::default()),
+        };
         let stat = self.shared.host.stat(&dir, &name)?;
         self.learn(&stat);
         Ok(stat)

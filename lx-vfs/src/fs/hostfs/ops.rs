@@ -201,6 +201,10 @@ impl HostInode {
         let this = self.shared_self()?;
         let dir = this.dir_fd()?;
         let child = self.known_child(&dir, name);
+        if let Some(child) = child.as_ref().filter(|_| directory) {
+            // Who is in it can still look at it. Without a descriptor it looks empty and gone.
+            let _ = child.dir_fd();
+        }
         self.shared.host.remove(&dir, name, directory)?;
         if let Some(child) = child {
             child.left(&this, name);
