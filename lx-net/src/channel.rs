@@ -1,6 +1,7 @@
-//! One direction of a stream: a bounded queue of bytes.
+//! One direction of a pair: a bounded queue of bytes, or of packets.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use lx_core::abi::Errno;
 use lx_core::caller::Caller;
@@ -19,6 +20,8 @@ const CHUNK: usize = 4096;
 #[derive(Default)]
 struct State {
     bytes: VecDeque<u8>,
+    /// Lengths of the packets that `bytes` holds, in a channel of packets.
+    packets: VecDeque<usize>,
     /// No more bytes will come.
     ended: bool,
     /// Nobody will take bytes any more.
@@ -28,6 +31,8 @@ struct State {
 /// One direction.
 #[derive(Default)]
 pub(crate) struct Channel {
+    /// Whether what was sent at once is received at once.
+    keeps_packets: bool,
     state: Mutex<State, { level::FILE_OBJECT }>,
     queue: WaitQueue,
 }
@@ -39,6 +44,16 @@ impl PollSource for Channel {
 }
 
 impl Channel {
+    /// A channel of packets.
+    pub(crate) fn of_packets() -> Self {
+        Self { keeps_packets: true, ..Self::default() }
+    }
+
+    /// Whether it is one.
+    pub(crate) fn keeps_packets(&self) -> bool {
+        self.keeps_packets
+    }
+
     /// The sender is done.
     pub(crate) fn end(&self) {
         self.state.lock().ended = true;
@@ -53,13 +68,19 @@ impl Channel {
 
     /// Bytes that wait.
     pub(crate) fn len(&self) -> usize {
-        self.state.lock().bytes.len()
+        let state = self.state.lock();
+        if self.keeps_packets {
+            state.packets.front().copied().unwrap_or(0)
+        } else {
+            state.bytes.len()
+        }
     }
 
     /// Whether a reader would not wait, and whether the sender is done.
     pub(crate) fn readable(&self) -> (bool, bool) {
         let state = self.state.lock();
-        (!state.bytes.is_empty() || state.ended, state.ended)
+        let waiting = !state.bytes.is_empty() || !state.packets.is_empty();
+        (waiting || state.ended, state.ended)
     }
 
     /// Whether no byte can be sent any more.
@@ -88,16 +109,93 @@ impl Channel {
         Some(Ok(room))
     }
 
+    /// Puts one packet into the queue; `None` if there is no room.
+    fn put_packet(&self, packet: &[u8]) -> Option<Result<usize>> {
+        let mut state = self.state.lock();
+        if state.refused || state.ended {
+            return Some(Err(Errno::EPIPE.into()));
+        }
+        if CAPACITY.saturating_sub(state.bytes.len()) < packet.len() {
+            return None;
+        }
+        state.bytes.extend(packet);
+        state.packets.push_back(packet.len());
+        Some(Ok(packet.len()))
+    }
+
+    fn send_packet(
+        &self,
+        caller: &Caller<'_>,
+        src: &mut IoSrc<'_>,
+        nonblocking: bool,
+    ) -> Result<usize> {
+        let len = src.remaining();
+        if len > CAPACITY {
+            return Err(Errno::EMSGSIZE.into());
+        }
+        let mut packet = alloc::vec![0_u8; len];
+        let taken = src.take(&mut packet)?;
+        packet.truncate(taken);
+        let sent = match self.put_packet(&packet) {
+            Some(sent) => sent?,
+            None if nonblocking => return Err(Errno::EAGAIN.into()),
+            None => caller.wait(&self.queue, PollEvents::WRITABLE.bits(), || {
+                self.put_packet(&packet)
+            })??,
+        };
+        self.queue.wake_all(PollEvents::READABLE.bits());
+        Ok(sent)
+    }
+
+    /// The next packet, empty at the end; `None` if there is none yet. `keep` leaves it there.
+    fn take_packet(&self, keep: bool) -> Option<Vec<u8>> {
+        let mut state = self.state.lock();
+        let Some(&len) = state.packets.front() else {
+            return (state.ended || state.refused).then(Vec::new);
+        };
+        let packet = state.bytes.iter().take(len).copied().collect();
+        if !keep {
+            state.packets.pop_front();
+            state.bytes.drain(..len);
+        }
+        Some(packet)
+    }
+
+    /// Receives one packet; what does not fit into `dst` is lost, as `MSG_TRUNC` says.
+    fn receive_packet(
+        &self,
+        caller: &Caller<'_>,
+        dst: &mut IoDst<'_>,
+        nonblocking: bool,
+        keep: bool,
+    ) -> Result<usize> {
+        let packet = match self.take_packet(keep) {
+            Some(packet) => packet,
+            None if nonblocking => return Err(Errno::EAGAIN.into()),
+            None => caller
+                .wait(&self.queue, PollEvents::READABLE.bits(), || self.take_packet(keep))?,
+        };
+        if !keep {
+            self.queue.wake_all(PollEvents::WRITABLE.bits());
+        }
+        let len = packet.len().min(dst.remaining());
+        dst.put(packet.get(..len).unwrap_or_default())
+    }
+
     /// Sends everything that `src` has.
     ///
     /// # Errors
-    /// `EPIPE`; `EAGAIN` if the queue is full; `EFAULT`. Only if nothing was sent before.
+    /// `EPIPE`; `EAGAIN` if the queue is full; `EFAULT`; `EMSGSIZE` for a packet that never fits.
+    /// Only if nothing was sent before.
     pub(crate) fn send(
         &self,
         caller: &Caller<'_>,
         src: &mut IoSrc<'_>,
         nonblocking: bool,
     ) -> Result<usize> {
+        if self.keeps_packets {
+            return self.send_packet(caller, src, nonblocking);
+        }
         let mut chunk = [0_u8; CHUNK];
         let mut sent = 0;
         while src.remaining() > 0 {
@@ -152,6 +250,9 @@ impl Channel {
         nonblocking: bool,
         keep: bool,
     ) -> Result<usize> {
+        if self.keeps_packets {
+            return self.receive_packet(caller, dst, nonblocking, keep);
+        }
         let mut chunk = [0_u8; CHUNK];
         let mut done = 0;
         while dst.remaining() > 0 {

@@ -29,9 +29,15 @@ pub struct StreamSocket {
     peer: Ucred,
 }
 
-/// Two connected sockets; `flags` may hold `O_NONBLOCK`.
-pub fn new_pair(caller: &Caller<'_>, flags: OpenFlags) -> (Arc<OpenFile>, Arc<OpenFile>) {
-    let (there, back) = (Arc::new(Channel::default()), Arc::new(Channel::default()));
+/// Two connected sockets; `flags` may hold `O_NONBLOCK`. With `packets` they are of the kind
+/// `SOCK_SEQPACKET`, which receives at once what was sent at once.
+pub fn new_pair(
+    caller: &Caller<'_>,
+    flags: OpenFlags,
+    packets: bool,
+) -> (Arc<OpenFile>, Arc<OpenFile>) {
+    let channel = || Arc::new(if packets { Channel::of_packets() } else { Channel::default() });
+    let (there, back) = (channel(), channel());
     let cred = caller.cred();
     let peer = Ucred { pid: caller.tgid.cast_unsigned(), uid: cred.euid, gid: cred.egid };
     let status = OpenFlags::O_RDWR | (flags & OpenFlags::O_NONBLOCK);
@@ -54,6 +60,11 @@ impl StreamSocket {
     /// `ENOTSOCK`.
     pub fn of(file: &OpenFile) -> Result<&Self> {
         file.ops_as::<Self>().ok_or_else(|| Errno::ENOTSOCK.into())
+    }
+
+    /// Whether it is of the kind `SOCK_SEQPACKET`.
+    pub fn keeps_packets(&self) -> bool {
+        self.receive.keeps_packets()
     }
 
     /// Who made the other end, `SO_PEERCRED`.
@@ -99,7 +110,8 @@ impl StreamSocket {
         let peek = flags.contains(MsgFlags::MSG_PEEK);
         let mut total = self.receive.receive(caller, dst, nonblocking, peek)?;
         // MSG_WAITALL: until the buffer is full, the sender is done or a signal arrives.
-        while flags.contains(MsgFlags::MSG_WAITALL) && !peek && total > 0 && dst.remaining() > 0 {
+        let all = flags.contains(MsgFlags::MSG_WAITALL) && !peek && !self.keeps_packets();
+        while all && total > 0 && dst.remaining() > 0 {
             match self.receive.receive(caller, dst, nonblocking, false) {
                 Ok(count) if count > 0 => total += count,
                 _ => break,
@@ -209,8 +221,23 @@ mod tests {
         let rlimits = Rlimits::new();
         let caller =
             Caller { host, identity: &cred, waiter: &waiter, rlimits: &rlimits, tid: 1, tgid: 1 };
-        let (a, b) = new_pair(&caller, OpenFlags::O_NONBLOCK);
+        let (a, b) = new_pair(&caller, OpenFlags::O_NONBLOCK, false);
         test(&caller, a, b);
+    }
+
+    #[test]
+    fn packets_keep_their_bounds() {
+        with_pair(|caller, _, _| {
+            let (a, b) = new_pair(caller, OpenFlags::O_NONBLOCK, true);
+            assert_eq!(write(caller, &a, b"first"), Ok(5));
+            assert_eq!(write(caller, &a, b"second"), Ok(6));
+            assert_eq!(read(caller, &b, 3), Ok(b"fir".to_vec()));
+            assert_eq!(read(caller, &b, 100), Ok(b"second".to_vec()));
+            assert_eq!(read(caller, &b, 100), errno(Errno::EAGAIN));
+            assert_eq!(write(caller, &a, &vec![0; CAPACITY + 1]), errno(Errno::EMSGSIZE));
+            drop(a);
+            assert_eq!(read(caller, &b, 100), Ok(vec![]));
+        });
     }
 
     fn read(caller: &Caller<'_>, file: &OpenFile, len: usize) -> Result<vec::Vec<u8>> {

@@ -40,7 +40,7 @@ pub(crate) fn sys_socket(
 ///
 /// # Errors
 /// `EAFNOSUPPORT` for a family other than `AF_UNIX`; `ESOCKTNOSUPPORT` for other kinds than
-/// streams; `EPROTONOSUPPORT`, `EMFILE`, `EFAULT`.
+/// streams and sequenced packets; `EPROTONOSUPPORT`, `EMFILE`, `EFAULT`.
 pub(crate) fn sys_socketpair(
     task: &CurrentTask<'_>,
     family: AddressFamily,
@@ -55,13 +55,14 @@ pub(crate) fn sys_socketpair(
     if protocol != 0 && protocol != AddressFamily::AF_UNIX.0 {
         return Err(Errno::EPROTONOSUPPORT.into());
     }
-    if kind.kind != SocketKind::SOCK_STREAM {
+    let packets = kind.kind == SocketKind::SOCK_SEQPACKET;
+    if kind.kind != SocketKind::SOCK_STREAM && !packets {
         unsupported::note("socketpair type", kind.kind.0.into());
         return Err(Errno::ESOCKTNOSUPPORT.into());
     }
     let nonblocking = kind.flags.contains(SocketFlags::SOCK_NONBLOCK);
     let status = if nonblocking { OpenFlags::O_NONBLOCK } else { OpenFlags::empty() };
-    let (first, second) = stream::new_pair(&task.caller(), status);
+    let (first, second) = stream::new_pair(&task.caller(), status, packets);
     let limit = task.group().rlimits().soft(Resource::Nofile);
     let cloexec = kind.flags.contains(SocketFlags::SOCK_CLOEXEC);
     let first_fd = task.files().reserve(0, limit, cloexec)?;
@@ -224,7 +225,12 @@ pub(crate) fn sys_getsockopt(
     }
     let room = usize::try_from(memory.read(len)?).map_err(|_| Errno::EINVAL)?;
     let number = match option {
-        SocketOption::SO_TYPE => SocketKind::SOCK_STREAM.0.cast_signed(),
+        SocketOption::SO_TYPE => {
+            let packets = StreamSocket::of(&file)?.keeps_packets();
+            let kind =
+                if packets { SocketKind::SOCK_SEQPACKET } else { SocketKind::SOCK_STREAM };
+            kind.0.cast_signed()
+        }
         SocketOption::SO_DOMAIN => AddressFamily::AF_UNIX.0,
         SocketOption::SO_ERROR
         | SocketOption::SO_PROTOCOL
