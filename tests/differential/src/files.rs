@@ -295,6 +295,54 @@ fn users() -> BoxedStrategy<Vec<Call>> {
     select(vec![0i64, 1000, 1001]).prop_map(become_user).boxed()
 }
 
+/// A file that is there from the start.
+#[derive(Clone, Debug)]
+pub enum LowerFile {
+    /// A directory, mode 755.
+    Directory(&'static str),
+    /// A file with its contents, mode 644.
+    File(&'static str, Vec<u8>),
+    /// A link with its target.
+    Symlink(&'static str, &'static str),
+}
+
+/// What lies in the lower layer of an overlay, parents first.
+pub fn lower_files() -> Vec<LowerFile> {
+    vec![
+        LowerFile::Directory("/a"),
+        LowerFile::Directory("/a/b"),
+        LowerFile::File("/a/b/c", b"deep".to_vec()),
+        LowerFile::File("/a/a", vec![7; 5000]),
+        LowerFile::Symlink("/a/l", "../c"),
+        LowerFile::Directory("/b"),
+        LowerFile::File("/b/b", vec![]),
+        LowerFile::File("/c", b"lower".to_vec()),
+        LowerFile::Symlink("/l", "a"),
+    ]
+}
+
+/// The calls that make them.
+pub fn make_lower_files() -> Vec<Call> {
+    let text = |text: &str| Arg::Str(text.into());
+    let make = |file| match file {
+        LowerFile::Directory(path) => {
+            vec![Call::new("mkdir", libc::SYS_mkdir, vec![text(path), Arg::Int(0o755)])]
+        }
+        LowerFile::File(path, bytes) => {
+            let len = Arg::Int(bytes.len() as i64);
+            vec![
+                Call::new("creat", libc::SYS_creat, vec![text(path), Arg::Int(0o644)]),
+                Call::new("write", libc::SYS_write, vec![Arg::Int(0), Arg::Bytes(bytes), len]),
+                Call::new("close", libc::SYS_close, vec![Arg::Int(0)]),
+            ]
+        }
+        LowerFile::Symlink(path, target) => {
+            vec![Call::new("symlink", libc::SYS_symlink, vec![text(target), text(path)])]
+        }
+    };
+    lower_files().into_iter().flat_map(make).collect()
+}
+
 /// Some files, directories, links and descriptors to begin with.
 fn beginning() -> BoxedStrategy<Vec<Call>> {
     let text = |text: &str| Arg::Str(text.into());

@@ -2,25 +2,37 @@
 
 use std::sync::Arc;
 
-use host_mock::MockHost;
+use host_mock::{MockHost, MockNode};
 use lx_core::abi::GuestRegs;
 use lx_core::cred::Credentials;
 use lx_core::fd_table::FdTable;
-use lx_core::host::{Backing, HostMemory, HostThread, Prot, TrapHandler};
+use lx_core::host::{Backing, HostMemory, HostStorage, HostThread, Prot, TrapHandler};
 use lx_core::rlimit::Rlimits;
 use lx_proc::Kernel;
 use lx_proc::mm::AddressSpace;
 use lx_proc::task::Shared;
+use lx_vfs::fs::overlay::OverlayFs;
 use lx_vfs::fs::tmpfs::TmpFs;
 use lx_vfs::fs_context::FsContext;
+use lx_vfs::inode::FileSystem;
 use lx_vfs::mount::{MountFlags, MountTree};
 
 use crate::call::{Arg, Call, PADDING, Raw};
+use crate::files::{self, LowerFile};
 
 /// Where arguments are stored.
 const SCRATCH: u64 = 0x1000_0000;
 /// Room for the arguments of one call.
 const SCRATCH_LEN: u64 = 1 << 18;
+
+/// The root file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Root {
+    /// An empty tmpfs.
+    Tmpfs,
+    /// An overlay over [`files::lower_files`].
+    Overlay,
+}
 
 /// A kernel with one task, whose guest is the test.
 pub struct TestKernel {
@@ -30,18 +42,26 @@ pub struct TestKernel {
     pub kernel: Arc<Kernel>,
 }
 
-impl Default for TestKernel {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl TestKernel {
     /// A fresh kernel. The calling thread becomes the task's.
-    pub fn new() -> Self {
+    pub fn new(root: Root) -> Self {
         let host = MockHost::new(1);
+        let root: Arc<dyn FileSystem> = match root {
+            Root::Tmpfs => TmpFs::new(host, 0o755),
+            Root::Overlay => {
+                for node in files::lower_files() {
+                    let (path, node) = match node {
+                        LowerFile::Directory(path) => (path, MockNode::Directory),
+                        LowerFile::File(path, bytes) => (path, MockNode::File(bytes, 0o644)),
+                        LowerFile::Symlink(path, target) => (path, MockNode::Symlink(target.into())),
+                    };
+                    host.add_node(path, node);
+                }
+                let lower = host.open_root(b"/").expect("the scripted host's root");
+                OverlayFs::new(host, lower).expect("an overlay")
+            }
+        };
         let kernel = Arc::new(Kernel::new(host, lx_syscall::dispatch::trap_handler));
-        let root = TmpFs::new(host, 0o755);
         let mounts = MountTree::new(root, "none", MountFlags::RELATIME);
         let shared = Shared {
             cred: Arc::new(Credentials::new(0, 0, vec![])),
@@ -100,7 +120,7 @@ impl TestKernel {
 }
 
 /// Runs the calls in a fresh kernel.
-pub fn run(calls: &[Call]) -> Vec<Raw> {
-    let kernel = TestKernel::new();
+pub fn run(root: Root, calls: &[Call]) -> Vec<Raw> {
+    let kernel = TestKernel::new(root);
     calls.iter().map(|call| kernel.perform(call)).collect()
 }

@@ -14,14 +14,15 @@ const RESULTS: i32 = 500;
 /// Whether this process may mount and change its user id, as the child has to.
 pub fn is_possible() -> bool {
     let no_calls: [Call; 0] = [];
-    run(&no_calls).is_ok()
+    run(&no_calls, &no_calls).is_ok()
 }
 
-/// Runs the calls in a child that has no descriptor open, umask 022, and an empty tmpfs as root.
+/// Runs the calls in a child that has no descriptor open, umask 022, and a tmpfs as root in which
+/// nothing but `before` has happened; the results of `before` are not returned.
 ///
 /// # Errors
 /// If the child could not be set up.
-pub fn run(calls: &[Call]) -> io::Result<Vec<Raw>> {
+pub fn run(before: &[Call], calls: &[Call]) -> io::Result<Vec<Raw>> {
     let mut ends = [0; 2];
     // SAFETY: `ends` has room for two descriptors.
     if unsafe { libc::pipe(ends.as_mut_ptr()) } != 0 {
@@ -32,7 +33,7 @@ pub fn run(calls: &[Call]) -> io::Result<Vec<Raw>> {
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
-            let done = child(calls, ends[1]);
+            let done = child(before, calls, ends[1]);
             // SAFETY: ends the child without running the parent's exit handlers.
             unsafe { libc::_exit(i32::from(done.is_err())) }
         }
@@ -54,7 +55,7 @@ pub fn run(calls: &[Call]) -> io::Result<Vec<Raw>> {
     }
 }
 
-fn child(calls: &[Call], results: i32) -> io::Result<()> {
+fn child(before: &[Call], calls: &[Call], results: i32) -> io::Result<()> {
     let ok = |value: i32| if value < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
     let (root, none) = (c"/", c"none");
     // SAFETY: all strings end in NUL; the flags need no data.
@@ -76,6 +77,9 @@ fn child(calls: &[Call], results: i32) -> io::Result<()> {
         libc::umask(0o022);
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+    for call in before {
+        perform(call);
     }
     let mut bytes = Vec::new();
     for call in calls {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt::Write;
 
 use crate::call::{Call, Raw, Shape};
+use crate::mock::Root;
 
 /// Times above this many seconds are the present.
 const NOW: i64 = 1_000_000;
@@ -12,6 +13,9 @@ const NOW: i64 = 1_000_000;
 #[derive(Debug, Default)]
 pub struct Normal {
     inodes: HashMap<u64, usize>,
+    /// Directories of an overlay have the size and link count of the lower file system's, and its
+    /// host files no time of birth.
+    overlay: bool,
 }
 
 fn number(bytes: &[u8], at: usize, len: usize) -> u64 {
@@ -29,8 +33,8 @@ fn time(secs: u64, nanos: u64) -> String {
 
 impl Normal {
     /// The results of a run, one line each.
-    pub fn lines(calls: &[Call], results: &[Raw]) -> Vec<String> {
-        let mut normal = Self::default();
+    pub fn lines(root: Root, calls: &[Call], results: &[Raw]) -> Vec<String> {
+        let mut normal = Self { overlay: root == Root::Overlay, ..Self::default() };
         calls.iter().zip(results).map(|(call, raw)| normal.line(call, raw)).collect()
     }
 
@@ -54,8 +58,17 @@ impl Normal {
         *self.inodes.entry(ino).or_insert(next)
     }
 
+    /// Whether size and links of an inode are left out.
+    fn hides(&self, mode: u64) -> bool {
+        self.overlay && mode & 0o170_000 == 0o040_000
+    }
+
     fn stat(&mut self, stat: &[u8]) -> String {
-        let field = |at, len| number(stat, at, len);
+        let hide = self.hides(number(stat, 24, 4));
+        let field = |at, len| match at {
+            16 | 48 if hide => 0,
+            _ => number(stat, at, len),
+        };
         format!(
             "ino {} nlink {} mode {:o} uid {} gid {} rdev {:x} size {} blksize {} \
              atime {} mtime {} ctime {}",
@@ -74,12 +87,16 @@ impl Normal {
     }
 
     fn statx(&mut self, statx: &[u8]) -> String {
-        let field = |at, len| number(statx, at, len);
+        let hide = self.hides(number(statx, 28, 2));
+        let field = |at, len| match at {
+            16 | 40 if hide => 0,
+            _ => number(statx, at, len),
+        };
         // What Linux may answer beyond what was asked for is not compared.
         format!(
             "mask {:x} ino {} nlink {} mode {:o} uid {} gid {} size {} blksize {} \
              atime {} btime {} mtime {} mount root {}",
-            field(0, 4) & 0x1fff,
+            field(0, 4) & if self.overlay { 0x17ff } else { 0x1fff },
             self.inode(field(32, 8)),
             field(16, 4),
             field(28, 2),
@@ -88,7 +105,7 @@ impl Normal {
             field(40, 8),
             field(4, 4),
             time(field(64, 8), field(72, 4)),
-            time(field(80, 8), field(88, 4)),
+            if self.overlay { String::new() } else { time(field(80, 8), field(88, 4)) },
             time(field(112, 8), field(120, 4)),
             field(8, 8) & 0x2000,
         )

@@ -1,6 +1,7 @@
 //! Calls on files give the same on the native kernel and on lx.
 
 use lx_differential_tests::call::Call;
+use lx_differential_tests::mock::Root;
 use lx_differential_tests::normal::Normal;
 use lx_differential_tests::{files, mock, native};
 use proptest::prelude::{ProptestConfig, TestCaseError};
@@ -11,12 +12,21 @@ const LENGTH: usize = 60;
 
 #[test]
 fn random_calls_on_files_do_what_linux_does() {
+    check(Root::Tmpfs);
+}
+
+#[test]
+fn random_calls_on_an_overlay_do_what_linux_does() {
+    check(Root::Overlay);
+}
+
+fn check(root: Root) {
     if !native::is_possible() {
         eprintln!("skipped: mounting a tmpfs takes root");
         return;
     }
     let mut runner = TestRunner::new(ProptestConfig::default());
-    let compared = runner.run(&files::sequence(LENGTH), |calls| compare(&calls));
+    let compared = runner.run(&files::sequence(LENGTH), |calls| compare(root, &calls));
     match compared {
         Ok(()) => {}
         Err(TestError::Fail(reason, _)) => panic!("{reason}\nnative kernel: {}", native::release()),
@@ -24,10 +34,15 @@ fn random_calls_on_files_do_what_linux_does() {
     }
 }
 
-fn compare(calls: &[Call]) -> Result<(), TestCaseError> {
-    let native = native::run(calls).map_err(|error| TestCaseError::reject(error.to_string()))?;
-    let native = Normal::lines(calls, &native);
-    let lx = Normal::lines(calls, &mock::run(calls));
+fn compare(root: Root, calls: &[Call]) -> Result<(), TestCaseError> {
+    let before = match root {
+        Root::Tmpfs => Vec::new(),
+        Root::Overlay => files::make_lower_files(),
+    };
+    let native = native::run(&before, calls);
+    let native = native.map_err(|error| TestCaseError::reject(error.to_string()))?;
+    let native = Normal::lines(root, calls, &native);
+    let lx = Normal::lines(root, calls, &mock::run(root, calls));
     for (at, call) in calls.iter().enumerate() {
         if native.get(at) != lx.get(at) {
             let list: Vec<_> = calls.iter().take(at + 1).zip(&native).map(show).collect();
