@@ -71,9 +71,13 @@ pub fn list(caller: &Caller<'_>, path: &Path) -> Result<Vec<u8>> {
 /// Each namespace has rules of its own.
 fn check_name(caller: &Caller<'_>, path: &Path, name: &[u8], access: Access) -> Result<()> {
     check_namespace(caller, path, name, access)?;
-    // A namespace alone is no name.
     let namespaces = [&b"user."[..], b"trusted.", b"security."];
-    if namespaces.contains(&name) { Err(Errno::EINVAL.into()) } else { Ok(()) }
+    match namespaces.iter().find(|namespace| name.starts_with(namespace)) {
+        // A namespace alone is no name.
+        Some(namespace) if *namespace == name => Err(Errno::EINVAL.into()),
+        Some(_) => Ok(()),
+        None => Err(Errno::EOPNOTSUPP.into()),
+    }
 }
 
 fn check_namespace(caller: &Caller<'_>, path: &Path, name: &[u8], access: Access) -> Result<()> {

@@ -119,7 +119,7 @@ impl Pipe {
     /// Takes ends away.
     pub(super) fn detach(&self, reads: bool, writes: bool) {
         let mut key = PollEvents::empty();
-        {
+        let unused = {
             let mut ring = self.ring.lock();
             if reads {
                 ring.readers = ring.readers.saturating_sub(1);
@@ -133,7 +133,9 @@ impl Pipe {
                     key |= PollEvents::READABLE | PollEvents::POLLHUP;
                 }
             }
-        }
+            if ring.readers == 0 && ring.writers == 0 { ring.reset() } else { Vec::new() }
+        };
+        drop(unused);
         if !key.is_empty() {
             self.queue.wake_all(key.bits());
         }

@@ -126,6 +126,12 @@ impl Ring {
         self.set_blocks(blocks)
     }
 
+    /// Forgets the bytes and the capacity, when the last end of a FIFO is gone; its memory.
+    pub(super) fn reset(&mut self) -> Vec<Arc<RingBlock>> {
+        self.len = 0;
+        self.resize(DEFAULT_CAPACITY, Vec::new())
+    }
+
     fn wrap(&self, position: usize) -> usize {
         // The capacity is a power of two.
         position & (self.capacity - 1)

@@ -1,6 +1,6 @@
 //! Calls on files give the same on the native kernel and on lx.
 
-use lx_differential_tests::call::Call;
+use lx_differential_tests::call::{Arg, Call};
 use lx_differential_tests::mock::Root;
 use lx_differential_tests::normal::Normal;
 use lx_differential_tests::{files, mock, native};
@@ -47,10 +47,11 @@ fn compare(root: Root, calls: &[Call]) -> Result<(), TestCaseError> {
         if native.get(at) != lx.get(at) {
             let list: Vec<_> = calls.iter().take(at + 1).zip(&native).map(show).collect();
             let message = format!(
-                "after\n{}\nlinux {:?}\nlx    {:?}\nof {call:?}",
+                "after\n{}\nlinux {:?}\nlx    {:?}\nof {}",
                 list.join("\n"),
                 native.get(at),
-                lx.get(at)
+                lx.get(at),
+                call.name
             );
             return Err(TestCaseError::fail(message));
         }
@@ -59,5 +60,16 @@ fn compare(root: Root, calls: &[Call]) -> Result<(), TestCaseError> {
 }
 
 fn show((call, line): (&Call, &String)) -> String {
-    format!("  {} {:?} = {line}", call.name, call.args)
+    let args: Vec<_> = call.args.iter().map(argument).collect();
+    format!("  {}({}) = {line}", call.name, args.join(", "))
+}
+
+fn argument(arg: &Arg) -> String {
+    match arg {
+        Arg::Int(value) => value.to_string(),
+        Arg::Str(text) => format!("{text:?}"),
+        Arg::Bytes(bytes) if bytes.len() > 64 => format!("{} bytes", bytes.len()),
+        Arg::Bytes(bytes) => format!("{bytes:?}"),
+        Arg::Out(shape, len) => format!("{shape:?}[{len}]"),
+    }
 }
