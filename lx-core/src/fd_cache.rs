@@ -54,6 +54,9 @@ impl FdCache {
     ///
     /// # Errors
     /// `EBADF`.
+    // In line, as a result that lives in registers: moving it through memory costs more than the
+    // look-up.
+    #[inline(always)]
     pub fn get<'a>(&'a self, table: &'a FdTable, fd: Fd) -> Result<CachedFile<'a>> {
         let generation = table.generation();
         let kept = if table.is_shared() { None } else { self.take(fd, generation) };
@@ -64,7 +67,7 @@ impl FdCache {
         Ok(CachedFile { file: Some(file), fd, generation, table, cache: self })
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&self, fd: Fd, generation: u64) -> Option<Arc<OpenFile>> {
         let found = self.entries.with(|entries| {
             if entries.generation != generation {
@@ -137,6 +140,7 @@ impl Deref for CachedFile<'_> {
 }
 
 impl Drop for CachedFile<'_> {
+    #[inline]
     fn drop(&mut self) {
         let Some(file) = self.file.take() else { return };
         if self.table.is_shared() || self.table.generation() != self.generation {

@@ -105,6 +105,7 @@ impl<'a> CurrentTask<'a> {
     ///
     /// # Errors
     /// `EBADF`.
+    #[inline(always)]
     pub fn file(&self, fd: Fd) -> Result<CachedFile<'_>> {
         self.task.fd_cache().get(self.files(), fd)
     }
@@ -139,6 +140,20 @@ impl<'a> CurrentTask<'a> {
     /// The guest's registers at the trap.
     pub fn regs(&self) -> GuestRegs {
         self.regs.get()
+    }
+
+    /// Argument `index` of the system call.
+    #[inline(always)]
+    pub fn arg(&self, index: usize) -> u64 {
+        let regs = self.regs.get();
+        match index {
+            0 => regs.rdi,
+            1 => regs.rsi,
+            2 => regs.rdx,
+            3 => regs.r10,
+            4 => regs.r8,
+            _ => regs.r9,
+        }
     }
 
     /// Sets the result of the call.

@@ -36,9 +36,8 @@ impl TrapHandler for TaskTrap {
     fn syscall(&self, regs: &mut GuestRegs) -> Resume {
         let number = regs.rax;
         regs.orig_rax = number;
-        let args = regs.args();
         let current = CurrentTask::new(&self.task, regs);
-        self.make_call(&current, number, &args);
+        self.make_call(&current, number);
         current.resume()
     }
 
@@ -70,16 +69,13 @@ impl TrapHandler for TaskTrap {
 
 impl TaskTrap {
     /// Makes a call, again as long as a signal has ended it without running a handler.
-    fn make_call(&self, current: &CurrentTask<'_>, number: u64, args: &[u64; 6]) {
+    fn make_call(&self, current: &CurrentTask<'_>, number: u64) {
         let entry =
             usize::try_from(number).ok().and_then(|nr| TABLE.get(nr)).and_then(Option::as_ref);
         let observed = self.task.kernel().observe.is_on();
         loop {
-            let result = if observed {
-                observed_call(current, number, entry, args)
-            } else {
-                call(current, entry, args)
-            };
+            let result =
+                if observed { observed_call(current, number, entry) } else { call(current, entry) };
             let restart = match result {
                 Ok(value) => {
                     current.set_return(value);
@@ -107,13 +103,9 @@ impl TaskTrap {
 }
 
 #[inline]
-fn call(
-    current: &CurrentTask<'_>,
-    entry: Option<&Entry>,
-    args: &[u64; 6],
-) -> Result<u64, SysError> {
+fn call(current: &CurrentTask<'_>, entry: Option<&Entry>) -> Result<u64, SysError> {
     match entry {
-        Some(entry) => (entry.call)(current, args),
+        Some(entry) => (entry.call)(current),
         None => unknown(current),
     }
 }
@@ -139,8 +131,8 @@ fn observed_call(
     current: &CurrentTask<'_>,
     number: u64,
     entry: Option<&Entry>,
-    args: &[u64; 6],
 ) -> Result<u64, SysError> {
+    let args = &current.regs().args();
     let kernel = current.kernel();
     let mut line = String::new();
     if kernel.observe.is_tracing() {
@@ -157,7 +149,7 @@ fn observed_call(
         };
     }
     let before = kernel.host.host_calls();
-    let result = call(current, entry, args);
+    let result = call(current, entry);
     let after = kernel.host.host_calls();
     kernel.observe.count(number, result.is_err(), after.saturating_sub(before));
     if kernel.observe.is_tracing() {

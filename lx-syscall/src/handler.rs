@@ -14,11 +14,12 @@ use crate::strace::TracedArg;
 
 /// A system-call handler with arguments `Args` (a tuple) and result `R`.
 pub trait Handler<Args, R> {
-    /// Decodes the arguments, left to right, and calls.
+    /// Decodes the arguments, left to right, and calls. They come from the registers one by one:
+    /// to load them in pairs would stall, as they were stored one by one just before.
     ///
     /// # Errors
     /// The first argument's that does not decode, else the handler's.
-    fn call(&self, task: &CurrentTask<'_>, args: &[u64; 6]) -> Result<u64>;
+    fn call(&self, task: &CurrentTask<'_>) -> Result<u64>;
 
     /// Prints the arguments as `strace(1)` does.
     ///
@@ -44,9 +45,8 @@ macro_rules! handlers {
             $($arg: FromArg + TraceArg + 'static,)*
         {
             #[inline]
-            fn call(&self, task: &CurrentTask<'_>, args: &[u64; 6]) -> Result<u64> {
-                let _ = args;
-                Ok(self(task, $($arg::from_arg(args[$index])?),*)?.into_return())
+            fn call(&self, task: &CurrentTask<'_>) -> Result<u64> {
+                Ok(self(task, $($arg::from_arg(task.arg($index))?),*)?.into_return())
             }
 
             fn trace(

@@ -27,7 +27,7 @@ pub struct Entry {
     /// Support level.
     pub support: Support,
     /// Decodes the arguments and calls the handler.
-    pub call: fn(&CurrentTask<'_>, &[u64; 6]) -> Result<u64>,
+    pub call: fn(&CurrentTask<'_>) -> Result<u64>,
     /// Prints the arguments.
     pub trace: fn(&CurrentTask<'_>, &[u64; 6], &mut fmt::Formatter<'_>) -> fmt::Result,
     /// For each argument, whether it is a pointer.
@@ -46,7 +46,7 @@ macro_rules! syscalls {
                 table[$number] = Some(Entry {
                     name: stringify!($name),
                     support: $support,
-                    call: |task, args| Handler::call(&sys::$($handler)::+, task, args),
+                    call: |task| Handler::call(&sys::$($handler)::+, task),
                     trace: |task, args, f| Handler::trace(&sys::$($handler)::+, task, args, f),
                     pointers: || Handler::pointers(&sys::$($handler)::+),
                 });

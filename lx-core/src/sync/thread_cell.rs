@@ -27,6 +27,7 @@ impl<T> ThreadCell<T> {
     }
 
     /// Looks at the value, unless it is another thread's (or the caller is looking already).
+    #[inline]
     pub fn with<R>(&self, look: impl FnOnce(&mut T) -> R) -> Option<R> {
         if !has_sync_host() {
             // Threads have no ids yet.

@@ -15,11 +15,13 @@ use lx_proc::CurrentTask;
 /// `SYNC_FILE_RANGE_*`: all bits.
 const SYNC_FILE_RANGE_ALL: u32 = 7;
 
+#[inline(always)]
 fn readable<'t>(task: &'t CurrentTask<'_>, fd: Fd) -> Result<CachedFile<'t>> {
     let file = task.file(fd)?;
     if file.is_readable() { Ok(file) } else { Err(Errno::EBADF.into()) }
 }
 
+#[inline(always)]
 fn writable<'t>(task: &'t CurrentTask<'_>, fd: Fd) -> Result<CachedFile<'t>> {
     let file = task.file(fd)?;
     if file.is_writable() { Ok(file) } else { Err(Errno::EBADF.into()) }
