@@ -60,11 +60,9 @@ pub(crate) unsafe extern "C" fn run(make_kernel: MakeKernel) -> ! {
     reactor::create();
     vvar::start();
     let supervisor = make_kernel(host());
-    for (fd, source) in [
-        (wake_fd, Source::Wake),
-        (timer, Source::Timer),
-        (control::FD, Source::Control),
-    ] {
+    for (fd, source) in
+        [(wake_fd, Source::Wake), (timer, Source::Timer), (control::FD, Source::Control)]
+    {
         reactor::watch(fd, source);
     }
     process::fill_pool();

@@ -1,6 +1,6 @@
 //! The Host traits by raw Linux system calls.
 //!
-//! A machine is one *init* process ([`boot`], `init`) and any number of host processes that run
+//! A machine is one *init* process ([`boot()`], `init`) and any number of host processes that run
 //! guests (`process`), all with the same shared [`region`](crate::REGION_BASE) and the same host
 //! descriptor table. Kernel code runs in each of them, on kernel stacks in the region (`thread`).
 //! Host signals bring faults, stray system calls and interrupts in guest code to the kernel

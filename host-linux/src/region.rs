@@ -292,7 +292,7 @@ pub(crate) fn free_block(at: u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::{BLOCK_SIZE, BLOCKS, EXACT, REGION_SIZE, REGION_BASE, Runs, read};
+    use super::{BLOCK_SIZE, BLOCKS, EXACT, REGION_BASE, REGION_SIZE, Runs, read};
     use crate::sys::{self, sys};
 
     /// The table at its place, as in a machine.

@@ -70,13 +70,9 @@ fn huge() -> SysResult {
     const O_CLOEXEC: usize = 0o2000000;
     // SAFETY: the calls read constant strings.
     unsafe {
-        let setup = call(
-            sys::__NR_fsopen,
-            [c"tmpfs".as_ptr() as usize, CLOEXEC, 0, 0, 0, 0],
-        )?;
+        let setup = call(sys::__NR_fsopen, [c"tmpfs".as_ptr() as usize, CLOEXEC, 0, 0, 0, 0])?;
         let set = |key: &core::ffi::CStr, value: &core::ffi::CStr| {
-            let args =
-                [setup, SET_STRING, key.as_ptr() as usize, value.as_ptr() as usize, 0, 0];
+            let args = [setup, SET_STRING, key.as_ptr() as usize, value.as_ptr() as usize, 0, 0];
             call(sys::__NR_fsconfig, args)
         };
         let file = set(c"huge", c"always")

@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use lx_core::abi::{Errno, GuestRegs, Sysno};
 use lx_core::host::{
-    Fault, HostCode, HostError, HostMemory, HostProcess, HostResult, HostStats, HostThread, HostThreadId, MachineLoad,
-    Nanos, Rewritten, TrapHandler, VdsoImage,
+    Fault, HostCode, HostError, HostMemory, HostProcess, HostResult, HostStats, HostThread,
+    HostThreadId, MachineLoad, Nanos, Rewritten, TrapHandler, VdsoImage,
 };
 use lx_x86::context;
 use lx_x86::stub::{MAX_STUB, SLOT};

@@ -139,9 +139,8 @@ impl Channel {
         let sent = match self.put_packet(&packet) {
             Some(sent) => sent?,
             None if nonblocking => return Err(Errno::EAGAIN.into()),
-            None => caller.wait(&self.queue, PollEvents::WRITABLE.bits(), || {
-                self.put_packet(&packet)
-            })??,
+            None => caller
+                .wait(&self.queue, PollEvents::WRITABLE.bits(), || self.put_packet(&packet))??,
         };
         self.queue.wake_all(PollEvents::READABLE.bits());
         Ok(sent)
@@ -172,8 +171,9 @@ impl Channel {
         let packet = match self.take_packet(keep) {
             Some(packet) => packet,
             None if nonblocking => return Err(Errno::EAGAIN.into()),
-            None => caller
-                .wait(&self.queue, PollEvents::READABLE.bits(), || self.take_packet(keep))?,
+            None => {
+                caller.wait(&self.queue, PollEvents::READABLE.bits(), || self.take_packet(keep))?
+            }
         };
         if !keep {
             self.queue.wake_all(PollEvents::WRITABLE.bits());

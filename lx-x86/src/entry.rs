@@ -2,9 +2,10 @@
 //!
 //! **Short way.** A stub changes to the kernel stack and calls `lx_entry`, which stores the
 //! general registers and xmm0-15 in the [`Frame`] at the top of the stack, calls the task's
-//! [`TrapHandler`], and returns into the stub with only `rax` changed. FS, the upper halves of the
-//! vector registers, the x87 state and MXCSR are never touched by kernel code. Flags are not kept:
-//! `syscall` is opaque to compilers, which assume that it clobbers them.
+//! [`TrapHandler`](lx_core::host::TrapHandler), and returns into the stub with only `rax` changed.
+//! FS, the upper halves of the vector registers, the x87 state and MXCSR are never touched by
+//! kernel code. Flags are not kept: `syscall` is opaque to compilers, which assume that it
+//! clobbers them.
 //!
 //! **Long way.** `lx_full_exit` loads everything from the frame: after a signal frame was built,
 //! after `execve`, for a new thread, and after every trap.
@@ -19,11 +20,11 @@
 
 use core::arch::global_asm;
 use core::mem::offset_of;
-use core::sync::atomic::Ordering;
 
 use lx_core::abi::GuestRegs;
-use lx_core::host::{Resume, TrapHandler};
+use lx_core::host::Resume;
 
+use crate::dispatch::{code, on_exit, on_pending, on_syscall, on_trap, prepare_full_exit};
 use crate::layout;
 use crate::thread_block::{Frame, ThreadBlock, TrapCause, resume_code};
 
@@ -35,9 +36,6 @@ const RET: usize = offset_of!(Frame, return_address);
 /// Where a stub keeps the distance from its call's return address to the instruction behind the
 /// original `syscall`, seen from that return address: behind a 9-byte `mov` and 3 bytes of `nop`.
 const RIP_DISPLACEMENT: usize = 12;
-
-/// Flags that a program may set: arithmetic, direction, alignment check, identification.
-const USER_FLAGS: u64 = 0x24_0cd5;
 
 macro_rules! reg {
     ($name:ident) => {
@@ -432,94 +430,6 @@ pub unsafe fn borrow_thread(block: &ThreadBlock, how: Resume, saved_rsp: &core::
 pub unsafe fn end_borrow(saved_rsp: u64) -> ! {
     // SAFETY: the caller's promise.
     unsafe { lx_end_borrow(saved_rsp) }
-}
-
-const fn code(resume: Resume) -> u32 {
-    match resume {
-        Resume::Return => resume_code::RETURN,
-        Resume::Full => resume_code::FULL,
-        Resume::FullWithXstate => resume_code::FULL_WITH_XSTATE,
-        Resume::Exit => resume_code::EXIT,
-    }
-}
-
-/// The handler of the task that runs on `block`.
-fn handler(block: &ThreadBlock) -> Option<&dyn TrapHandler> {
-    // SAFETY: only `set_handler` writes, and not while the handler runs.
-    unsafe { &*block.handler.get() }.as_deref()
-}
-
-/// SAFETY of the four functions below: the assembly passes the frame on the running kernel stack
-/// and the block that GS points at; both stay valid during the call, and nobody else has them.
-unsafe extern "C" fn on_syscall(frame: *mut Frame, block: *const ThreadBlock) -> u32 {
-    // SAFETY: see above.
-    let (frame, block) = unsafe { (&mut *frame, &*block) };
-    match handler(block) {
-        Some(handler) => code(handler.syscall(&mut frame.regs)),
-        None => resume_code::EXIT,
-    }
-}
-
-unsafe extern "C" fn on_pending(frame: *mut Frame, block: *const ThreadBlock) -> u32 {
-    // SAFETY: see `on_syscall`.
-    let (frame, block) = unsafe { (&mut *frame, &*block) };
-    block.pending.swap(0, Ordering::SeqCst);
-    match handler(block) {
-        Some(handler) => code(handler.interrupt(&mut frame.regs)),
-        None => resume_code::EXIT,
-    }
-}
-
-unsafe extern "C" fn on_trap(frame: *mut Frame, block: *const ThreadBlock) -> u32 {
-    // SAFETY: see `on_syscall`.
-    let (frame, block) = unsafe { (&mut *frame, &*block) };
-    let Some(handler) = handler(block) else { return resume_code::EXIT };
-    let regs = &mut frame.regs;
-    regs.cs = GuestRegs::USER_CS;
-    regs.ss = GuestRegs::USER_SS;
-    regs.orig_rax = GuestRegs::NO_SYSCALL;
-    code(match block.cause.get() {
-        cause if cause == TrapCause::Syscall as u32 => {
-            regs.orig_rax = regs.rax;
-            regs.rcx = regs.rip;
-            regs.r11 = regs.eflags;
-            handler.syscall(regs)
-        }
-        cause if cause == TrapCause::Fault as u32 => {
-            let fault = block.fault.get();
-            handler.fault(&fault, regs)
-        }
-        cause if cause == TrapCause::Interrupt as u32 => {
-            block.pending.swap(0, Ordering::SeqCst);
-            handler.interrupt(regs)
-        }
-        _ => handler.start(regs),
-    })
-}
-
-/// Before the long way out: finds where RIP really leads, as instructions may have moved into a
-/// stub, and whether the extended state is to be loaded.
-unsafe extern "C" fn prepare_full_exit(frame: *mut Frame, block: *const ThreadBlock, code: u32) {
-    // SAFETY: see `on_syscall`.
-    let (frame, block) = unsafe { (&mut *frame, &*block) };
-    let rip = frame.regs.rip;
-    // Flags that are not for programs, or that would act on our own last instructions.
-    frame.regs.eflags = frame.regs.eflags & USER_FLAGS | GuestRegs::INITIAL_EFLAGS;
-    block.load_xstate.set(u32::from(code == resume_code::FULL_WITH_XSTATE));
-    block.u_rip.set(crate::user_copy::resume_rip(rip).unwrap_or(rip));
-}
-
-unsafe extern "C" fn on_exit(block: *const ThreadBlock) -> ! {
-    // SAFETY: see `on_syscall`.
-    let exit = unsafe { &*block }.on_exit.get();
-    match exit {
-        // SAFETY: the host's function, called on the block's own stack as it expects.
-        Some(exit) => unsafe { exit(block) },
-        // Only a block without a host: nothing can be done.
-        None => loop {
-            core::hint::spin_loop();
-        },
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ extern crate alloc;
 
 pub mod context;
 mod decode;
+mod dispatch;
 pub mod entry;
 pub mod layout;
 pub mod rewrite;

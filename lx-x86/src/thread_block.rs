@@ -1,7 +1,7 @@
 //! The per-thread block that the GS base points at.
 //!
 //! A block belongs to one guest task for as long as the task runs on its host thread. The first
-//! fields are those of [`layout`](crate::layout); a host backend appends its own (`#[repr(C)]`).
+//! fields are those of [`layout`]; a host backend appends its own (`#[repr(C)]`).
 
 use alloc::sync::Arc;
 use core::cell::{Cell, UnsafeCell};
