@@ -40,10 +40,11 @@ my $go : shared = 0;
 my $t = threads->create(sub { lock $go; cond_wait $go until $go; "signalled" });
 { lock $go; $go = 1; cond_broadcast $go }
 print $t->join, "\n";
-my $th = threads->create(sub { die "in thread\n" });
+my $th;
 {
     open my $save, ">&", \*STDERR;
     open STDERR, ">", "/dev/null";
+    $th = threads->create(sub { die "in thread\n" });
     $th->join;
     open STDERR, ">&", $save
 }

@@ -3,6 +3,7 @@
 dir=$(mktemp -d) && cd "$dir" || exit 1
 
 pgid_of() { cut -d' ' -f5 < "/proc/$1/stat"; }
+exec 2> /dev/null # the shell may report ended jobs with their pids
 set -m
 sleep 10 | sleep 10 | sleep 10 &
 last=$!
