@@ -1,5 +1,6 @@
 //! Clocks, by the host's own vDSO: it is mapped in every process at the address where init found
-//! it, and its code needs neither TLS nor vector registers.
+//! it, and its code needs neither TLS nor vector registers. What guests see is computed from the
+//! page of their own vDSO instead (`vvar.rs`).
 
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
@@ -7,7 +8,7 @@ use lx_core::host::{HostClock, HostThreadId, Nanos};
 
 use crate::LinuxHost;
 use crate::sys::{self, sys};
-use crate::thread;
+use crate::{thread, vvar};
 
 const CLOCK_REALTIME: usize = 0;
 const CLOCK_MONOTONIC: usize = 1;
@@ -137,15 +138,15 @@ pub(crate) fn create_timer() -> i32 {
 
 impl HostClock for LinuxHost {
     fn monotonic(&self) -> Nanos {
-        monotonic()
+        vvar::now(CLOCK_MONOTONIC).unwrap_or_else(monotonic)
     }
 
     fn realtime(&self) -> Nanos {
-        realtime()
+        vvar::now(CLOCK_REALTIME).unwrap_or_else(realtime)
     }
 
     fn boottime(&self) -> Nanos {
-        boottime()
+        vvar::now(CLOCK_BOOTTIME).unwrap_or_else(boottime)
     }
 
     fn thread_cpu(&self) -> Nanos {
@@ -182,6 +183,6 @@ impl HostClock for LinuxHost {
     }
 
     fn vdso_clock_page(&self) -> Option<u64> {
-        Some(crate::vvar::address())
+        Some(vvar::address())
     }
 }

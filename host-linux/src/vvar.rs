@@ -2,7 +2,7 @@
 //!
 //! Init compares it with the host's clocks several times a second, so it follows their rate.
 
-use core::arch::x86_64::__cpuid;
+use core::arch::x86_64::{__cpuid, _mm_lfence};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use lx_x86::context::read_tsc;
@@ -36,6 +36,15 @@ const SERVED: u32 = 1 | 1 << 1 | 1 << 5 | 1 << 6 | 1 << 7;
 /// Address of the page, if the CPU's counter can serve as a clock.
 pub(crate) fn address() -> u64 {
     (&raw const PAGE) as u64
+}
+
+/// What guests see on a clock now; `None` if they ask the kernel. The kernel reads the same page,
+/// because a system call must not tell another time than the vDSO just did.
+pub(crate) fn now(clock: usize) -> Option<u64> {
+    // The counter may not be read before what the guest did so far.
+    // SAFETY: every x86-64 CPU has SSE2.
+    unsafe { _mm_lfence() };
+    PAGE.read(clock, read_tsc())
 }
 
 /// TSC and monotonic time of the same moment.

@@ -20,7 +20,7 @@ echo "$?"
     timeout -k 0.2 0.3 sh -c 'trap "" TERM; while :; do sleep 0.02; done'
     echo "$?"
 ) 2> /dev/null
-timeout 0.4 sh -c 'trap "echo cleaned; exit 3" TERM; sleep 5 & wait'
+timeout --foreground 0.4 sh -c 'trap "kill \$!; echo cleaned; exit 3" TERM; sleep 5 & wait'
 echo "$?"
 timeout 5 missing-program 2> /dev/null
 echo "$?"
