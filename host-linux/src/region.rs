@@ -311,7 +311,7 @@ mod tests {
         let mut random = 12345u32;
         for round in 0..20_000 {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            if live.len() < 50 || (random >> 8) % 2 == 0 && round < 15_000 {
+            if live.len() < 50 || (random >> 8).is_multiple_of(2) && round < 15_000 {
                 let len = 1 + (random >> 16) % 70;
                 let block = runs.take(len).unwrap();
                 assert_eq!(read(block).len, len);
