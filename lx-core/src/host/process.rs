@@ -69,11 +69,7 @@ pub trait HostStats {
     }
     /// Memory and load; unknown figures are plausible ones.
     fn machine_load(&self) -> MachineLoad {
-        MachineLoad {
-            memory: 4 << 30,
-            memory_free: 2 << 30,
-            ..MachineLoad::default()
-        }
+        MachineLoad { memory: 4 << 30, memory_free: 2 << 30, ..MachineLoad::default() }
     }
     /// Host system calls that the calling thread has made so far.
     fn host_calls(&self) -> u64 {

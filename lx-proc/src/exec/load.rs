@@ -140,7 +140,12 @@ fn interpreter_bias(space: &AddressSpace, elf: &Elf) -> Result<u64> {
 }
 
 /// Maps the segments of a program at a bias.
-pub(super) fn map_elf(caller: &Caller<'_>, space: &AddressSpace, elf: &Elf, bias: u64) -> Result<()> {
+pub(super) fn map_elf(
+    caller: &Caller<'_>,
+    space: &AddressSpace,
+    elf: &Elf,
+    bias: u64,
+) -> Result<()> {
     let (_, high) = elf.span();
     for segment in &elf.segments {
         map_segment(caller, space, elf, segment, bias, high.wrapping_add(bias))?;

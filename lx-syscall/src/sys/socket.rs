@@ -5,8 +5,8 @@ use alloc::sync::Arc;
 use lx_core::Result;
 use lx_core::abi::fcntl::OpenFlags;
 use lx_core::abi::socket::{
-    AddressFamily, MsgFlags, MsgHdr, SOL_SOCKET, ShutdownHow, SocketFlags, SocketKind,
-    SocketOption, SocketType,
+    AddressFamily, MsgFlags, MsgHdr, SOCKADDR_STORAGE_SIZE, SOL_SOCKET, ShutdownHow, SocketFlags,
+    SocketKind, SocketOption, SocketType,
 };
 use lx_core::abi::{Errno, Fd, UserPtr};
 use lx_core::file::OpenFile;
@@ -89,6 +89,14 @@ fn send(
     if flags.contains(MsgFlags::MSG_NOSIGNAL) { sent } else { raise_for_write(task, sent) }
 }
 
+/// Reads an address as far as it can be wrong.
+fn check_address(task: &CurrentTask<'_>, address: UserPtr<u8>, len: i32) -> Result<()> {
+    let mut storage = [0; SOCKADDR_STORAGE_SIZE];
+    let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
+    let part = storage.get_mut(..len).ok_or(Errno::EINVAL)?;
+    task.memory().read_bytes(address.addr(), part)
+}
+
 /// `sendto(2)`, `send(2)`.
 ///
 /// # Errors
@@ -105,6 +113,7 @@ pub(crate) fn sys_sendto(
     let file = find(task, fd)?;
     let mut src = IoSrc::guest(task.memory(), buf.addr(), len)?;
     if !address.is_null() && address_len != 0 {
+        check_address(task, address, address_len)?;
         return Err(Errno::EISCONN.into());
     }
     send(task, &file, &mut src, flags)
@@ -151,6 +160,7 @@ pub(crate) fn sys_sendmsg(
     let count = usize::try_from(message.msg_iovlen).map_err(|_| Errno::EMSGSIZE)?;
     let mut src = IoSrc::vectors(task.memory(), message.msg_iov, count)?;
     if !message.msg_name.is_null() && message.msg_namelen != 0 {
+        check_address(task, message.msg_name, message.msg_namelen)?;
         return Err(Errno::EISCONN.into());
     }
     send(task, &file, &mut src, flags)
@@ -227,8 +237,7 @@ pub(crate) fn sys_getsockopt(
     let number = match option {
         SocketOption::SO_TYPE => {
             let packets = StreamSocket::of(&file)?.keeps_packets();
-            let kind =
-                if packets { SocketKind::SOCK_SEQPACKET } else { SocketKind::SOCK_STREAM };
+            let kind = if packets { SocketKind::SOCK_SEQPACKET } else { SocketKind::SOCK_STREAM };
             kind.0.cast_signed()
         }
         SocketOption::SO_DOMAIN => AddressFamily::AF_UNIX.0,

@@ -15,9 +15,7 @@ const BUFFER_LEN: usize = 4096;
 
 /// A path of few names, so that calls meet each other's files.
 fn path() -> BoxedStrategy<String> {
-    let name = || {
-        prop_oneof![12 => select(vec!["a", "b", "c"]), 1 => Just("."), 1 => Just(".."), 1 => Just("l")]
-    };
+    let name = || prop_oneof![12 => select(vec!["a", "b", "c"]), 1 => Just("."), 1 => Just(".."), 1 => Just("l")];
     let slash = |weight| prop_oneof![weight => Just(""), 1 => Just("/")];
     let names = prop_oneof![4 => vec(name(), 1), 4 => vec(name(), 2), 1 => vec(name(), 3)];
     let normal = (slash(5), names, slash(12));
@@ -129,7 +127,11 @@ fn xattr_name() -> BoxedStrategy<Arg> {
     select(names).boxed()
 }
 
-fn call(name: &'static str, number: c_long, args: Vec<BoxedStrategy<Arg>>) -> BoxedStrategy<Vec<Call>> {
+fn call(
+    name: &'static str,
+    number: c_long,
+    args: Vec<BoxedStrategy<Arg>>,
+) -> BoxedStrategy<Vec<Call>> {
     args.prop_map(move |args| vec![Call::new(name, number, args)]).boxed()
 }
 
@@ -139,9 +141,8 @@ fn int(value: i64) -> BoxedStrategy<Arg> {
 
 /// Takes on effective ids, by way of root.
 fn become_user(uid: i64) -> Vec<Call> {
-    let set = |name, number, id| {
-        Call::new(name, number, vec![Arg::Int(-1), Arg::Int(id), Arg::Int(-1)])
-    };
+    let set =
+        |name, number, id| Call::new(name, number, vec![Arg::Int(-1), Arg::Int(id), Arg::Int(-1)]);
     vec![
         set("setresuid", libc::SYS_setresuid, 0),
         set("setresgid", libc::SYS_setresgid, uid),
@@ -198,7 +199,8 @@ fn naming() -> BoxedStrategy<Vec<Call>> {
 
 fn looking() -> BoxedStrategy<Vec<Call>> {
     let stat = || out(Shape::Stat, STAT_LEN);
-    let at = || flags(&[libc::AT_SYMLINK_NOFOLLOW, libc::AT_EMPTY_PATH, libc::AT_NO_AUTOMOUNT, 0x200]);
+    let at =
+        || flags(&[libc::AT_SYMLINK_NOFOLLOW, libc::AT_EMPTY_PATH, libc::AT_NO_AUTOMOUNT, 0x200]);
     let buffer = || out(Shape::Bytes, BUFFER_LEN);
     let size = || select(vec![0i64, 1, 3, 4096, -1]).prop_map(Arg::Int).boxed();
     let room = || select(vec![0i64, 20, 24, 60, 4096]).prop_map(Arg::Int).boxed();

@@ -53,7 +53,9 @@ impl TestKernel {
                     let (path, node) = match node {
                         LowerFile::Directory(path) => (path, MockNode::Directory),
                         LowerFile::File(path, bytes) => (path, MockNode::File(bytes, 0o644)),
-                        LowerFile::Symlink(path, target) => (path, MockNode::Symlink(target.into())),
+                        LowerFile::Symlink(path, target) => {
+                            (path, MockNode::Symlink(target.into()))
+                        }
                     };
                     host.add_node(path, node);
                 }

@@ -144,5 +144,7 @@ fn decode(bytes: &[u8]) -> Vec<Raw> {
 /// The release of the native kernel, for messages.
 pub fn release() -> String {
     let output = Command::new("uname").arg("-r").output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    output
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        .unwrap_or_default()
 }

@@ -128,7 +128,11 @@ impl Normal {
         entries.sort();
         let line = |(name, at): (String, usize)| {
             let ino = self.inode(number(records, at, 8));
-            format!("{name} ino {ino} type {} len {}", records[at + 18], number(records, at + 16, 2))
+            format!(
+                "{name} ino {ino} type {} len {}",
+                records[at + 18],
+                number(records, at + 16, 2)
+            )
         };
         entries.into_iter().map(line).collect()
     }
