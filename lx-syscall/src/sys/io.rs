@@ -32,10 +32,10 @@ fn writable<'t>(task: &'t CurrentTask<'_>, fd: Fd) -> Result<CachedFile<'t>> {
 pub(super) fn raise_for_write<T>(task: &CurrentTask<'_>, result: Result<T>) -> Result<T> {
     match result {
         Err(SysError::Errno(Errno::EPIPE)) => task.send_self(Signal::SIGPIPE),
-        Err(SysError::Errno(Errno::EFBIG)) => {
-            if task.caller().rlimits.soft(Resource::Fsize) != RLIM_INFINITY {
-                task.send_self(Signal::SIGXFSZ);
-            }
+        Err(SysError::Errno(Errno::EFBIG))
+            if task.caller().rlimits.soft(Resource::Fsize) != RLIM_INFINITY =>
+        {
+            task.send_self(Signal::SIGXFSZ);
         }
         _ => {}
     }
