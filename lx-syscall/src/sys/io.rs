@@ -27,6 +27,21 @@ fn writable<'t>(task: &'t CurrentTask<'_>, fd: Fd) -> Result<CachedFile<'t>> {
     if file.is_writable() { Ok(file) } else { Err(Errno::EBADF.into()) }
 }
 
+/// As [`readable`], for a read at an offset: that a stream has none is found out first.
+fn readable_at<'t>(task: &'t CurrentTask<'_>, fd: Fd) -> Result<CachedFile<'t>> {
+    let file = task.file(fd)?;
+    if file.is_readable() { Ok(file) } else { Err(not_open_for(&file)) }
+}
+
+fn writable_at<'t>(task: &'t CurrentTask<'_>, fd: Fd) -> Result<CachedFile<'t>> {
+    let file = task.file(fd)?;
+    if file.is_writable() { Ok(file) } else { Err(not_open_for(&file)) }
+}
+
+fn not_open_for(file: &OpenFile) -> SysError {
+    if file.ops().is_seekable() { Errno::EBADF.into() } else { Errno::ESPIPE.into() }
+}
+
 /// Raises the signal that goes with a failed write: `SIGPIPE` for want of a reader, `SIGXFSZ`
 /// beyond `RLIMIT_FSIZE` (but not beyond what the file system can hold).
 pub(super) fn raise_for_write<T>(task: &CurrentTask<'_>, result: Result<T>) -> Result<T> {
@@ -85,7 +100,7 @@ pub(crate) fn sys_pread64(
     pos: i64,
 ) -> Result<usize> {
     let pos = offset(pos)?;
-    let file = readable(task, fd)?;
+    let file = readable_at(task, fd)?;
     let mut dst = IoDst::guest(task.memory(), buf.addr(), count)?;
     file.read_at(&task.caller(), pos, &mut dst)
 }
@@ -99,7 +114,7 @@ pub(crate) fn sys_pwrite64(
     pos: i64,
 ) -> Result<usize> {
     let pos = offset(pos)?;
-    let file = writable(task, fd)?;
+    let file = writable_at(task, fd)?;
     let mut src = IoSrc::guest(task.memory(), buf.addr(), count)?;
     raise_for_write(task, file.write_at(&task.caller(), pos, &mut src))
 }
@@ -137,7 +152,7 @@ pub(crate) fn sys_preadv(
     pos: i64,
 ) -> Result<usize> {
     let pos = offset(pos)?;
-    let file = readable(task, fd)?;
+    let file = readable_at(task, fd)?;
     let mut dst = IoDst::vectors(task.memory(), iov, count)?;
     file.read_at(&task.caller(), pos, &mut dst)
 }
@@ -151,7 +166,7 @@ pub(crate) fn sys_pwritev(
     pos: i64,
 ) -> Result<usize> {
     let pos = offset(pos)?;
-    let file = writable(task, fd)?;
+    let file = writable_at(task, fd)?;
     let mut src = IoSrc::vectors(task.memory(), iov, count)?;
     raise_for_write(task, file.write_at(&task.caller(), pos, &mut src))
 }

@@ -152,6 +152,7 @@ fn become_user(uid: i64) -> Vec<Call> {
 
 fn opening() -> BoxedStrategy<Vec<Call>> {
     let flags = || open_flags().prop_map(Arg::Int).boxed();
+    let size = select(vec![24i64, 24, 24, 24, 23, 32, 5000]).prop_map(Arg::Int).boxed();
     // Not RESOLVE_NO_XDEV (1): Linux finds a mount crossed by any first absolute link.
     let resolve = (0..0x20i64).prop_map(|resolve| resolve & !1);
     let how = (open_flags(), select(vec![0i64, 0, 0o644, 0o10000]), resolve);
@@ -162,7 +163,7 @@ fn opening() -> BoxedStrategy<Vec<Call>> {
     prop_oneof![
         4 => call("open", libc::SYS_open, vec![path_arg(), flags(), mode()]),
         4 => call("openat", libc::SYS_openat, vec![dirfd(), path_arg(), flags(), mode()]),
-        2 => call("openat2", libc::SYS_openat2, vec![dirfd(), path_arg(), how.boxed(), int(24)]),
+        2 => call("openat2", libc::SYS_openat2, vec![dirfd(), path_arg(), how.boxed(), size]),
         3 => call("close", libc::SYS_close, vec![fd()]),
     ]
     .boxed()
@@ -219,6 +220,7 @@ fn looking() -> BoxedStrategy<Vec<Call>> {
         1 => call("getdents64 into little", libc::SYS_getdents64, vec![fd(), int(8), room()]),
         2 => call("getcwd", libc::SYS_getcwd, vec![buffer(), size()]),
         3 => call("chdir", libc::SYS_chdir, vec![path_arg()]),
+        1 => call("chroot", libc::SYS_chroot, vec![path_arg()]),
         2 => call("fchdir", libc::SYS_fchdir, vec![fd()]),
         2 => call("access", libc::SYS_access, vec![path_arg(), (0..9i64).prop_map(Arg::Int).boxed()]),
         4 => call("faccessat2", libc::SYS_faccessat2, vec![dirfd(), path_arg(),
@@ -240,6 +242,10 @@ fn changing() -> BoxedStrategy<Vec<Call>> {
         2 => call("fchown", libc::SYS_fchown, vec![fd(), id(), id()]),
         2 => call("fchownat", libc::SYS_fchownat, vec![dirfd(), path_arg(), id(), id(), at()]),
         4 => call("utimensat", libc::SYS_utimensat, vec![dirfd(), path_arg(), timespecs(), at()]),
+        1 => call("utimes", libc::SYS_utimes, vec![path_arg(), timespecs()]),
+        1 => call("utime", libc::SYS_utime, vec![path_arg(), timespecs()]),
+        1 => call("futimesat", libc::SYS_futimesat, vec![dirfd(), path_arg(), timespecs()]),
+        1 => call("fchmodat", libc::SYS_fchmodat, vec![dirfd(), path_arg(), mode()]),
         2 => call("truncate", libc::SYS_truncate, vec![path_arg(), len()]),
         3 => call("ftruncate", libc::SYS_ftruncate, vec![fd(), len()]),
         2 => call("fallocate", libc::SYS_fallocate, vec![fd(), allocate, len(), len()]),

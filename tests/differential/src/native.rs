@@ -66,7 +66,11 @@ fn child(before: &[Call], calls: &[Call], results: i32) -> io::Result<()> {
         let (place, kind) = (c"/tmp", c"tmpfs");
         let options = c"mode=0755";
         ok(libc::mount(none.as_ptr(), place.as_ptr(), kind.as_ptr(), 0, options.as_ptr().cast()))?;
-        ok(libc::chroot(place.as_ptr()))?;
+        // The old root is unmounted: whatever the calls do, there is nothing outside.
+        ok(libc::chdir(place.as_ptr()))?;
+        let here = c".";
+        ok(libc::syscall(libc::SYS_pivot_root, here.as_ptr(), here.as_ptr()) as i32)?;
+        ok(libc::umount2(here.as_ptr(), libc::MNT_DETACH))?;
         ok(libc::chdir(root.as_ptr()))?;
         ok(libc::dup2(results, RESULTS))?;
         for fd in (0..RESULTS).chain(RESULTS + 1..1024) {
