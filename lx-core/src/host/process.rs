@@ -12,8 +12,8 @@ pub trait HostProcess {
     /// thread. The twin enters the guest with `regs`, the caller's FS base and extended state.
     fn fork(&self, handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()>;
     /// Runs a child that shares the caller's memory on the caller's own host thread, with a
-    /// thread block of its own, until [`end_borrow`](HostProcess::end_borrow) or
-    /// [`Resume::Exit`](super::Resume::Exit) of the child; only then returns. `vfork(2)`.
+    /// thread block of its own, until the child executes a program or gives
+    /// [`Resume::Exit`](super::Resume::Exit); only then returns. `vfork(2)`.
     fn run_borrowed(&self, handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()>;
     /// Whether the calling task runs on a borrowed thread.
     fn is_borrowed(&self) -> bool;

@@ -6,6 +6,11 @@
 //! if something happens), lx's must differ in the same way. `--list` prints `call argument` for
 //! every pointer that is tried, which a test compares with lx's table.
 
+#![allow(
+    clippy::undocumented_unsafe_blocks,
+    reason = "raw calls whose pointers are to live objects, or ones that the kernel must refuse"
+)]
+
 use std::ffi::CString;
 use std::io::Write;
 use std::process::exit;
