@@ -31,7 +31,7 @@ pub fn prepare_child(child: Program) {
 /// A guest thread: makes system calls and touches its memory.
 pub struct Guest {
     host: &'static MockHost,
-    /// Next free address for [`Guest::alloc`].
+    /// Next free address for [`Guest::map`].
     next: u64,
     /// The task is gone: the closure should return.
     exited: bool,

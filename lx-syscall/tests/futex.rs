@@ -1,5 +1,5 @@
 //! Futexes between threads, under many schedules.
-#![expect(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! `mount(2)` and `umount2(2)`.
-#![expect(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! procfs, as programs read it.
-#![expect(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Sleeping and timers on the virtual clock.
-#![expect(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod common;
 

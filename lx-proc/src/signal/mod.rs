@@ -1,6 +1,6 @@
 //! Signals, `signal(7)`.
 //!
-//! [`send`] puts a [`SigInfo`] into the queue of a task or a thread group and wakes a task that
+//! [`send`] puts a `SigInfo` into the queue of a task or a thread group and wakes a task that
 //! takes it; [`deliver`] runs on the way out of a trap and acts on what the task finds:
 //! dispositions are in [`action`], the frame that a handler runs on in [`frame`].
 

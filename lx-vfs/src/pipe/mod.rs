@@ -5,7 +5,7 @@
 //! part of the ring, copy between it and guest memory without the lock, and commit.
 //!
 //! Wakes cost far more than transfers. So nobody is woken unless somebody sleeps who can go on:
-//! [`Ring`] records that a reader sleeps, how much room the most modest sleeping writer needs, and
+//! `Ring` records that a reader sleeps, how much room the most modest sleeping writer needs, and
 //! whether there are pollers.
 
 mod end;
