@@ -1,6 +1,6 @@
 //! The scheduler: one guest thread runs at a time, the seed says which.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -26,6 +26,8 @@ enum State {
 pub(crate) struct Sched {
     threads: BTreeMap<ThreadNo, State>,
     running: Option<ThreadNo>,
+    /// Operating-system threads that guest threads run on, by their lock ids.
+    os_threads: BTreeSet<u32>,
     /// Interrupt requests.
     pending: BTreeMap<ThreadNo, Arc<AtomicBool>>,
     next: ThreadNo,
@@ -91,6 +93,16 @@ impl World {
 }
 
 impl MockHost {
+    /// Notes that the calling operating-system thread runs a guest thread of this host.
+    pub(crate) fn note_os_thread(&self, id: u32) {
+        self.world().sched.os_threads.insert(id);
+    }
+
+    /// Whether a guest thread of this host runs on that operating-system thread.
+    pub(crate) fn has_os_thread(&self, id: u32) -> bool {
+        self.world().sched.os_threads.contains(&id)
+    }
+
     /// Lets the scheduler choose; returns when it is the caller's turn again.
     pub(crate) fn reschedule(&self, me: ThreadNo) {
         let mut world = self.world();

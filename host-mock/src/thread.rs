@@ -83,6 +83,7 @@ impl MockHost {
             let mut world = self.world();
             (world.sched.add(), world.new_space())
         };
+        self.note_os_thread(os_thread_id());
         push_current(self.current_for(no, space, None));
     }
 
@@ -111,6 +112,7 @@ impl MockHost {
         let no = self.world().sched.add();
         let current = self.current_for(no, space, Some(Arc::clone(&handler)));
         std::thread::spawn(move || {
+            self.note_os_thread(os_thread_id());
             push_current(current);
             self.wait_turn(no);
             handler.attached(HostThreadId(no));

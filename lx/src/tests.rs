@@ -211,7 +211,7 @@ fn statistics_are_sorted_and_printed_as_a_table() {
     let stats = machine.stats().unwrap();
     assert_eq!(stats.calls[0].number, 0);
     let text = stats.to_string();
-    assert!(text.contains("         9          0          0          0  total\n"), "{text}");
+    assert!(text.contains("         9          0          0  total\n"), "{text}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use lx_core::Result;
 use lx_core::abi::fcntl::SpliceFlags;
 use lx_core::abi::{Errno, Fd, UserPtr};
+use lx_core::file::OpenFile;
 use lx_proc::CurrentTask;
+use lx_vfs::pipe::PipeEnd;
 use lx_vfs::splice::{self, Side};
 
 use super::io::raise_for_write;
@@ -97,8 +99,13 @@ pub(crate) fn sys_splice(
     }
     let from = task.files().get(from)?;
     let to = task.files().get(to)?;
-    let from_start = read_offset(task, from_offset)?;
+    // A pipe has no offset, whatever the pointer is worth.
+    let is_pipe = |file: &OpenFile| file.ops_as::<PipeEnd>().is_some();
+    if (is_pipe(&from) && !from_offset.is_null()) || (is_pipe(&to) && !to_offset.is_null()) {
+        return Err(Errno::ESPIPE.into());
+    }
     let to_start = read_offset(task, to_offset)?;
+    let from_start = read_offset(task, from_offset)?;
     let result = splice::splice(
         &task.caller(),
         Side { file: &from, offset: from_start },

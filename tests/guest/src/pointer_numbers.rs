@@ -146,4 +146,6 @@ numbers! {
     clone3 = SYS_clone3;
     openat2 = SYS_openat2;
     faccessat2 = SYS_faccessat2;
+    mount = SYS_mount;
+    umount2 = SYS_umount2;
 }

@@ -237,6 +237,8 @@ recipes! {
     openat2(CWD, S("/dev/null"), In, N(24));
     faccessat2(CWD, HERE, N(0), N(0));
     epoll_pwait2(Epoll, Out, N(4), In, In, N(8));
+    mount(MISSING, MISSING, S("tmpfs"), N(0), Null);
+    umount2(MISSING, N(0));
     fchmodat2(CWD, MISSING, N(0o644), N(0));
 }
 
