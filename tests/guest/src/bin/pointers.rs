@@ -228,7 +228,7 @@ recipes! {
     getrandom(Out, N(16), N(0));
     memfd_create(S("name"), N(0));
     execveat(CWD, S("/bin/true"), In, In, N(0));
-    copy_file_range(File, Out, Mem, Out, N(8), N(0));
+    copy_file_range(Mem, Out, Mem, Out, N(8), N(0));
     preadv2(File, In, N(1), N(0), N(0), N(0));
     pwritev2(Mem, In, N(1), N(0), N(0), N(0));
     statx(CWD, HERE, N(0), N(0x7ff), Out);
@@ -301,7 +301,11 @@ impl Fixture {
                 id.into()
             }
             // SAFETY: the name is a string.
-            Mem => check(unsafe { libc::memfd_create(c"file".as_ptr(), 0).into() }),
+            Mem => {
+                let file = check(unsafe { libc::memfd_create(c"file".as_ptr(), 0).into() });
+                check(unsafe { libc::write(file as i32, c"12345678".as_ptr().cast(), 8) } as i64);
+                file
+            }
             S(text) => {
                 let text = CString::new(text).unwrap_or_default();
                 let address = text.as_ptr() as i64;
