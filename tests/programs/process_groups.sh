@@ -30,8 +30,10 @@ set -m
     sleep 10
     echo no
 ) &
+job=$!
 kill %1
-wait %1 2> /dev/null
+# By its id: bash may have forgotten the number of a job that has ended.
+wait "$job" 2> /dev/null
 echo "by job: $?"
 kill -USR1 -- -999999 2> /dev/null
 echo "no such group: $?"
