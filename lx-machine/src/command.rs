@@ -13,7 +13,7 @@ use lx_core::control::{Spawn, SpawnFailed, Stage};
 use lx_core::cred::Credentials;
 use lx_core::fd_table::FdTable;
 use lx_core::host::HostFd;
-use lx_core::rlimit::{Resource, Rlimits};
+use lx_core::rlimit::Rlimits;
 use lx_proc::exec;
 use lx_proc::mm::AddressSpace;
 use lx_proc::task::{Shared, Task};
@@ -65,9 +65,7 @@ pub(crate) fn start(
         mm: AddressSpace::new(Arc::clone(&kernel.text)),
     };
     let program = find(spawn, &caller, &shared.fs)?;
-    let rlimits = Rlimits::new();
-    rlimits.set(Resource::Stack, 8 << 20, u64::MAX);
-    let task = kernel.spawn_first(shared, rlimits).map_err(process)?;
+    let task = kernel.spawn_first(shared, Rlimits::new()).map_err(process)?;
     ignore_signals(&task, spawn.ignored_signals);
     let image = match exec::prepare_first(&task, &program, &spawn.argv, &spawn.env) {
         Ok(image) => image,

@@ -70,7 +70,7 @@ pub(crate) fn build(kernel: &Arc<Kernel>, configure: &Configure) -> Result<Arc<M
     builder.populate_dev()?;
     builder.mount(b"/dev/shm", TmpFs::new(host, 0o1777), "tmpfs")?;
     for mount in &configure.mounts {
-        builder.bind(mount, configure)?;
+        builder.bind(mount)?;
     }
     Ok(tree)
 }
@@ -151,9 +151,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// `-v HOST:GUEST`: a folder is mounted; a file is bound from its folder's mount.
-    fn bind(&self, mount: &BindMount, configure: &Configure) -> Result<()> {
-        let _ = configure;
+    /// `-v HOST:GUEST`, for folders.
+    fn bind(&self, mount: &BindMount) -> Result<()> {
         let (host_path, path) = (&mount.host_path, &mount.guest_path);
         let flags = if mount.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
         let folder = open_folder(self.host, host_path)?;
