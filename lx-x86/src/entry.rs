@@ -43,6 +43,48 @@ macro_rules! reg {
     };
 }
 
+/// Makes rcx point at the block, where GS does not.
+#[cfg(not(lx_teb))]
+macro_rules! load_block {
+    () => {
+        ""
+    };
+}
+#[cfg(lx_teb)]
+macro_rules! load_block {
+    () => {
+        "mov rcx, gs:[{THIS}]"
+    };
+}
+
+/// An instruction with a field of the block as operand, behind `load_block`.
+#[cfg(not(lx_teb))]
+macro_rules! on_block {
+    ($before:literal, $field:literal, $after:literal) => {
+        concat!($before, "gs:[{", $field, "}]", $after)
+    };
+}
+#[cfg(lx_teb)]
+macro_rules! on_block {
+    ($before:literal, $field:literal, $after:literal) => {
+        concat!($before, "[rcx + {", $field, "}]", $after)
+    };
+}
+
+/// Brings the address that the long way out jumps to where the jump finds it; changes rax.
+#[cfg(not(lx_teb))]
+macro_rules! place_target {
+    () => {
+        ""
+    };
+}
+#[cfg(lx_teb)]
+macro_rules! place_target {
+    () => {
+        "mov rax, [rcx + {BLOCK_U_RIP}]\nmov gs:[{U_RIP}], rax"
+    };
+}
+
 global_asm!(
     ".pushsection .text.lx_entry, \"ax\", @progbits",
 
@@ -144,7 +186,8 @@ global_asm!(
     "jnz lx_slow",
     ".globl lx_fast_exit",
     "lx_fast_exit:",
-    "cmp dword ptr gs:[{PENDING}], 0",
+    load_block!(),
+    on_block!("cmp dword ptr ", "PENDING", ", 0"),
     "jne lx_fast_pending",
     // Callee-saved registers have come back from the handler unchanged, except when the signal
     // handler rewound to here out of guest state: then they are the guest's anyway.
@@ -175,13 +218,15 @@ global_asm!(
     // The long way out; rsp is the frame.
     ".globl lx_full_exit",
     "lx_full_exit:",
-    "cmp dword ptr gs:[{PENDING}], 0",
+    load_block!(),
+    on_block!("cmp dword ptr ", "PENDING", ", 0"),
     "jne lx_full_pending",
-    "cmp dword ptr gs:[{LOAD_XSTATE}], 0",
+    place_target!(),
+    on_block!("cmp dword ptr ", "LOAD_XSTATE", ", 0"),
     "je 2f",
-    "mov eax, gs:[{XFEATURES}]",
-    "mov edx, gs:[{XFEATURES} + 4]",
-    "mov rcx, gs:[{XSTATE}]",
+    on_block!("mov eax, ", "XFEATURES", ""),
+    on_block!("mov edx, ", "XFEATURES_HIGH", ""),
+    on_block!("mov rcx, ", "XSTATE", ""),
     "xrstor64 [rcx]",
     "jmp 3f",
     "2:",
@@ -202,14 +247,14 @@ global_asm!(
 
     // The extended state has to be in the registers and the frame before a handler may look.
     "lx_full_pending:",
-    "cmp dword ptr gs:[{LOAD_XSTATE}], 0",
+    on_block!("cmp dword ptr ", "LOAD_XSTATE", ", 0"),
     "je 2f",
-    "mov eax, gs:[{XFEATURES}]",
-    "mov edx, gs:[{XFEATURES} + 4]",
-    "mov rcx, gs:[{XSTATE}]",
+    on_block!("mov dword ptr ", "LOAD_XSTATE", ", 0"),
+    on_block!("mov eax, ", "XFEATURES", ""),
+    on_block!("mov edx, ", "XFEATURES_HIGH", ""),
+    on_block!("mov rcx, ", "XSTATE", ""),
     "xrstor64 [rcx]",
     "lx_store_xmm",
-    "mov dword ptr gs:[{LOAD_XSTATE}], 0",
     "2:",
     "mov rdi, rsp",
     "mov rsi, gs:[{THIS}]",
@@ -226,12 +271,13 @@ global_asm!(
     "lx_store_frame",
     "mov [rsp + {RCX}], rcx",
     "mov [rsp + {R11}], r11",
-    "mov rcx, gs:[{U_RIP}]",
-    "mov [rsp + {RIP}], rcx",
-    "mov rcx, gs:[{U_RSP}]",
-    "mov [rsp + {RSP}], rcx",
-    "mov rcx, gs:[{U_FLAGS}]",
-    "mov [rsp + {EFLAGS}], rcx",
+    load_block!(),
+    on_block!("mov rax, ", "BLOCK_U_RIP", ""),
+    "mov [rsp + {RIP}], rax",
+    on_block!("mov rax, ", "BLOCK_U_RSP", ""),
+    "mov [rsp + {RSP}], rax",
+    on_block!("mov rax, ", "U_FLAGS", ""),
+    "mov [rsp + {EFLAGS}], rax",
     ".globl lx_trap_resume",
     "lx_trap_resume:",
     "mov qword ptr [rsp + {RET}], 0",
@@ -306,12 +352,15 @@ global_asm!(
     RIP_DISPLACEMENT = const RIP_DISPLACEMENT,
     U_RSP = const layout::gs.u_rsp,
     U_RIP = const layout::gs.u_rip,
-    PENDING = const layout::gs.pending,
-    THIS = const offset_of!(ThreadBlock, this),
+    THIS = const layout::gs.this,
+    PENDING = const offset_of!(ThreadBlock, pending),
+    BLOCK_U_RSP = const offset_of!(ThreadBlock, u_rsp),
+    BLOCK_U_RIP = const offset_of!(ThreadBlock, u_rip),
     U_FLAGS = const offset_of!(ThreadBlock, u_flags),
     LOAD_XSTATE = const offset_of!(ThreadBlock, load_xstate),
     XSTATE = const offset_of!(ThreadBlock, xstate),
     XFEATURES = const offset_of!(ThreadBlock, xstate_features),
+    XFEATURES_HIGH = const offset_of!(ThreadBlock, xstate_features) + 4,
     EXIT = const resume_code::EXIT,
     on_syscall = sym on_syscall,
     on_pending = sym on_pending,

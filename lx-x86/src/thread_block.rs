@@ -5,12 +5,14 @@
 
 use alloc::sync::Arc;
 use core::cell::{Cell, UnsafeCell};
+#[cfg(not(lx_teb))]
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use lx_core::abi::GuestRegs;
 use lx_core::host::{FaultInfo, FaultKind, TrapHandler};
 
+#[cfg(not(lx_teb))]
 use crate::layout;
 
 /// What the guest's vector registers are kept in while the kernel runs, and its general registers:
@@ -96,16 +98,16 @@ unsafe impl Sync for ThreadBlock {}
 // SAFETY: as above.
 unsafe impl Send for ThreadBlock {}
 
+#[cfg(not(lx_teb))]
 const _: () = {
     assert!(offset_of!(ThreadBlock, u_rsp) == layout::gs.u_rsp as usize);
     assert!(offset_of!(ThreadBlock, k_rsp) == layout::gs.k_rsp as usize);
     assert!(offset_of!(ThreadBlock, entry) == layout::gs.entry as usize);
-    assert!(offset_of!(ThreadBlock, pending) == layout::gs.pending as usize);
-    assert!(offset_of!(ThreadBlock, host_tid) == layout::gs.host_tid as usize);
     assert!(offset_of!(ThreadBlock, u_rip) == layout::gs.u_rip as usize);
-    // The stack is 16-byte aligned at the calls that the entry makes: see `Frame`'s size.
-    assert!(size_of::<Frame>() == 432);
+    assert!(offset_of!(ThreadBlock, this) == layout::gs.this as usize);
 };
+// The stack is 16-byte aligned at the calls that the entry makes: see `Frame`'s size.
+const _: () = assert!(size_of::<Frame>() == 432);
 
 impl ThreadBlock {
     /// A block without a task, whose kernel stack ends at `stack_top` (16-byte aligned) and whose
