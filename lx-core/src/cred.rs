@@ -49,6 +49,8 @@ bitflags::bitflags! {
         const SYS_TIME = 1 << 25;
         /// Make device nodes.
         const MKNOD = 1 << 27;
+        /// Read the kernel's log.
+        const SYSLOG = 1 << 34;
         /// The others, up to `CAP_CHECKPOINT_RESTORE` (40).
         const _ = (1 << 41) - 1;
     }

@@ -1,4 +1,4 @@
-//! Memory and load: `include/uapi/linux/sysinfo.h`, sysinfo(2).
+//! Memory and load: `include/uapi/linux/sysinfo.h`, sysinfo(2); the kernel's log, syslog(2).
 
 abi_struct! {
     /// `struct sysinfo`
@@ -26,3 +26,20 @@ abi_struct! {
 
 /// The binary point of a load average.
 pub const SI_LOAD_SHIFT: u32 = 16;
+
+abi_values! {
+    /// What syslog(2) does; the kernel has no public header for it.
+    pub struct SyslogAction: u32 and {
+        CLOSE = 0,
+        OPEN = 1,
+        READ = 2,
+        READ_ALL = 3,
+        READ_CLEAR = 4,
+        CLEAR = 5,
+        CONSOLE_OFF = 6,
+        CONSOLE_ON = 7,
+        CONSOLE_LEVEL = 8,
+        SIZE_UNREAD = 9,
+        SIZE_BUFFER = 10,
+    }
+}

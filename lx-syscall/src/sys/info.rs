@@ -1,17 +1,19 @@
 //! The system and its limits: `uname(2)`, `sysinfo(2)`, `getrlimit(2)`, `getrusage(2)`,
 //! `getrandom(2)`, `syslog(2)`.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 
 use lx_core::Result;
 use lx_core::abi::resource::{self, Rlimit64, Rusage, RusageWho};
-use lx_core::abi::sysinfo::Sysinfo;
+use lx_core::abi::sysinfo::{Sysinfo, SyslogAction};
 use lx_core::abi::utsname::NewUtsname;
 use lx_core::abi::{Errno, UserPtr};
 use lx_core::cred::Capabilities;
 use lx_core::rlimit::{Resource, Rlimits};
 use lx_core::time::{NANOS_PER_SEC, to_timeval};
-use lx_proc::{CurrentTask, ThreadGroup, timer};
+use lx_proc::{CurrentTask, ThreadGroup, timer, uts};
 
 /// Longest host or domain name, `__NEW_UTS_LEN`.
 const UTS_LEN: usize = 64;
@@ -241,16 +243,44 @@ pub(crate) fn sys_getrandom(
     Ok(done)
 }
 
-/// `syslog(2)`: there is no log of the kernel for guests.
+/// The kernel's log: what it says at boot, and nothing after that.
+fn kernel_log() -> String {
+    format!("<5>[    0.000000] {} version {} {}\n", uts::SYSNAME, uts::RELEASE, uts::VERSION)
+}
+
+/// `syslog(2)`, restricted to privileged callers as `/proc/sys/kernel/dmesg_restrict` says.
 ///
 /// # Errors
-/// `EPERM`.
+///
+/// - `EPERM`: no `CAP_SYSLOG`, or an action on the console or one that consumes the log.
+/// - `EINVAL`: an unknown action; no buffer or a negative length.
+/// - `EFAULT`.
 pub(crate) fn sys_syslog(
     task: &CurrentTask<'_>,
-    _action: i32,
-    _buffer: UserPtr<u8>,
-    _len: i32,
-) -> Result<()> {
-    let _ = task;
-    Err(Errno::EPERM.into())
+    action: SyslogAction,
+    buffer: UserPtr<u8>,
+    len: i32,
+) -> Result<usize> {
+    if !task.cred().has(Capabilities::SYSLOG) {
+        return Err(Errno::EPERM.into());
+    }
+    let log = kernel_log();
+    match action {
+        SyslogAction::CLOSE | SyslogAction::OPEN => Ok(0),
+        SyslogAction::SIZE_BUFFER => Ok(log.len()),
+        SyslogAction::READ_ALL => {
+            let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
+            if buffer.is_null() {
+                return Err(Errno::EINVAL.into());
+            }
+            // Only whole lines are shown.
+            if len < log.len() {
+                return Ok(0);
+            }
+            task.memory().write_bytes(buffer.addr(), log.as_bytes())?;
+            Ok(log.len())
+        }
+        action if action.name().is_some() => Err(Errno::EPERM.into()),
+        _ => Err(Errno::EINVAL.into()),
+    }
 }

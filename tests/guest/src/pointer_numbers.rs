@@ -28,6 +28,7 @@ numbers! {
     getpeername = SYS_getpeername;
     socketpair = SYS_socketpair;
     getsockopt = SYS_getsockopt;
+    clone = SYS_clone;
     execve = SYS_execve;
     wait4 = SYS_wait4;
     uname = SYS_uname;
@@ -50,6 +51,7 @@ numbers! {
     getrlimit = SYS_getrlimit;
     getrusage = SYS_getrusage;
     sysinfo = SYS_sysinfo;
+    syslog = SYS_syslog;
     times = SYS_times;
     getgroups = SYS_getgroups;
     setgroups = SYS_setgroups;
@@ -72,6 +74,7 @@ numbers! {
     sched_rr_get_interval = SYS_sched_rr_get_interval;
     setrlimit = SYS_setrlimit;
     chroot = SYS_chroot;
+    adjtimex = SYS_adjtimex;
     settimeofday = SYS_settimeofday;
     sethostname = SYS_sethostname;
     setdomainname = SYS_setdomainname;
@@ -99,6 +102,7 @@ numbers! {
     clock_gettime = SYS_clock_gettime;
     clock_getres = SYS_clock_getres;
     clock_nanosleep = SYS_clock_nanosleep;
+    clock_adjtime = SYS_clock_adjtime;
     epoll_wait = SYS_epoll_wait;
     epoll_ctl = SYS_epoll_ctl;
     utimes = SYS_utimes;

@@ -17,6 +17,7 @@ use std::process::exit;
 use std::ptr::null_mut;
 
 use libc::c_long;
+use lx_guest_tests::{Scratch, c};
 
 /// An argument of a recipe.
 #[derive(Clone, Copy)]
@@ -37,6 +38,10 @@ enum Arg {
     CapHeader,
     /// The address of a page; the call does not follow it.
     Page,
+    /// As `In`, holding a set of one signal, which is pending.
+    Signals,
+    /// As `In`, holding a time to sleep, which a signal cuts short.
+    Sleep,
     /// An armed timer.
     Timer,
     /// A prepared descriptor.
@@ -50,17 +55,21 @@ enum Arg {
     Event,
     TimerFd,
     PidFd,
+    /// A descriptor of the file [`TAGGED`].
+    Tagged,
 }
 
 use Arg::{
     CapHeader, Dir, Epoll, Event, File, In, Length, Mem, N, Null, Out, Page, PidFd, PipeIn,
-    PipeOut, S, Sock, Timer, TimerFd,
+    PipeOut, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd,
 };
 
 /// The folder that the calls may look at.
 const CWD: Arg = N(libc::AT_FDCWD as i64);
 const HERE: Arg = S("/");
 const MISSING: Arg = S("/nonexistent/file");
+/// A file in the working folder with the extended attribute `user.tag`.
+const TAGGED: &str = "tagged";
 
 macro_rules! recipes {
     ($($name:ident($($argument:expr),*);)*) => {
@@ -106,11 +115,12 @@ recipes! {
     pipe(Out);
     select(N(1), Out, Out, Out, Out);
     mincore(Page, N(4096), Out);
-    nanosleep(In, Out);
+    nanosleep(Sleep, Out);
     getitimer(N(0), Out);
     setitimer(N(0), In, Out);
     sendfile(PipeOut, File, Out, N(8));
-    sendto(Sock, In, N(8), N(0), In, N(16));
+    sendto(Sock, In, N(8), N(0), N(0), N(0));
+    sendto(Sock, N(0), N(0), N(0), In, N(16));
     recvfrom(Sock, Out, N(8), N(0), Out, Length);
     sendmsg(Sock, In, N(0));
     recvmsg(Sock, Out, N(0x40));
@@ -118,6 +128,8 @@ recipes! {
     getpeername(Sock, Out, Length);
     socketpair(N(1), N(1), N(0), Out);
     getsockopt(Sock, N(1), N(3), Out, Length);
+    clone(N(PARENT_SETTID), N(0), Out, N(0), N(0));
+    clone(N(CHILD_SETTID), N(0), N(0), Out, N(0));
     execve(S("/bin/true"), In, In);
     wait4(N(-1), Out, N(0), Out);
     uname(Out);
@@ -140,6 +152,7 @@ recipes! {
     getrlimit(N(7), Out);
     getrusage(N(0), Out);
     sysinfo(Out);
+    syslog(N(3), Out, N(4096));
     times(Out);
     getgroups(N(64), Out);
     setgroups(N(2), In);
@@ -148,7 +161,7 @@ recipes! {
     capget(CapHeader, Out);
     capset(CapHeader, In);
     rt_sigpending(Out, N(8));
-    rt_sigtimedwait(In, Out, In, N(8));
+    rt_sigtimedwait(Signals, Out, In, N(8));
     rt_sigqueueinfo(N(0), N(10), In);
     rt_sigsuspend(In, N(8));
     sigaltstack(Null, Out);
@@ -162,23 +175,25 @@ recipes! {
     sched_rr_get_interval(N(0), Out);
     setrlimit(N(4), In);
     chroot(MISSING);
+    adjtimex(Out);
     settimeofday(Null, Null);
     sethostname(Null, N(4));
     setdomainname(Null, N(4));
     setxattr(MISSING, S("user.a"), In, N(4), N(0));
     lsetxattr(MISSING, S("user.a"), In, N(4), N(0));
     fsetxattr(Mem, S("user.a"), In, N(4), N(2));
-    getxattr(HERE, S("user.missing"), Out, N(4));
-    lgetxattr(HERE, S("user.missing"), Out, N(4));
-    fgetxattr(Dir, S("user.missing"), Out, N(4));
-    listxattr(MISSING, Out, N(64));
-    llistxattr(MISSING, Out, N(64));
-    flistxattr(N(-1), Out, N(64));
+    getxattr(S(TAGGED), S("user.tag"), Out, N(16));
+    lgetxattr(S(TAGGED), S("user.tag"), Out, N(16));
+    fgetxattr(Tagged, S("user.tag"), Out, N(16));
+    listxattr(S(TAGGED), Out, N(64));
+    llistxattr(S(TAGGED), Out, N(64));
+    flistxattr(Tagged, Out, N(64));
     removexattr(MISSING, S("user.a"));
     lremovexattr(MISSING, S("user.a"));
     fremovexattr(Dir, S("user.missing"));
     time(Out);
-    futex(In, N(128), N(1), Null, Null, N(0));
+    futex(In, N(128), N(1), Null, N(0), N(0));
+    futex(In, N(3), N(1), N(1), In, N(0));
     sched_setaffinity(N(0), N(8), In);
     sched_getaffinity(N(0), N(128), Out);
     getdents64(Dir, Out, N(1024));
@@ -188,7 +203,8 @@ recipes! {
     clock_settime(N(0), Null);
     clock_gettime(N(1), Out);
     clock_getres(N(1), Out);
-    clock_nanosleep(N(1), N(0), In, Out);
+    clock_nanosleep(N(1), N(0), Sleep, Out);
+    clock_adjtime(N(0), Out);
     epoll_wait(Epoll, Out, N(4), N(0));
     epoll_ctl(Epoll, N(1), PipeIn, In);
     utimes(MISSING, In);
@@ -209,7 +225,8 @@ recipes! {
     pselect6(N(1), Out, Out, Out, Out, In);
     ppoll(Out, N(1), Out, In, N(8));
     get_robust_list(N(0), Out, Out);
-    splice(File, Out, PipeOut, Null, N(8), N(0));
+    splice(File, Out, PipeOut, N(0), N(8), N(0));
+    splice(PipeIn, N(0), Mem, Out, N(8), N(0));
     utimensat(CWD, MISSING, In, N(0));
     epoll_pwait(Epoll, Out, N(4), N(0), In, N(8));
     signalfd(N(-1), In, N(8));
@@ -241,6 +258,10 @@ recipes! {
     umount2(MISSING, N(0));
     fchmodat2(CWD, MISSING, N(0o644), N(0));
 }
+
+/// Flags of `clone` that let it store thread ids in the parent's memory, and in the child's.
+const PARENT_SETTID: i64 = (libc::CLONE_PARENT_SETTID | libc::SIGCHLD) as i64;
+const CHILD_SETTID: i64 = (libc::CLONE_CHILD_SETTID | libc::SIGCHLD) as i64;
 
 /// What the attempts work on, made anew in each process.
 struct Fixture {
@@ -276,11 +297,11 @@ impl Fixture {
         Self { good, unmapped, read_only, strings: Vec::new() }
     }
 
-    /// The buffer of argument `at` with a number at its beginning.
-    fn buffer(&self, at: usize, number: u32) -> i64 {
+    /// The buffer of argument `at` with `content` at its beginning.
+    fn buffer<T>(&self, at: usize, content: T) -> i64 {
         let address = self.good + at as i64 * 4096;
         // SAFETY: the buffer is mapped and nobody else's.
-        unsafe { (address as *mut u32).write(number) };
+        unsafe { (address as *mut T).write(content) };
         address
     }
 
@@ -291,8 +312,19 @@ impl Fixture {
             N(number) => number,
             Null => 0,
             In | Out | Page => self.good + at as i64 * 4096,
-            Length => self.buffer(at, 128),
-            CapHeader => self.buffer(at, 0x2008_0522),
+            Length => self.buffer(at, 128_u32),
+            CapHeader => self.buffer(at, 0x2008_0522_u32),
+            Signals => {
+                let signals = signal_set(libc::SIGUSR1);
+                // SAFETY: the set is a live variable; the signal stays pending, as it is blocked.
+                check(unsafe { libc::sigprocmask(0, &raw const signals, null_mut()) }.into());
+                check(unsafe { libc::raise(libc::SIGUSR1) }.into());
+                self.buffer(at, signals)
+            }
+            Sleep => {
+                interrupt_soon();
+                self.buffer(at, libc::timespec { tv_sec: 2, tv_nsec: 0 })
+            }
             Timer => {
                 let mut id = 0_i32;
                 let number = libc::SYS_timer_create;
@@ -340,14 +372,58 @@ impl Fixture {
                 );
                 epoll
             }
+            Tagged => check(unsafe { libc::open(c(TAGGED).as_ptr(), libc::O_RDONLY).into() }),
             TimerFd => check(unsafe { libc::timerfd_create(1, 0) }.into()),
             PidFd => check(unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) }),
         }
     }
 }
 
+/// The set that holds `signal` only.
+fn signal_set(signal: i32) -> libc::sigset_t {
+    // SAFETY: the set is a plain variable for which all zeros are valid.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigaddset(&raw mut set, signal);
+        set
+    }
+}
+
+/// Lets a signal arrive, and be handled, in a few milliseconds.
+fn interrupt_soon() {
+    extern "C" fn handler(_: i32) {}
+    // SAFETY: the handler does nothing; the action and the timer are live variables.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = handler as *const () as usize;
+        check(libc::sigaction(libc::SIGALRM, &raw const action, null_mut()).into());
+        let soon = libc::timeval { tv_sec: 0, tv_usec: 20_000 };
+        let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+        let timer = libc::itimerval { it_interval: never, it_value: soon };
+        let number = libc::SYS_setitimer;
+        check(libc::syscall(number, libc::ITIMER_REAL, &raw const timer, 0));
+    }
+}
+
+/// What all attempts find: the tagged file, and supplementary groups where that is allowed.
+fn prepare() -> std::io::Result<Scratch> {
+    let scratch = Scratch::enter()?;
+    std::fs::write(TAGGED, "tagged")?;
+    let (path, name) = (c(TAGGED), c("user.tag"));
+    let value = b"value";
+    // SAFETY: both are strings, the value is as long as it says.
+    let set = unsafe {
+        libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0)
+    };
+    check(set.into());
+    let groups = [0, 1];
+    // SAFETY: as many groups as it says. Where it is forbidden, the groups stay.
+    unsafe { libc::setgroups(groups.len(), groups.as_ptr()) };
+    Ok(scratch)
+}
+
 fn is_pointer(argument: Arg) -> bool {
-    matches!(argument, S(_) | In | Null) || is_stored(argument)
+    matches!(argument, S(_) | In | Null | Signals | Sleep) || is_stored(argument)
 }
 
 /// Whether the kernel stores something there.
@@ -376,6 +452,14 @@ fn attempt(name: &str, number: c_long, arguments: &[Arg], trial: usize, page: &s
     // SAFETY: every pointer is good for 4096 bytes, or one that the kernel must refuse. Calls that
     // would replace the program or the process fail for want of a file or by their arguments.
     let result = unsafe { libc::syscall(number, a, b, c, d, e, f) };
+    if name == "clone" {
+        match result {
+            // SAFETY: the child ends at once, without the parent's exit handlers.
+            0 => unsafe { libc::_exit(0) },
+            // SAFETY: only waits.
+            child => unsafe { libc::waitpid(child as i32, null_mut(), 0) },
+        };
+    }
     let answer = match result {
         -1 => std::io::Error::last_os_error().raw_os_error().unwrap_or(0).to_string(),
         _ => "no error".to_owned(),
@@ -385,6 +469,7 @@ fn attempt(name: &str, number: c_long, arguments: &[Arg], trial: usize, page: &s
 
 fn main() {
     let list = std::env::args().nth(1).is_some_and(|argument| argument == "--list");
+    let _scratch = (!list).then(|| prepare().unwrap_or_else(|error| panic!("fixture: {error}")));
     for (name, number, arguments) in RECIPES {
         for (trial, argument) in arguments.iter().enumerate() {
             if !is_pointer(*argument) {
