@@ -42,7 +42,7 @@ cp -P soft copy2
 test -L copy2
 echo "$?"
 truncate -s 1000 t
-stat -c %s t
+stat -c '%s %b' t
 truncate -s +24 t
 truncate -s -4 t
 stat -c %s t

@@ -1,9 +1,8 @@
 //! Contents of a tmpfs file.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 use lx_core::Result;
@@ -13,67 +12,19 @@ use lx_core::io::{IoDst, IoSrc, partial};
 use lx_core::sync::{Mutex, MutexGuard, level};
 use spin::Once;
 
+use super::blocks::Blocks;
+
 /// Longest contents that are kept in a buffer of their own.
 const SMALL_MAX: usize = 4096;
 /// The first blocks of a file can be reached without a lock.
 const FIRST_BLOCKS: usize = 4;
-/// Blocks with a lower index lie in an array, the others in a tree: sparse files stay small.
-const DENSE_BLOCKS: u64 = 16384;
 const BLOCK: u64 = BLOCK_SIZE as u64;
 /// Largest size of a file.
 pub(super) const MAX_SIZE: u64 = i64::MAX as u64;
 
-#[derive(Default)]
-struct Blocks {
-    dense: Vec<Option<Arc<PageBlock>>>,
-    sparse: BTreeMap<u64, Arc<PageBlock>>,
-    count: u64,
-}
-
-impl Blocks {
-    fn get(&self, index: u64) -> Option<&Arc<PageBlock>> {
-        if index < DENSE_BLOCKS {
-            self.dense.get(index as usize)?.as_ref()
-        } else {
-            self.sparse.get(&index)
-        }
-    }
-
-    fn insert(&mut self, index: u64, block: Arc<PageBlock>) {
-        self.count = self.count.saturating_add(1);
-        if index < DENSE_BLOCKS {
-            let index = index as usize;
-            if self.dense.len() <= index {
-                self.dense.resize(index.saturating_add(1), None);
-            }
-            if let Some(slot) = self.dense.get_mut(index) {
-                *slot = Some(block);
-            }
-        } else {
-            self.sparse.insert(index, block);
-        }
-    }
-
-    /// Indices of the blocks in a range.
-    fn indices(&self, from: u64, to: u64) -> Vec<u64> {
-        let dense = self.dense.iter().enumerate().skip(from.min(DENSE_BLOCKS) as usize);
-        let dense = dense.filter(|(_, block)| block.is_some()).map(|(index, _)| index as u64);
-        let sparse = self.sparse.range(from..).map(|(index, _)| *index);
-        dense.chain(sparse).take_while(|&index| index < to).collect()
-    }
-
-    fn remove(&mut self, index: u64) -> Option<Arc<PageBlock>> {
-        let block = if index < DENSE_BLOCKS {
-            self.dense.get_mut(index as usize)?.take()?
-        } else {
-            self.sparse.remove(&index)?
-        };
-        self.count = self.count.saturating_sub(1);
-        Some(block)
-    }
-}
-
 enum Contents {
+    /// Less than a page. Without a byte, no page is in use; past the file's size there may be
+    /// zeros.
     Small(Vec<u8>),
     Blocks(Blocks),
 }
@@ -100,12 +51,11 @@ pub(super) struct FileData {
     first: [Once<Arc<PageBlock>>; FIRST_BLOCKS],
     /// Which of the first blocks are in use and not holes, as a bit set.
     present: AtomicU8,
-    /// Blocks in use; [`SMALL`] while there are none because the contents are small.
-    count: AtomicU64,
+    /// There are no blocks because the contents are small.
+    is_small: AtomicBool,
+    /// Pages in use: those that were written, or allocated, or whose block somebody has mapped.
+    pages: AtomicU64,
 }
-
-/// The count of blocks of a file without blocks.
-const SMALL: u64 = u64::MAX;
 
 /// Proof that the caller is the one writer.
 pub(super) struct WriteGuard<'a> {
@@ -121,7 +71,8 @@ impl FileData {
             size: AtomicU64::new(0),
             first: [const { Once::new() }; FIRST_BLOCKS],
             present: AtomicU8::new(0),
-            count: AtomicU64::new(SMALL),
+            is_small: AtomicBool::new(true),
+            pages: AtomicU64::new(0),
         }
     }
 
@@ -130,18 +81,31 @@ impl FileData {
         self.first.get(usize::try_from(index).ok()?)?.get()
     }
 
-    /// To be called with the contents locked, whenever the blocks have changed.
-    fn note_count(&self, contents: &Contents) {
-        let (count, present) = match contents {
-            Contents::Small(_) => (SMALL, 0),
+    /// To be called with the contents locked, whenever blocks came or went.
+    fn note_blocks(&self, contents: &Contents) {
+        let (is_small, present) = match contents {
+            Contents::Small(_) => (true, 0),
             Contents::Blocks(blocks) => {
-                let first = blocks.dense.iter().take(FIRST_BLOCKS).enumerate();
-                let present = first.map(|(at, block)| u8::from(block.is_some()) << at).sum();
-                (blocks.count, present)
+                let first = (0..FIRST_BLOCKS).filter(|&index| blocks.get(index as u64).is_some());
+                (false, first.map(|index| 1 << index).sum())
             }
         };
-        self.count.store(count, Ordering::Relaxed);
+        self.is_small.store(is_small, Ordering::Relaxed);
         self.present.store(present, Ordering::Relaxed);
+    }
+
+    /// A range of a block is in use.
+    fn note_filled(&self, block: &PageBlock, offset: usize, len: usize) {
+        let added = block.note_filled(offset, len);
+        if added > 0 {
+            self.pages.fetch_add(added.into(), Ordering::Relaxed);
+        }
+    }
+
+    /// The pages within a range of a block are not in use any more.
+    fn note_emptied(&self, block: &PageBlock, offset: usize, len: usize) {
+        let gone = block.note_emptied(offset, len);
+        self.pages.fetch_sub(gone.into(), Ordering::Relaxed);
     }
 
     /// One of the first blocks, if it is in use. Only a writer may rely on that it stays so.
@@ -156,8 +120,7 @@ impl FileData {
 
     /// 512-byte units in use.
     pub(super) fn used(&self) -> u64 {
-        let pages = self.size().div_ceil(super::PAGE).saturating_mul(super::PAGE / 512);
-        self.count.load(Ordering::Relaxed).saturating_mul(BLOCK / 512).min(pages)
+        self.pages.load(Ordering::Relaxed).saturating_mul(super::PAGE / 512)
     }
 
     /// What lies at `offset`, for `len` bytes at most, all within the file.
@@ -227,7 +190,16 @@ impl FileData {
             return Ok(Arc::clone(existing));
         }
         blocks.insert(index, Arc::clone(&block));
-        self.note_count(&contents);
+        self.note_blocks(&contents);
+        Ok(block)
+    }
+
+    /// As [`block`](Self::block), for a mapping: what is stored through it cannot be seen, so that
+    /// all of the block that lies in the file counts as in use.
+    pub(super) fn mapped_block(&self, host: &dyn Host, index: u64) -> Result<Arc<PageBlock>> {
+        let block = self.block(host, index)?;
+        let len = self.size().saturating_sub(index.saturating_mul(BLOCK)).min(BLOCK);
+        self.note_filled(&block, 0, len as usize);
         Ok(block)
     }
 
@@ -244,6 +216,18 @@ impl FileData {
         })
     }
 
+    /// Makes small contents at least `len` long.
+    fn grow_small(&self, small: &mut Vec<u8>, len: usize) -> Result<()> {
+        if small.len() < len {
+            small.try_reserve(len.saturating_sub(small.len())).map_err(|_| Errno::ENOSPC)?;
+            if small.is_empty() {
+                self.pages.store(1, Ordering::Relaxed);
+            }
+            small.resize(len, 0);
+        }
+        Ok(())
+    }
+
     /// Moves the contents to page blocks, because they grow or somebody maps them.
     pub(super) fn use_blocks(&self, host: &dyn Host) -> Result<()> {
         if matches!(&*self.contents.lock(), Contents::Blocks(_)) {
@@ -254,13 +238,15 @@ impl FileData {
         if let Contents::Small(bytes) = &*contents {
             let mut blocks = Blocks::default();
             block.write(0, bytes);
+            // Its page, if there is one, was counted before.
+            block.note_filled(0, bytes.len());
             // Filled before others can see it.
             let block = match &self.first {
                 [first, ..] => Arc::clone(first.call_once(|| block)),
             };
             blocks.insert(0, block);
             *contents = Contents::Blocks(blocks);
-            self.note_count(&contents);
+            self.note_blocks(&contents);
         }
         Ok(())
     }
@@ -276,23 +262,33 @@ impl FileData {
             return Err(Errno::ENXIO.into());
         }
         let contents = self.contents.lock();
-        let Contents::Blocks(blocks) = &*contents else {
-            return Ok(if data { offset } else { size });
-        };
-        let end = size.div_ceil(BLOCK);
-        let mut index = offset / BLOCK;
-        while index < end {
-            if blocks.get(index).is_some() == data {
-                return Ok(offset.max(index.saturating_mul(BLOCK)));
+        let blocks = match &*contents {
+            Contents::Small(bytes) => {
+                let found = if bytes.is_empty() == data { size } else { offset };
+                return if data && found == size { Err(Errno::ENXIO.into()) } else { Ok(found) };
             }
-            index = if data && index >= DENSE_BLOCKS {
-                blocks.sparse.range(index..).next().map_or(end, |(index, _)| *index)
-            } else {
-                index.saturating_add(1)
+            Contents::Blocks(blocks) => blocks,
+        };
+        let mut at = offset;
+        while at < size {
+            let index = at / BLOCK;
+            let block = blocks.get(index);
+            let filled = block.is_some_and(|block| block.is_filled((at % BLOCK) as usize));
+            if filled == data {
+                return Ok(at);
+            }
+            at = match block {
+                Some(_) => next_multiple(at, super::PAGE),
+                None => blocks.from(index).next().map_or(size, |index| index.saturating_mul(BLOCK)),
             };
         }
         if data { Err(Errno::ENXIO.into()) } else { Ok(size) }
     }
+}
+
+/// The first multiple of `unit` behind `offset`.
+fn next_multiple(offset: u64, unit: u64) -> u64 {
+    offset.saturating_add(1).checked_next_multiple_of(unit).unwrap_or(u64::MAX)
 }
 
 impl WriteGuard<'_> {
@@ -333,33 +329,38 @@ impl WriteGuard<'_> {
         src: &mut IoSrc<'_>,
     ) -> Result<usize> {
         let end = offset.saturating_add(len as u64);
-        if end <= SMALL_MAX as u64 && self.data.count.load(Ordering::Relaxed) == SMALL {
+        if end <= SMALL_MAX as u64 && self.data.is_small.load(Ordering::Relaxed) {
             let mut buffer = [0_u8; SMALL_MAX];
             let Some(buffer) = buffer.get_mut(..len) else { return Ok(0) };
             let count = src.take(buffer)?;
             let bytes = buffer.get(..count).unwrap_or_default();
             if !self.write_small(offset as usize, bytes)? {
                 // Somebody mapped the file meanwhile.
-                self.data.block(host, 0)?.write(offset as usize, bytes);
+                let block = self.data.block(host, 0)?;
+                block.write(offset as usize, bytes);
+                self.data.note_filled(&block, offset as usize, count);
             }
             return Ok(count);
         }
         let (index, inside) = (offset / BLOCK, (offset % BLOCK) as usize);
-        match self.data.present(index) {
-            Some(block) => src.take_block(block, inside, len),
-            None => src.take_block(&*self.data.block(host, index)?, inside, len),
-        }
+        let made;
+        let block = match self.data.present(index) {
+            Some(block) => block,
+            None => {
+                made = self.data.block(host, index)?;
+                &made
+            }
+        };
+        let count = src.take_block(block, inside, len)?;
+        self.data.note_filled(block, inside, count);
+        Ok(count)
     }
 
     fn write_small(&self, offset: usize, bytes: &[u8]) -> Result<bool> {
         let mut contents = self.data.contents.lock();
         let Contents::Small(small) = &mut *contents else { return Ok(false) };
         let end = offset.saturating_add(bytes.len());
-        if small.len() < end {
-            let more = end.saturating_sub(small.len());
-            small.try_reserve(more).map_err(|_| Errno::ENOSPC)?;
-            small.resize(end, 0);
-        }
+        self.data.grow_small(small, end)?;
         if let Some(place) = small.get_mut(offset..end) {
             place.copy_from_slice(bytes);
         }
@@ -374,7 +375,7 @@ impl WriteGuard<'_> {
                 // A sparse file: nothing to move.
                 Contents::Small(bytes) if bytes.is_empty() => {
                     *contents = Contents::Blocks(Blocks::default());
-                    self.data.note_count(&contents);
+                    self.data.note_blocks(&contents);
                 }
                 _ => {
                     drop(contents);
@@ -382,16 +383,10 @@ impl WriteGuard<'_> {
                 }
             }
         }
-        if let Contents::Small(bytes) = &mut *self.data.contents.lock() {
-            bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
-            if len == 0 {
-                *bytes = Vec::new();
-            }
-        }
         self.data.size.store(len, Ordering::Release);
-        if len < old {
-            let end = old.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX);
-            self.zero_within(len, end, old);
+        if len <= old {
+            // To the end of what may be allocated behind the file too.
+            self.zero_within(len, u64::MAX, old);
         }
         Ok(())
     }
@@ -411,6 +406,10 @@ impl WriteGuard<'_> {
         let mut contents = self.data.contents.lock();
         match &mut *contents {
             Contents::Small(bytes) => {
+                if from == 0 && to >= super::PAGE {
+                    *bytes = Vec::new();
+                    self.data.pages.store(0, Ordering::Relaxed);
+                }
                 let start = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
                 let end = usize::try_from(to).unwrap_or(usize::MAX).min(bytes.len());
                 if let Some(range) = bytes.get_mut(start..end) {
@@ -418,12 +417,17 @@ impl WriteGuard<'_> {
                 }
             }
             Contents::Blocks(blocks) => {
-                for index in blocks.indices(from / BLOCK, to.div_ceil(BLOCK)) {
+                let last = to.div_ceil(BLOCK);
+                let indices: Vec<u64> =
+                    blocks.from(from / BLOCK).take_while(|&index| index < last).collect();
+                for index in indices {
                     let base = index.saturating_mul(BLOCK);
                     let start = from.saturating_sub(base).min(BLOCK);
                     let end = to.saturating_sub(base).min(BLOCK);
                     let whole = start == 0 && end == BLOCK;
                     let Some(block) = blocks.get(index) else { continue };
+                    let range = end.saturating_sub(start) as usize;
+                    self.data.note_emptied(block, start as usize, range);
                     let is_first = self.data.first(index).is_some();
                     if !whole || is_first || Arc::strong_count(block) > 1 {
                         let end = end.min(used.saturating_sub(base));
@@ -436,7 +440,7 @@ impl WriteGuard<'_> {
                 }
             }
         }
-        self.data.note_count(&contents);
+        self.data.note_blocks(&contents);
         drop(contents);
         for (block, start, len) in kept {
             block.zero(start, len);
@@ -456,14 +460,29 @@ impl WriteGuard<'_> {
         if to.saturating_sub(from) > total.saturating_sub(used) {
             return Err(Errno::ENOSPC.into());
         }
-        if to > SMALL_MAX as u64 {
+        if !self.allocate_small(to)? {
             for index in from / BLOCK..to.div_ceil(BLOCK) {
-                self.data.block(host, index)?;
+                let base = index.saturating_mul(BLOCK);
+                let start = from.saturating_sub(base);
+                let len = to.saturating_sub(base).min(BLOCK).saturating_sub(start);
+                let block = self.data.block(host, index)?;
+                self.data.note_filled(&block, start as usize, len as usize);
             }
         }
         if !keep_size {
             self.data.size.fetch_max(to, Ordering::AcqRel);
         }
         Ok(())
+    }
+
+    /// Allocates the page of small contents; `false` if they have blocks, or need them.
+    fn allocate_small(&self, to: u64) -> Result<bool> {
+        match &mut *self.data.contents.lock() {
+            Contents::Small(bytes) if to <= SMALL_MAX as u64 => {
+                self.data.grow_small(bytes, to as usize)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 }

@@ -353,7 +353,7 @@ impl InodeOps for TmpInode {
 
 impl PageSource for TmpInode {
     fn block(&self, index: u64) -> Result<Arc<PageBlock>> {
-        self.data()?.block(self.shared.host, index)
+        self.data()?.mapped_block(self.shared.host, index)
     }
 
     fn len(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! lock order among directories; the dentry cache keeps lookups away from it. Contents lie in page
 //! blocks, or in a small buffer while they are short and nobody maps them (`data`).
 
+mod blocks;
 mod data;
 mod file;
 mod inode;
