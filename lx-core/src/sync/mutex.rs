@@ -6,7 +6,7 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::level::Level;
-use super::{has_sync_host, sync_host};
+use super::{has_sync_host, owner_id, sync_host};
 
 /// Set in the lock word while a thread may be parked on it. A host that meets it in the expected
 /// value of a park ends that park after some milliseconds.
@@ -42,9 +42,10 @@ impl<T, const LEVEL: Level> Mutex<T, LEVEL> {
 
 impl<T: ?Sized, const LEVEL: Level> Mutex<T, LEVEL> {
     /// Takes the lock.
+    #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T, LEVEL> {
         check_order::<LEVEL>();
-        let id = sync_host().owner_id();
+        let id = owner_id();
         if self.word.compare_exchange(0, id, Ordering::Acquire, Ordering::Relaxed).is_err() {
             self.lock_slow(id);
         }
@@ -53,7 +54,7 @@ impl<T: ?Sized, const LEVEL: Level> Mutex<T, LEVEL> {
 
     /// Takes the lock if it is free.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T, LEVEL>> {
-        let id = sync_host().owner_id();
+        let id = owner_id();
         self.word.compare_exchange(0, id, Ordering::Acquire, Ordering::Relaxed).ok()?;
         note_held::<LEVEL>();
         Some(MutexGuard { lock: self })
@@ -139,6 +140,7 @@ impl<T: ?Sized, const LEVEL: Level> DerefMut for MutexGuard<'_, T, LEVEL> {
 }
 
 impl<T: ?Sized, const LEVEL: Level> Drop for MutexGuard<'_, T, LEVEL> {
+    #[inline]
     fn drop(&mut self) {
         note_released::<LEVEL>();
         // No atomic exchange, which would cost as much as taking the lock. Only sleepers change the
@@ -149,9 +151,15 @@ impl<T: ?Sized, const LEVEL: Level> Drop for MutexGuard<'_, T, LEVEL> {
         let word = self.lock.word.load(Ordering::Relaxed);
         self.lock.word.store(0, Ordering::Release);
         if word & PARKED != 0 {
-            sync_host().wake(&self.lock.word, 1);
+            wake_one(&self.lock.word);
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn wake_one(word: &AtomicU32) {
+    sync_host().wake(word, 1);
 }
 
 /// Debug builds: stops if the calling thread holds a lock of this level or a higher one.

@@ -64,12 +64,32 @@ pub(crate) fn has_sync_host() -> bool {
     !SYNC_HOST.load(Ordering::Relaxed).is_null()
 }
 
+/// The installed services, if there are any.
+#[inline(always)]
+fn installed() -> Option<&'static dyn SyncHost> {
+    let host = SYNC_HOST.load(Ordering::Acquire);
+    // SAFETY: `set_sync_host` stored a pointer made from a `&'static &'static dyn SyncHost`.
+    unsafe { host.as_ref() }.copied()
+}
+
 /// The installed services; before that, ones that spin (tests of pure data structures).
 pub(crate) fn sync_host() -> &'static dyn SyncHost {
-    let host = SYNC_HOST.load(Ordering::Acquire);
-    if host.is_null() {
-        return &Unset;
+    installed().unwrap_or(&Unset)
+}
+
+/// The calling thread's id, if threads have ids: `None` before services were installed.
+#[inline(always)]
+pub(crate) fn thread_id() -> Option<u32> {
+    installed().map(SyncHost::owner_id)
+}
+
+/// [`SyncHost::owner_id`]. A branch of its own, and not a choice between two services to call: as
+/// only one place stores services, a compiler that sees the whole kernel calls that one directly
+/// and puts the few instructions in line.
+#[inline(always)]
+pub(crate) fn owner_id() -> u32 {
+    match thread_id() {
+        Some(id) => id,
+        None => Unset.owner_id(),
     }
-    // SAFETY: `set_sync_host` stored a pointer made from a `&'static &'static dyn SyncHost`.
-    unsafe { *host }
 }

@@ -3,7 +3,7 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use super::platform::{has_sync_host, sync_host};
+use super::platform::thread_id;
 
 /// Set in the owner word while the owner looks at the value, so that it does not do so twice.
 const BUSY: u32 = 1 << 31;
@@ -29,11 +29,8 @@ impl<T> ThreadCell<T> {
     /// Looks at the value, unless it is another thread's (or the caller is looking already).
     #[inline]
     pub fn with<R>(&self, look: impl FnOnce(&mut T) -> R) -> Option<R> {
-        if !has_sync_host() {
-            // Threads have no ids yet.
-            return None;
-        }
-        let me = sync_host().owner_id();
+        // Without services threads have no ids yet.
+        let me = thread_id()?;
         let owner = self.owner.load(Ordering::Relaxed);
         if owner != me {
             let free = owner == 0;
@@ -53,7 +50,7 @@ impl<T> ThreadCell<T> {
 
     /// Gives the value up, so that another thread can own it. Only the owner can do that.
     pub fn release(&self) {
-        if has_sync_host() && self.owner.load(Ordering::Relaxed) == sync_host().owner_id() {
+        if thread_id().is_some_and(|me| self.owner.load(Ordering::Relaxed) == me) {
             self.owner.store(0, Ordering::Release);
         }
     }
