@@ -12,7 +12,6 @@ use alloc::sync::Arc;
 use core::ops::Deref;
 
 use crate::abi::Fd;
-use crate::error::Result;
 use crate::fd_table::FdTable;
 use crate::file::OpenFile;
 use crate::sync::ThreadCell;
@@ -35,14 +34,6 @@ impl Entries {
     }
 }
 
-/// What the cache has for a descriptor.
-enum Found {
-    File(Arc<OpenFile>),
-    Nothing,
-    /// It is of an older generation of the table.
-    Stale,
-}
-
 /// The shortcut, part of a task and only of use on that task's thread.
 #[derive(Default)]
 pub struct FdCache {
@@ -50,44 +41,59 @@ pub struct FdCache {
 }
 
 impl FdCache {
-    /// As [`FdTable::get`], for the time of a call.
-    ///
-    /// # Errors
-    /// `EBADF`.
-    // In line, as a result that lives in registers: moving it through memory costs more than the
-    // look-up.
+    /// As [`FdTable::get`], for the time of a call; `None` stands for `EBADF`.
+    // In line, and no `Result`, so that what is found lives in registers: moving it through memory
+    // costs more than the look-up.
     #[inline(always)]
-    pub fn get<'a>(&'a self, table: &'a FdTable, fd: Fd) -> Result<CachedFile<'a>> {
+    pub fn get<'a>(&'a self, table: &'a FdTable, fd: Fd) -> Option<CachedFile<'a>> {
         let generation = table.generation();
         let kept = if table.is_shared() { None } else { self.take(fd, generation) };
         let file = match kept {
             Some(file) => file,
-            None => table.get(fd)?,
+            None => self.look_up(table, fd, generation)?,
         };
-        Ok(CachedFile { file: Some(file), fd, generation, table, cache: self })
+        Some(CachedFile { file: Some(file), fd, generation, table, cache: self })
     }
 
     #[inline(always)]
     fn take(&self, fd: Fd, generation: u64) -> Option<Arc<OpenFile>> {
-        let found = self.entries.with(|entries| {
+        let slot_of = |entries: &mut Entries| {
             if entries.generation != generation {
-                return Found::Stale;
+                return None;
             }
-            match entries.slot(fd) {
-                Some(slot) if slot.as_ref().is_some_and(|(kept, _)| *kept == fd) => {
-                    slot.take().map_or(Found::Nothing, |(_, file)| Found::File(file))
-                }
-                _ => Found::Nothing,
+            let slot = entries.slot(fd)?;
+            match slot {
+                Some((kept, _)) if *kept == fd => slot.take().map(|(_, file)| file),
+                _ => None,
             }
-        });
-        match found {
-            Some(Found::File(file)) => Some(file),
-            Some(Found::Stale) => {
-                self.renew(generation);
-                None
-            }
-            Some(Found::Nothing) | None => None,
+        };
+        self.entries.with(slot_of).flatten()
+    }
+
+    /// The table's answer, when nothing is kept.
+    #[inline(never)]
+    fn look_up(&self, table: &FdTable, fd: Fd, generation: u64) -> Option<Arc<OpenFile>> {
+        if !table.is_shared()
+            && self.entries.with(|entries| entries.generation != generation) == Some(true)
+        {
+            self.renew(generation);
         }
+        table.get(fd).ok()
+    }
+
+    /// Keeps a file for the next call; what has no place any more is returned.
+    #[inline(always)]
+    fn put(&self, fd: Fd, file: Arc<OpenFile>, generation: u64) -> Option<Arc<OpenFile>> {
+        let mut file = Some(file);
+        let former = self.entries.with(|entries| {
+            if entries.generation != generation {
+                return None;
+            }
+            let slot = entries.slot(fd)?;
+            let entry = file.take().map(|file| (fd, file));
+            core::mem::replace(slot, entry).map(|(_, former)| former)
+        });
+        former.flatten().or(file)
     }
 
     /// Begins anew with another generation of the table.
@@ -140,23 +146,22 @@ impl Deref for CachedFile<'_> {
 }
 
 impl Drop for CachedFile<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let Some(file) = self.file.take() else { return };
-        if self.table.is_shared() || self.table.generation() != self.generation {
-            return;
+        let keep = !self.table.is_shared() && self.table.generation() == self.generation;
+        let left = if keep { self.cache.put(self.fd, file, self.generation) } else { Some(file) };
+        if let Some(file) = left {
+            discard(file);
         }
-        let mut entry = Some((self.fd, file));
-        // What is swapped out is dropped afterwards: it may be a file's last reference.
-        self.cache.entries.with(|entries| {
-            if entries.generation == self.generation
-                && let Some(slot) = entries.slot(self.fd)
-            {
-                core::mem::swap(slot, &mut entry);
-            }
-        });
-        drop(entry);
     }
+}
+
+/// Drops a reference, which may be a file's last one.
+#[cold]
+#[inline(never)]
+fn discard(file: Arc<OpenFile>) {
+    drop(file);
 }
 
 #[cfg(test)]
@@ -166,7 +171,7 @@ mod tests {
     #[test]
     fn without_thread_ids_nothing_is_kept() {
         let (cache, table) = (FdCache::default(), FdTable::new());
-        assert!(cache.get(&table, Fd(0)).is_err());
+        assert!(cache.get(&table, Fd(0)).is_none());
         cache.clear();
         cache.release();
     }

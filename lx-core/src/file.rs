@@ -287,6 +287,8 @@ pub trait FileOps: Any + Send + Sync {
 /// An open file description, `open(2)`: what descriptors refer to and `fork` and `dup` share.
 pub struct OpenFile {
     ops: Arc<dyn FileOps>,
+    /// [`FileOps::is_seekable`], which never changes.
+    seekable: bool,
     /// Access mode and status flags.
     flags: AtomicU32,
     /// Written under `position_lock`.
@@ -314,6 +316,7 @@ impl OpenFile {
                 | OpenFlags::O_TRUNC
                 | OpenFlags::O_CLOEXEC);
         Arc::new(Self {
+            seekable: ops.is_seekable(),
             ops,
             flags: AtomicU32::new(kept.bits()),
             position: AtomicU64::new(0),
@@ -322,6 +325,11 @@ impl OpenFile {
             owner: AtomicI32::new(0),
             attached: Mutex::new(Vec::new()),
         })
+    }
+
+    /// Whether the file has positions.
+    pub fn is_seekable(&self) -> bool {
+        self.seekable
     }
 
     /// The operations.
@@ -400,7 +408,7 @@ impl OpenFile {
         if !self.is_readable() {
             return Err(Errno::EBADF.into());
         }
-        if !self.ops.is_seekable() {
+        if !self.seekable {
             return self.ops.read(caller, self, dst);
         }
         let _lock = self.position_lock.lock();
@@ -418,7 +426,7 @@ impl OpenFile {
         if !self.is_writable() {
             return Err(Errno::EBADF.into());
         }
-        if !self.ops.is_seekable() {
+        if !self.seekable {
             return self.ops.write(caller, self, src);
         }
         let append = self.flags().contains(OpenFlags::O_APPEND);
@@ -435,7 +443,7 @@ impl OpenFile {
     pub fn read_at(&self, caller: &Caller<'_>, offset: u64, dst: &mut IoDst<'_>) -> Result<usize> {
         if !self.is_readable() {
             // That a stream has no positions is found out first.
-            let errno = if self.ops.is_seekable() { Errno::EBADF } else { Errno::ESPIPE };
+            let errno = if self.seekable { Errno::EBADF } else { Errno::ESPIPE };
             return Err(errno.into());
         }
         self.ops.read_at(caller, self, offset, dst)
@@ -447,7 +455,7 @@ impl OpenFile {
     /// `ESPIPE` for streams, `EBADF`, else the file's.
     pub fn write_at(&self, caller: &Caller<'_>, offset: u64, src: &mut IoSrc<'_>) -> Result<usize> {
         if !self.is_writable() {
-            let errno = if self.ops.is_seekable() { Errno::EBADF } else { Errno::ESPIPE };
+            let errno = if self.seekable { Errno::EBADF } else { Errno::ESPIPE };
             return Err(errno.into());
         }
         let append = self.flags().contains(OpenFlags::O_APPEND);

@@ -49,7 +49,15 @@ impl Segments {
     }
 
     /// Moves on to the next segment that has bytes left.
+    #[inline(always)]
     fn settle(&mut self) {
+        if !self.rest.is_empty() {
+            self.settle_in_rest();
+        }
+    }
+
+    #[inline(never)]
+    fn settle_in_rest(&mut self) {
         while self.len == 0 {
             let Some(next) = self.rest.pop() else { return };
             self.addr = next.iov_base.addr();
@@ -66,23 +74,28 @@ impl Segments {
 
     /// Runs `step(host, addr, len, done)` over the ranges until `len` bytes are done or it stops
     /// short.
+    #[inline(always)]
     fn transfer(
         &mut self,
         len: usize,
         mut step: impl FnMut(&dyn Host, u64, usize, usize) -> usize,
     ) -> Result<usize> {
         let len = len.min(self.remaining);
+        if len == 0 {
+            return Ok(0);
+        }
         let mut done = 0;
-        while done < len {
+        loop {
+            // Nearly always the whole of it: then the first round is all there is.
             let part = self.len.min(len - done);
             let copied = step(self.memory.host(), self.addr, part, done);
             self.advance(copied);
             done += copied;
-            if copied < part {
+            if copied < part || done == len {
                 break;
             }
         }
-        if done == 0 && len > 0 { Err(Fault.into()) } else { Ok(done) }
+        if done == 0 { Err(Fault.into()) } else { Ok(done) }
     }
 }
 

@@ -105,8 +105,13 @@ impl<'a> CurrentTask<'a> {
     ///
     /// # Errors
     /// `EBADF`.
-    #[inline(always)]
     pub fn file(&self, fd: Fd) -> Result<CachedFile<'_>> {
+        self.cached_file(fd).ok_or(Errno::EBADF.into())
+    }
+
+    /// As [`file`](Self::file); `None` stands for `EBADF`.
+    #[inline(always)]
+    pub fn cached_file(&self, fd: Fd) -> Option<CachedFile<'_>> {
         self.task.fd_cache().get(self.files(), fd)
     }
 

@@ -145,7 +145,7 @@ fn is_regular(caller: &Caller<'_>, file: &OpenFile) -> Result<bool> {
 pub fn send_file(caller: &Caller<'_>, from: Side<'_>, to: Side<'_>, count: usize) -> Result<usize> {
     from.check(false)?;
     to.check(true)?;
-    if !from.file.ops().is_seekable() && !is_regular(caller, from.file)? {
+    if !from.file.is_seekable() && !is_regular(caller, from.file)? {
         return Err(Errno::EINVAL.into());
     }
     if to.file.flags().contains(OpenFlags::O_APPEND) {

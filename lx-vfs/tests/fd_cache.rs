@@ -17,7 +17,7 @@ fn open(table: &FdTable) -> (Fd, Arc<OpenFile>) {
 }
 
 fn is(cache: &FdCache, table: &FdTable, fd: Fd, file: &Arc<OpenFile>) -> bool {
-    cache.get(table, fd).is_ok_and(|found| core::ptr::eq(&*found, &**file))
+    cache.get(table, fd).is_some_and(|found| core::ptr::eq(&*found, &**file))
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn a_kept_file_is_found_until_its_descriptor_changes() {
     drop(table.replace(*fd, 100, Arc::clone(other), false).unwrap());
     assert!(is(&cache, &table, *fd, other));
     drop(table.remove(*fd).unwrap());
-    assert!(cache.get(&table, *fd).is_err());
+    assert!(cache.get(&table, *fd).is_none());
     cache.clear();
     assert_eq!(Arc::strong_count(old), 1);
 }

@@ -15,46 +15,53 @@ use lx_proc::CurrentTask;
 /// `SYNC_FILE_RANGE_*`: all bits.
 const SYNC_FILE_RANGE_ALL: u32 = 7;
 
-#[inline(always)]
 fn readable<'t>(task: &'t CurrentTask<'_>, fd: Fd) -> Result<CachedFile<'t>> {
     let file = task.file(fd)?;
     if file.is_readable() { Ok(file) } else { Err(Errno::EBADF.into()) }
 }
 
-#[inline(always)]
 fn writable<'t>(task: &'t CurrentTask<'_>, fd: Fd) -> Result<CachedFile<'t>> {
     let file = task.file(fd)?;
     if file.is_writable() { Ok(file) } else { Err(Errno::EBADF.into()) }
 }
 
-/// As [`readable`], for a read at an offset: that a stream has none is found out first.
-fn readable_at<'t>(task: &'t CurrentTask<'_>, fd: Fd) -> Result<CachedFile<'t>> {
-    let file = task.file(fd)?;
-    if file.is_readable() { Ok(file) } else { Err(not_open_for(&file)) }
+/// Whether a file can be read at an offset: that a stream has none is found out first.
+#[inline(always)]
+fn check_readable_at(file: &OpenFile) -> Result<()> {
+    if file.is_readable() { Ok(()) } else { Err(not_open_for(file)) }
 }
 
-fn writable_at<'t>(task: &'t CurrentTask<'_>, fd: Fd) -> Result<CachedFile<'t>> {
-    let file = task.file(fd)?;
-    if file.is_writable() { Ok(file) } else { Err(not_open_for(&file)) }
+#[inline(always)]
+fn check_writable_at(file: &OpenFile) -> Result<()> {
+    if file.is_writable() { Ok(()) } else { Err(not_open_for(file)) }
 }
 
+#[cold]
 fn not_open_for(file: &OpenFile) -> SysError {
-    if file.ops().is_seekable() { Errno::EBADF.into() } else { Errno::ESPIPE.into() }
+    if file.is_seekable() { Errno::EBADF.into() } else { Errno::ESPIPE.into() }
 }
 
 /// Raises the signal that goes with a failed write: `SIGPIPE` for want of a reader, `SIGXFSZ`
 /// beyond `RLIMIT_FSIZE` (but not beyond what the file system can hold).
+#[inline(always)]
 pub(super) fn raise_for_write<T>(task: &CurrentTask<'_>, result: Result<T>) -> Result<T> {
-    match result {
-        Err(SysError::Errno(Errno::EPIPE)) => task.send_self(Signal::SIGPIPE),
-        Err(SysError::Errno(Errno::EFBIG))
+    if let Err(error) = result {
+        raise_for_error(task, error);
+    }
+    result
+}
+
+#[cold]
+fn raise_for_error(task: &CurrentTask<'_>, error: SysError) {
+    match error {
+        SysError::Errno(Errno::EPIPE) => task.send_self(Signal::SIGPIPE),
+        SysError::Errno(Errno::EFBIG)
             if task.caller().rlimits.soft(Resource::Fsize) != RLIM_INFINITY =>
         {
             task.send_self(Signal::SIGXFSZ);
         }
         _ => {}
     }
-    result
 }
 
 /// A file offset argument, which may not be negative.
@@ -74,7 +81,15 @@ pub(crate) fn sys_read(
     buf: UserPtr<u8>,
     count: usize,
 ) -> Result<usize> {
-    let file = readable(task, fd)?;
+    let Some(file) = task.cached_file(fd) else { return Err(Errno::EBADF.into()) };
+    read(task, &file, buf, count)
+}
+
+#[inline(always)]
+fn read(task: &CurrentTask<'_>, file: &OpenFile, buf: UserPtr<u8>, count: usize) -> Result<usize> {
+    if !file.is_readable() {
+        return Err(Errno::EBADF.into());
+    }
     let mut dst = IoDst::guest(task.memory(), buf.addr(), count)?;
     file.read(&task.caller(), &mut dst)
 }
@@ -86,9 +101,19 @@ pub(crate) fn sys_write(
     buf: UserPtr<u8>,
     count: usize,
 ) -> Result<usize> {
-    let file = writable(task, fd)?;
+    let Some(file) = task.cached_file(fd) else { return Err(Errno::EBADF.into()) };
+    let result = write(task, &file, buf, count);
+    drop(file);
+    raise_for_write(task, result)
+}
+
+#[inline(always)]
+fn write(task: &CurrentTask<'_>, file: &OpenFile, buf: UserPtr<u8>, count: usize) -> Result<usize> {
+    if !file.is_writable() {
+        return Err(Errno::EBADF.into());
+    }
     let mut src = IoSrc::guest(task.memory(), buf.addr(), count)?;
-    raise_for_write(task, file.write(&task.caller(), &mut src))
+    file.write(&task.caller(), &mut src)
 }
 
 /// `pread(2)`.
@@ -100,7 +125,19 @@ pub(crate) fn sys_pread64(
     pos: i64,
 ) -> Result<usize> {
     let pos = offset(pos)?;
-    let file = readable_at(task, fd)?;
+    let Some(file) = task.cached_file(fd) else { return Err(Errno::EBADF.into()) };
+    pread(task, &file, buf, count, pos)
+}
+
+#[inline(always)]
+fn pread(
+    task: &CurrentTask<'_>,
+    file: &OpenFile,
+    buf: UserPtr<u8>,
+    count: usize,
+    pos: u64,
+) -> Result<usize> {
+    check_readable_at(file)?;
     let mut dst = IoDst::guest(task.memory(), buf.addr(), count)?;
     file.read_at(&task.caller(), pos, &mut dst)
 }
@@ -114,9 +151,23 @@ pub(crate) fn sys_pwrite64(
     pos: i64,
 ) -> Result<usize> {
     let pos = offset(pos)?;
-    let file = writable_at(task, fd)?;
+    let Some(file) = task.cached_file(fd) else { return Err(Errno::EBADF.into()) };
+    let result = pwrite(task, &file, buf, count, pos);
+    drop(file);
+    raise_for_write(task, result)
+}
+
+#[inline(always)]
+fn pwrite(
+    task: &CurrentTask<'_>,
+    file: &OpenFile,
+    buf: UserPtr<u8>,
+    count: usize,
+    pos: u64,
+) -> Result<usize> {
+    check_writable_at(file)?;
     let mut src = IoSrc::guest(task.memory(), buf.addr(), count)?;
-    raise_for_write(task, file.write_at(&task.caller(), pos, &mut src))
+    file.write_at(&task.caller(), pos, &mut src)
 }
 
 /// `readv(2)`.
@@ -152,7 +203,8 @@ pub(crate) fn sys_preadv(
     pos: i64,
 ) -> Result<usize> {
     let pos = offset(pos)?;
-    let file = readable_at(task, fd)?;
+    let file = task.file(fd)?;
+    check_readable_at(&file)?;
     let mut dst = IoDst::vectors(task.memory(), iov, count)?;
     file.read_at(&task.caller(), pos, &mut dst)
 }
@@ -166,7 +218,8 @@ pub(crate) fn sys_pwritev(
     pos: i64,
 ) -> Result<usize> {
     let pos = offset(pos)?;
-    let file = writable_at(task, fd)?;
+    let file = task.file(fd)?;
+    check_writable_at(&file)?;
     let mut src = IoSrc::vectors(task.memory(), iov, count)?;
     raise_for_write(task, file.write_at(&task.caller(), pos, &mut src))
 }

@@ -55,7 +55,7 @@ pub(crate) fn sys_ioctl(
 
 /// `FIONREAD`: of a regular file, what is left of it.
 fn readable_bytes(task: &CurrentTask<'_>, file: &OpenFile) -> Result<i32> {
-    let count = if file.ops().is_seekable() {
+    let count = if file.is_seekable() {
         let stat = file.ops().stat(&task.caller(), file)?;
         if stat.st_mode & S_IFMT != S_IFREG {
             return Err(Errno::ENOTTY.into());
