@@ -161,7 +161,21 @@ impl Ring {
     }
 
     /// Appends bytes for which there is room.
-    pub(super) fn push(&mut self, mut bytes: &[u8]) {
+    #[inline(always)]
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        match self.contiguous(self.wrap(self.tail + self.len), bytes.len()) {
+            Some((block, offset, part)) if part == bytes.len() => {
+                if let Some(block) = block.get() {
+                    block.write(offset, bytes);
+                }
+                self.len += part;
+            }
+            _ => self.push_parts(bytes),
+        }
+    }
+
+    #[inline(never)]
+    fn push_parts(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let position = self.wrap(self.tail + self.len);
             let Some((block, offset, part)) = self.contiguous(position, bytes.len()) else {
@@ -177,7 +191,20 @@ impl Ring {
     }
 
     /// Copies the oldest bytes without taking them.
+    #[inline(always)]
     pub(super) fn peek(&self, skip: usize, dst: &mut [u8]) {
+        match self.contiguous(self.wrap(self.tail + skip), dst.len()) {
+            Some((block, offset, part)) if part == dst.len() => {
+                if let Some(block) = block.get() {
+                    block.read(offset, dst);
+                }
+            }
+            _ => self.peek_parts(skip, dst),
+        }
+    }
+
+    #[inline(never)]
+    fn peek_parts(&self, skip: usize, dst: &mut [u8]) {
         let mut done = 0;
         while done < dst.len() {
             let position = self.wrap(self.tail + skip + done);

@@ -14,6 +14,8 @@ use super::ring::{Piece, Ring};
 
 /// Transfers up to this length go through a buffer on the stack: one round of the lock.
 const SMALL: usize = 128;
+/// For transfers up to this length that buffer is this long, as it costs time to clear it.
+const TINY: usize = 16;
 /// Most bytes between two commits, so that the other side starts while a long transfer goes on.
 /// At most two pieces, as the ring wraps around once in that length.
 const CHUNK: usize = 16 << 10;
@@ -70,6 +72,7 @@ impl Pipe {
         Self { ring: Mutex::new(Ring::new()), queue: WaitQueue::new() }
     }
 
+    #[inline(always)]
     fn wake(&self, key: WakeKey) {
         if key != 0 {
             self.queue.wake(key, 1);
@@ -135,6 +138,53 @@ impl Pipe {
         nonblocking: bool,
         dst: &mut IoDst<'_>,
     ) -> Result<usize> {
+        let taken = if dst.remaining() <= TINY {
+            self.read_small::<TINY>(dst)
+        } else {
+            self.read_small::<SMALL>(dst)
+        };
+        match taken {
+            Some(result) => result,
+            None => self.read_or_wait(caller, nonblocking, dst),
+        }
+    }
+
+    /// What most reads are: a few bytes, and they are there. `None` if it is not so.
+    #[inline(always)]
+    fn read_small<const N: usize>(&self, dst: &mut IoDst<'_>) -> Option<Result<usize>> {
+        let mut buffer = [0_u8; N];
+        let (len, key) = self.take_small(dst.remaining(), &mut buffer)?;
+        let result = self.put_small(dst, buffer.get(..len)?);
+        self.wake(key);
+        Some(result)
+    }
+
+    /// Takes up to `N` bytes, if there are any and no more than that are wanted.
+    #[inline(always)]
+    fn take_small<const N: usize>(
+        &self,
+        want: usize,
+        buffer: &mut [u8; N],
+    ) -> Option<(usize, WakeKey)> {
+        let mut ring = self.ring.lock();
+        let len = want.min(ring.len());
+        if ring.reading || len == 0 {
+            return None;
+        }
+        let writable = ring.is_writable();
+        ring.peek(0, buffer.get_mut(..len)?);
+        ring.consume(len);
+        let key = self.bytes_taken(&mut ring, writable);
+        Some((len, key))
+    }
+
+    #[inline(never)]
+    fn read_or_wait(
+        &self,
+        caller: &Caller<'_>,
+        nonblocking: bool,
+        dst: &mut IoDst<'_>,
+    ) -> Result<usize> {
         let mut done = 0;
         let mut small = [0_u8; SMALL];
         while dst.remaining() > 0 {
@@ -193,14 +243,18 @@ impl Pipe {
     }
 
     /// Hands taken bytes over; puts them back if that fails.
+    #[inline(always)]
     fn put_small(&self, dst: &mut IoDst<'_>, bytes: &[u8]) -> Result<usize> {
         match dst.put(bytes) {
             Ok(count) if count == bytes.len() => Ok(count),
-            _ => {
-                let _ = self.ring.lock().unread(bytes);
-                Err(Errno::EFAULT.into())
-            }
+            _ => self.undo(bytes),
         }
+    }
+
+    #[cold]
+    fn undo(&self, bytes: &[u8]) -> Result<usize> {
+        let _ = self.ring.lock().unread(bytes);
+        Err(Errno::EFAULT.into())
     }
 
     fn put_pieces(&self, dst: &mut IoDst<'_>, pieces: &Pieces, len: usize) -> Result<usize> {
@@ -247,17 +301,67 @@ impl Pipe {
         src: &mut IoSrc<'_>,
     ) -> Result<usize> {
         let total = src.remaining();
-        let mut small = [0_u8; SMALL];
-        let mut small_len = None;
-        if total <= SMALL {
-            match src.take(small.get_mut(..total).unwrap_or_default()) {
-                Ok(count) if count == total => small_len = Some(total),
-                // Nobody reads: that error comes before a bad address.
-                _ if self.ring.lock().readers == 0 => return Err(Errno::EPIPE.into()),
-                _ => return Err(Errno::EFAULT.into()),
-            }
+        if total <= TINY {
+            self.write_small::<TINY>(caller, nonblocking, src)
+        } else if total <= SMALL {
+            self.write_small::<SMALL>(caller, nonblocking, src)
+        } else {
+            self.write_or_wait(caller, nonblocking, src, total, None)
         }
-        let small = small_len.and_then(|len| small.get(..len));
+    }
+
+    /// What most writes are: a few bytes, for which there is room.
+    #[inline(always)]
+    fn write_small<const N: usize>(
+        &self,
+        caller: &Caller<'_>,
+        nonblocking: bool,
+        src: &mut IoSrc<'_>,
+    ) -> Result<usize> {
+        let total = src.remaining();
+        let mut buffer = [0_u8; N];
+        let bytes = buffer.get_mut(..total).unwrap_or_default();
+        if !src.take(bytes).is_ok_and(|count| count == total) {
+            return self.bad_source();
+        }
+        match self.store_small(bytes) {
+            Some(key) => {
+                self.wake(key);
+                Ok(total)
+            }
+            None => self.write_or_wait(caller, nonblocking, src, total, Some(bytes)),
+        }
+    }
+
+    #[cold]
+    fn bad_source(&self) -> Result<usize> {
+        // Nobody reads: that error comes before a bad address.
+        let errno = if self.ring.lock().readers == 0 { Errno::EPIPE } else { Errno::EFAULT };
+        Err(errno.into())
+    }
+
+    /// Stores a few bytes, unless something is in the way. They need room for all of them, as
+    /// writes up to [`PIPE_BUF`] are atomic.
+    #[inline(always)]
+    fn store_small(&self, bytes: &[u8]) -> Option<WakeKey> {
+        let mut ring = self.ring.lock();
+        let room = ring.readers > 0 && !ring.writing && ring.room() >= bytes.len();
+        if bytes.is_empty() || !room || !ring.has_blocks() {
+            return None;
+        }
+        ring.push(bytes);
+        Some(self.bytes_added(&mut ring))
+    }
+
+    #[inline(never)]
+    fn write_or_wait(
+        &self,
+        caller: &Caller<'_>,
+        nonblocking: bool,
+        src: &mut IoSrc<'_>,
+        total: usize,
+        small: Option<&[u8]>,
+    ) -> Result<usize> {
         let mut done = 0;
         while done < total {
             let found = self
