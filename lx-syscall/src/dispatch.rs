@@ -4,14 +4,14 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt::{self, Write};
 
-use lx_core::abi::{Errno, GuestRegs};
-use lx_core::error::SysError;
+use lx_core::abi::GuestRegs;
 use lx_core::host::{FaultInfo, HostThreadId, Resume, TrapHandler};
-use lx_proc::signal::{self, Outcome, Restart};
+use lx_proc::signal::{self, Outcome};
 use lx_proc::{CurrentTask, Task};
 
+use crate::answer::Answer;
 use crate::strace;
-use crate::table::{Entry, TABLE};
+use crate::table::{Call, Entry, TABLE, call_of};
 
 /// The kernel side of one guest thread.
 pub struct TaskTrap {
@@ -69,28 +69,21 @@ impl TrapHandler for TaskTrap {
 
 impl TaskTrap {
     /// Makes a call, again as long as a signal has ended it without running a handler.
+    #[inline(always)]
     fn make_call(&self, current: &CurrentTask<'_>, number: u64) {
-        let entry =
-            usize::try_from(number).ok().and_then(|nr| TABLE.get(nr)).and_then(Option::as_ref);
-        let observed = self.task.kernel().observe.is_on();
+        let call: Call =
+            if self.task.kernel().observe.is_on() { observed_call } else { call_of(number) };
         loop {
-            let result =
-                if observed { observed_call(current, number, entry) } else { call(current, entry) };
-            let restart = match result {
+            let restart = match call(current).value() {
                 Ok(value) => {
                     current.set_return(value);
+                    if !self.task.waiter().is_interrupted() {
+                        return;
+                    }
                     None
                 }
-                Err(SysError::Errno(errno)) => {
-                    current.set_return(errno.as_return());
-                    None
-                }
-                Err(SysError::Restart) => Some(Restart::UnlessHandlerRefuses),
-                Err(SysError::RestartNoHandler) => Some(Restart::WithoutHandler),
+                Err(restart) => Some(restart),
             };
-            if restart.is_none() && !self.task.waiter().is_interrupted() {
-                return;
-            }
             // The task may run on another thread already.
             if current.resume() == Resume::Exit {
                 return;
@@ -100,20 +93,6 @@ impl TaskTrap {
             }
         }
     }
-}
-
-#[inline]
-fn call(current: &CurrentTask<'_>, entry: Option<&Entry>) -> Result<u64, SysError> {
-    match entry {
-        Some(entry) => (entry.call)(current),
-        None => unknown(current),
-    }
-}
-
-#[cold]
-fn unknown(current: &CurrentTask<'_>) -> Result<u64, SysError> {
-    lx_core::unsupported::note("system call", current.regs().orig_rax);
-    Err(Errno::ENOSYS.into())
 }
 
 /// Prints the arguments of a call through its entry.
@@ -127,15 +106,14 @@ impl fmt::Display for Arguments<'_, '_> {
 
 /// A call that is counted, and printed if tracing is on.
 #[cold]
-fn observed_call(
-    current: &CurrentTask<'_>,
-    number: u64,
-    entry: Option<&Entry>,
-) -> Result<u64, SysError> {
-    let args = &current.regs().args();
+fn observed_call(current: &CurrentTask<'_>) -> Answer {
+    let regs = current.regs();
+    let (number, args) = (regs.orig_rax, &regs.args());
     let kernel = current.kernel();
     let mut line = String::new();
     if kernel.observe.is_tracing() {
+        let entry =
+            usize::try_from(number).ok().and_then(|nr| TABLE.get(nr)).and_then(Option::as_ref);
         // Writing to a String cannot fail. The arguments are printed before the call changes them.
         let _ = match entry {
             Some(entry) => write!(
@@ -149,13 +127,14 @@ fn observed_call(
         };
     }
     let before = kernel.host.host_calls();
-    let result = call(current, entry);
+    let answer = call_of(number)(current);
     let after = kernel.host.host_calls();
+    let result = answer.result();
     kernel.observe.count(number, result.is_err(), after.saturating_sub(before));
     if kernel.observe.is_tracing() {
-        strace::trace_result(&mut line, result.map_err(SysError::errno));
+        strace::trace_result(&mut line, result);
         line.push('\n');
         kernel.trace_line(&line);
     }
-    result
+    answer
 }

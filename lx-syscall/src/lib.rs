@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+pub mod answer;
 pub mod dispatch;
 pub mod handler;
 pub mod strace;

@@ -5,9 +5,10 @@
 
 use core::fmt;
 
-use lx_core::Result;
+use lx_core::abi::Errno;
 use lx_proc::CurrentTask;
 
+use crate::answer::Answer;
 use crate::handler::Handler;
 use crate::sys;
 
@@ -26,13 +27,14 @@ pub struct Entry {
     pub name: &'static str,
     /// Support level.
     pub support: Support,
-    /// Decodes the arguments and calls the handler.
-    pub call: fn(&CurrentTask<'_>) -> Result<u64>,
     /// Prints the arguments.
     pub trace: fn(&CurrentTask<'_>, &[u64; 6], &mut fmt::Formatter<'_>) -> fmt::Result,
     /// For each argument, whether it is a pointer.
     pub pointers: fn() -> &'static [bool],
 }
+
+/// Decodes the arguments and calls the handler.
+pub type Call = fn(&CurrentTask<'_>) -> Answer;
 
 /// One more than the highest number in the table.
 pub const TABLE_LEN: usize = 512;
@@ -46,14 +48,35 @@ macro_rules! syscalls {
                 table[$number] = Some(Entry {
                     name: stringify!($name),
                     support: $support,
-                    call: |task| Handler::call(&sys::$($handler)::+, task),
                     trace: |task, args, f| Handler::trace(&sys::$($handler)::+, task, args, f),
                     pointers: || Handler::pointers(&sys::$($handler)::+),
                 });
             )*
             table
         };
+
+        /// What to call for each number: all that dispatch needs, in few lines of the cache.
+        static CALLS: [Call; TABLE_LEN] = {
+            let mut calls: [Call; TABLE_LEN] = [unknown; TABLE_LEN];
+            $(calls[$number] = |task| Handler::call(&sys::$($handler)::+, task).into();)*
+            calls
+        };
     };
+}
+
+/// What to call for a number, in the table or not.
+#[inline(always)]
+pub fn call_of(number: u64) -> Call {
+    match usize::try_from(number).ok().and_then(|number| CALLS.get(number)) {
+        Some(call) => *call,
+        None => unknown,
+    }
+}
+
+#[cold]
+fn unknown(current: &CurrentTask<'_>) -> Answer {
+    lx_core::unsupported::note("system call", current.regs().orig_rax);
+    Err(Errno::ENOSYS.into()).into()
 }
 
 use Support::{Full, Partial};
