@@ -70,6 +70,21 @@ impl Run {
         self
     }
 
+    /// Sets the working folder.
+    #[must_use]
+    pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
+    /// Runs as this user and its group of the same number, without supplementary groups; only
+    /// root may ask for another one.
+    #[must_use]
+    pub fn user(mut self, id: u32) -> Self {
+        self.command.uid(id).gid(id);
+        self
+    }
+
     /// Replaces the time limit.
     #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
