@@ -1,11 +1,12 @@
 //! The command line: options and what is said about wrong ones.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Parser, Subcommand};
+
+use crate::names::os_string;
 
 /// Run Linux programs on lx, a Linux kernel in user mode
 #[derive(Debug, Parser)]
@@ -95,21 +96,24 @@ impl clap::builder::TypedValueParser for ParseVolume {
         _: Option<&clap::Arg>,
         value: &std::ffi::OsStr,
     ) -> Result<Volume, clap::Error> {
-        let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
-        let parts: Vec<_> = value.as_bytes().split(|&byte| byte == b':').collect();
-        let (host, guest, read_only) = match *parts {
-            [host, guest] | [host, guest, b"rw"] => (host, guest, false),
-            [host, guest, b"ro"] => (host, guest, true),
-            _ => (&[][..], &[][..], false),
+        let bytes = value.as_encoded_bytes();
+        let (paths, read_only) = match (bytes.strip_suffix(b":ro"), bytes.strip_suffix(b":rw")) {
+            (Some(paths), _) => (paths, true),
+            (None, Some(paths)) => (paths, false),
+            (None, None) => (bytes, false),
         };
-        if host.is_empty() || !guest.starts_with(b"/") {
+        // From the right, as a host path of Windows has a colon behind its drive.
+        let at = paths.windows(2).rposition(|pair| pair == b":/").unwrap_or(0);
+        let (host, guest) = paths.split_at(at);
+        let guest = guest.strip_prefix(b":").unwrap_or_default();
+        if host.is_empty() || guest.contains(&b':') {
             let sentence = format!(
                 "'{}' is not of the form HOST:GUEST[:ro] with an absolute path GUEST",
                 value.display()
             );
             return Err(clap::Error::raw(ErrorKind::ValueValidation, sentence));
         }
-        Ok(Volume { host: path(host), guest: path(guest), read_only })
+        Ok(Volume { host: os_string(host).into(), guest: os_string(guest).into(), read_only })
     }
 }
 
@@ -133,7 +137,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Action, 
         Ok(Cli { command: Command::Run(options) }) => {
             // Everything from the first word that is no option belongs to the program, so an
             // option that lx does not know would be taken for the program.
-            let first = options.command.first().filter(|word| word.as_bytes().starts_with(b"-"));
+            let first =
+                options.command.first().filter(|word| word.as_encoded_bytes().starts_with(b"-"));
             let before = args.len().checked_sub(options.command.len() + 1);
             let ended = before.and_then(|at| args.get(at)).is_some_and(|word| word == "--");
             match first {
@@ -219,6 +224,11 @@ mod tests {
             guest: guest.into(),
             read_only,
         };
+        assert_eq!(
+            options("lx run -v C:/a:/b:rw prog").volume,
+            [volume("C:/a", "/b", false)],
+            "a drive is part of the host path"
+        );
         let expected = RunOptions {
             rootfs: Some("/r".into()),
             workdir: Some("/w".into()),

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lx_core::control::{Spawn, User};
+use lx_core::control::Spawn;
 
 use crate::machine::Shared;
+use crate::names::os_string;
+use crate::sys::{self, BorrowedHandle, OwnedHandle, Standard};
 use crate::users::Users;
 use crate::{Child, ExitStatus, Output, SpawnError};
 
@@ -172,12 +172,12 @@ impl Command {
 
     fn spawn_with(&mut self, input: &Kind, output: &Kind) -> io::Result<Child> {
         let request = self.request()?;
-        let (stdin, write_stdin) = kind(&self.stdin, input).input(rustix::stdio::stdin())?;
-        let (stdout, read_stdout) = kind(&self.stdout, output).output(rustix::stdio::stdout())?;
-        let (stderr, read_stderr) = kind(&self.stderr, output).output(rustix::stdio::stderr())?;
+        let (stdin, write_stdin) = kind(&self.stdin, input).input(Standard::Input)?;
+        let (stdout, read_stdout) = kind(&self.stdout, output).output(Standard::Output)?;
+        let (stderr, read_stderr) = kind(&self.stderr, output).output(Standard::Error)?;
 
-        let directory = OsString::from_vec(request.cwd.clone());
-        let stdio = [stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
+        let directory = os_string(&request.cwd);
+        let stdio = [stdin.handle(), stdout.handle(), stderr.handle()];
         let connection = &self.shared.connection;
         let (id, pid) = connection
             .spawn(request, &stdio)?
@@ -192,39 +192,45 @@ impl Command {
         let user = match &self.user {
             Some(spec) => users.resolve(spec)?,
             None if self.shared.rootfs.is_some() => users.resolve(OsStr::new("0"))?,
-            None => caller(),
+            None => sys::caller(),
         };
         let arg0 = self.arg0.as_ref().unwrap_or(&self.program);
         let env = self.environment(&users, user.uid);
         Ok(Spawn {
             id: 0,
             program: c_bytes(&self.program)?,
-            search_path: !self.program.as_bytes().contains(&b'/'),
+            search_path: !self.program.as_encoded_bytes().contains(&b'/'),
             argv: std::iter::once(arg0)
                 .chain(&self.args)
                 .map(|a| c_bytes(a))
                 .collect::<io::Result<_>>()?,
             env: env.iter().map(|(key, value)| variable(key, value)).collect::<io::Result<_>>()?,
-            cwd: c_bytes(self.working_directory()?.as_os_str())?,
+            cwd: self.working_directory()?,
             user,
-            umask: umask(),
+            umask: sys::umask(),
             ignored_signals: self.ignored_signals,
             terminal: true,
         })
     }
 
-    fn working_directory(&self) -> io::Result<PathBuf> {
-        if let Some(directory) = self.directory.as_ref().filter(|path| path.is_absolute()) {
-            return Ok(directory.clone());
+    /// Paths of the guest are bytes with slashes, whatever the host's paths look like.
+    fn working_directory(&self) -> io::Result<Vec<u8>> {
+        let given = self.directory.as_ref().map(|directory| c_bytes(directory.as_os_str()));
+        let given = given.transpose()?.unwrap_or_default();
+        if given.starts_with(b"/") {
+            return Ok(given);
         }
-        let default = match self.shared.rootfs {
-            None => std::env::current_dir()?,
-            Some(_) => PathBuf::from("/"),
+        let mut path = match self.shared.rootfs {
+            None => c_bytes(std::env::current_dir()?.as_os_str())?,
+            Some(_) => b"/".to_vec(),
         };
-        Ok(match &self.directory {
-            Some(directory) => default.join(directory),
-            None => default,
-        })
+        if !given.is_empty() {
+            if !path.ends_with(b"/") {
+                path.push(b'/');
+            }
+            path.extend(given);
+        }
+        Ok(path)
     }
 
     fn environment(&self, users: &Users, uid: u32) -> BTreeMap<OsString, OsString> {
@@ -234,9 +240,9 @@ impl Command {
                 env.extend(std::env::vars_os());
             } else {
                 env.insert("PATH".into(), DEFAULT_PATH.into());
-                env.insert("HOME".into(), users.home(uid).to_owned());
+                env.insert("HOME".into(), users.home(uid));
                 env.insert("HOSTNAME".into(), self.shared.hostname.clone());
-                env.extend(std::env::var_os("TERM").map(|term| ("TERM".into(), term)));
+                env.extend(sys::terminal_type().map(|term| ("TERM".into(), term)));
             }
             env.extend(self.shared.env.iter().cloned());
         }
@@ -250,30 +256,13 @@ impl Command {
     }
 }
 
-/// The calling process's own ids.
-fn caller() -> User {
-    let groups = rustix::process::getgroups().unwrap_or_default();
-    User {
-        uid: rustix::process::geteuid().as_raw(),
-        gid: rustix::process::getegid().as_raw(),
-        groups: groups.into_iter().map(|group| group.as_raw()).collect(),
-    }
-}
-
-/// The calling process's file mode creation mask, which can only be read without changing it
-/// from procfs.
-fn umask() -> u32 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let umask = status.lines().find_map(|line| line.strip_prefix("Umask:"));
-    umask.and_then(|umask| u32::from_str_radix(umask.trim(), 8).ok()).unwrap_or(0o022)
-}
-
 fn c_bytes(text: &OsStr) -> io::Result<Vec<u8>> {
-    if text.as_bytes().contains(&0) {
+    let bytes = text.as_encoded_bytes();
+    if bytes.contains(&0) {
         let sentence = format!("'{}' has a zero byte in it", text.display());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, sentence));
     }
-    Ok(text.as_bytes().to_vec())
+    Ok(bytes.to_vec())
 }
 
 fn variable(key: &OsStr, value: &OsStr) -> io::Result<Vec<u8>> {
@@ -293,7 +282,7 @@ enum Kind {
     Inherit,
     Null,
     Piped,
-    Descriptor(OwnedFd),
+    Handle(OwnedHandle),
 }
 
 impl Stdio {
@@ -317,37 +306,34 @@ macro_rules! stdio_from {
     ($($from:ty),*) => {$(
         impl From<$from> for Stdio {
             fn from(from: $from) -> Self {
-                Self(Kind::Descriptor(from.into()))
+                Self(Kind::Handle(from.into()))
             }
         }
     )*};
 }
-stdio_from!(File, OwnedFd, PipeReader, PipeWriter);
+stdio_from!(File, OwnedHandle, PipeReader, PipeWriter);
 
 fn kind<'a>(stdio: &'a Option<Stdio>, default: &'a Kind) -> &'a Kind {
     stdio.as_ref().map_or(default, |stdio| &stdio.0)
 }
 
-/// A descriptor to be sent to the guest.
+/// A handle to be sent to init.
 enum Stream<'a> {
-    Borrowed(BorrowedFd<'a>),
-    Owned(OwnedFd),
+    Borrowed(BorrowedHandle<'a>),
+    Owned(OwnedHandle),
 }
 
-impl AsFd for Stream<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
+impl Stream<'_> {
+    fn handle(&self) -> BorrowedHandle<'_> {
         match self {
-            Self::Borrowed(fd) => *fd,
-            Self::Owned(fd) => fd.as_fd(),
+            Self::Borrowed(handle) => *handle,
+            Self::Owned(handle) => sys::handle(handle),
         }
     }
 }
 
 impl Kind {
-    fn input<'a>(
-        &'a self,
-        inherited: BorrowedFd<'a>,
-    ) -> io::Result<(Stream<'a>, Option<PipeWriter>)> {
+    fn input(&self, inherited: Standard) -> io::Result<(Stream<'_>, Option<PipeWriter>)> {
         if let Self::Piped = self {
             let (reader, writer) = io::pipe()?;
             return Ok((Stream::Owned(reader.into()), Some(writer)));
@@ -355,10 +341,7 @@ impl Kind {
         Ok((self.existing(inherited)?, None))
     }
 
-    fn output<'a>(
-        &'a self,
-        inherited: BorrowedFd<'a>,
-    ) -> io::Result<(Stream<'a>, Option<PipeReader>)> {
+    fn output(&self, inherited: Standard) -> io::Result<(Stream<'_>, Option<PipeReader>)> {
         if let Self::Piped = self {
             let (reader, writer) = io::pipe()?;
             return Ok((Stream::Owned(writer.into()), Some(reader)));
@@ -366,14 +349,11 @@ impl Kind {
         Ok((self.existing(inherited)?, None))
     }
 
-    fn existing<'a>(&'a self, inherited: BorrowedFd<'a>) -> io::Result<Stream<'a>> {
+    fn existing(&self, inherited: Standard) -> io::Result<Stream<'_>> {
         Ok(match self {
-            Self::Inherit => Stream::Borrowed(inherited),
-            Self::Null | Self::Piped => {
-                let null = File::options().read(true).write(true).open("/dev/null")?;
-                Stream::Owned(null.into())
-            }
-            Self::Descriptor(fd) => Stream::Borrowed(fd.as_fd()),
+            Self::Inherit => Stream::Owned(sys::standard(inherited)?),
+            Self::Null | Self::Piped => Stream::Owned(sys::null()?),
+            Self::Handle(handle) => Stream::Borrowed(sys::handle(handle)),
         })
     }
 }

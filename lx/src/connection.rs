@@ -2,16 +2,14 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use lx_core::control::{Configure, Event, Request, Spawn, SpawnFailed, Stats, VERSION};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use crate::transport;
+use crate::sys::{BorrowedHandle, Link};
 
 /// How long init gets to kill its guests and exit before it is killed itself.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -19,10 +17,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shared by a machine, its commands and children, and the thread that reads events.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: OwnedFd,
-    /// The init process; none in tests, and on hosts without pidfds, where a kernel that hangs
-    /// is not killed.
-    init: Option<OwnedFd>,
+    link: Link,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -60,21 +55,15 @@ pub(crate) enum Outcome {
 }
 
 impl Connection {
-    /// Starts the conversation with an init that has the other end of `socket`, and waits until
+    /// Starts the conversation with an init that has the other end of `link`, and waits until
     /// the machine is configured.
     pub(crate) fn open(
-        socket: OwnedFd,
+        link: Link,
         init: Option<process::Child>,
         configure: Configure,
-        strace: Option<BorrowedFd<'_>>,
+        strace: Option<BorrowedHandle<'_>>,
     ) -> io::Result<Arc<Self>> {
-        let pid = init.as_ref().and_then(|init| Pid::from_raw(init.id().cast_signed()));
-        let connection = Arc::new(Self {
-            socket,
-            init: pid.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()),
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        });
+        let connection = Arc::new(Self { link, state: Mutex::default(), changed: Condvar::new() });
         let reader = Arc::clone(&connection);
         thread::Builder::new().name("lx-events".to_owned()).spawn(move || reader.read(init))?;
         let descriptors: Vec<_> = strace.into_iter().collect();
@@ -88,8 +77,12 @@ impl Connection {
     /// # Errors
     ///
     /// The machine has stopped, or the request is too long.
-    pub(crate) fn send(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let result = transport::send(self.socket.as_fd(), request, descriptors);
+    pub(crate) fn send(
+        &self,
+        request: &Request,
+        descriptors: &[BorrowedHandle<'_>],
+    ) -> io::Result<()> {
+        let result = self.link.send(request, descriptors);
         match result {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 // The reader thread is about to learn why.
@@ -108,7 +101,7 @@ impl Connection {
     pub(crate) fn spawn(
         &self,
         mut spawn: Spawn,
-        stdio: &[BorrowedFd<'_>; 3],
+        stdio: &[BorrowedHandle<'_>; 3],
     ) -> io::Result<Result<(u64, u32), SpawnFailed>> {
         let id = {
             let mut state = self.lock();
@@ -174,22 +167,14 @@ impl Connection {
     pub(crate) fn close(&self) {
         self.lock().closing = true;
         let ended = |state: &mut State| state.stopped.is_none();
-        if rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write).is_err() {
+        if !self.link.finish() {
             return;
         }
         let wait = self.changed.wait_timeout_while(self.lock(), SHUTDOWN_TIMEOUT, ended);
         let (state, timeout) = wait.unwrap_or_else(PoisonError::into_inner);
         drop(state);
         if timeout.timed_out() {
-            self.kill_init();
-        }
-    }
-
-    /// Kills init and with it the guests, which ask the host to be killed when it dies.
-    fn kill_init(&self) {
-        if let Some(init) = &self.init {
-            // An error means that it is dead already.
-            let _ = pidfd_send_signal(init, Signal::KILL);
+            self.link.kill_init();
         }
     }
 
@@ -216,16 +201,16 @@ impl Connection {
     fn read(&self, mut init: Option<process::Child>) {
         let mut reason = None;
         loop {
-            match transport::receive(self.socket.as_fd()) {
-                Ok(Some((Event::MachineStopped { reason: stopped }, _))) => {
+            match self.link.receive() {
+                Ok(Some(Event::MachineStopped { reason: stopped })) => {
                     reason = Some(stopped);
                     break;
                 }
-                Ok(Some((Event::Ready { version }, _))) if version != VERSION => {
+                Ok(Some(Event::Ready { version })) if version != VERSION => {
                     reason = Some(format!("its kernel speaks control protocol version {version}"));
                     break;
                 }
-                Ok(Some((event, _))) => {
+                Ok(Some(event)) => {
                     self.lock().take(event);
                     self.changed.notify_all();
                 }
@@ -238,9 +223,9 @@ impl Connection {
         }
         if reason.is_some() {
             // Do not rely on a broken kernel to exit.
-            self.kill_init();
+            self.link.kill_init();
         }
-        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        self.link.close();
         let status = init.as_mut().map(process::Child::wait);
         let mut state = self.lock();
         state.stopped = Some(match (reason, status) {

@@ -3,9 +3,12 @@
 use std::ffi::OsString;
 use std::{error, fmt, io};
 
+use lx_core::abi::Errno;
 use lx_core::control::SpawnFailed;
 pub use lx_core::control::Stage;
-use rustix::io::Errno;
+
+const ENOENT: i32 = 2;
+const EACCES: i32 = 13;
 
 /// Why a command could not be started; inside the [`io::Error`] that
 /// [`Command::spawn`](crate::Command::spawn) returns.
@@ -43,12 +46,12 @@ impl SpawnError {
 
     /// The program, or the interpreter it needs, does not exist.
     pub fn is_not_found(&self) -> bool {
-        self.is_about_program() && self.errno == Errno::NOENT.raw_os_error()
+        self.is_about_program() && self.errno == ENOENT
     }
 
     /// The program exists but cannot be executed.
     pub fn is_not_executable(&self) -> bool {
-        self.is_about_program() && self.errno != Errno::NOENT.raw_os_error()
+        self.is_about_program() && self.errno != ENOENT
     }
 
     fn is_about_program(&self) -> bool {
@@ -60,8 +63,8 @@ impl SpawnError {
         if !self.message.is_empty() {
             return self.message.clone();
         }
-        let text = io::Error::from_raw_os_error(self.errno).to_string();
-        text.split(" (os error").next().unwrap_or_default().to_lowercase()
+        let errno = u16::try_from(self.errno).ok().and_then(Errno::from_number);
+        errno.map_or_else(|| format!("error {}", self.errno), |errno| errno.text().to_lowercase())
     }
 }
 
@@ -93,6 +96,13 @@ impl error::Error for SpawnError {}
 
 impl From<SpawnError> for io::Error {
     fn from(error: SpawnError) -> Self {
-        Self::new(Self::from_raw_os_error(error.errno).kind(), error)
+        let kind = match error.errno {
+            ENOENT => io::ErrorKind::NotFound,
+            EACCES => io::ErrorKind::PermissionDenied,
+            // The host's own numbers are other ones, unless it is Linux.
+            errno if cfg!(unix) => Self::from_raw_os_error(errno).kind(),
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
     }
 }

@@ -3,7 +3,12 @@
 /// An ELF program; empty if the library was built without it.
 pub(crate) static IMAGE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/lx-image.bin"));
 
+/// The program of Windows that loads it; empty if the library was built without it.
+#[cfg(windows)]
+pub(crate) static LOADER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/lx-host.exe"));
+
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use iced_x86::{Code, Decoder, DecoderOptions, EncodingKind, Instruction, Register};
     use object::{Object, ObjectSection};

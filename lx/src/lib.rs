@@ -42,14 +42,16 @@ mod connection;
 mod error;
 mod image;
 mod machine;
-mod program;
+mod names;
 mod stats;
-mod transport;
+mod sys;
 mod users;
 
 #[cfg(test)]
+#[cfg(unix)]
 mod test_init;
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;
 
 pub use child::{Change, Child, ExitStatus, Output, Signaller};

@@ -3,17 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lx_core::control::{BindMount, Configure, Root};
 
 use crate::connection::Connection;
-use crate::image::IMAGE;
+use crate::names::os_string;
+use crate::sys::{self, Link, OwnedHandle};
 use crate::users::Users;
-use crate::{Command, Stats, program, transport};
+use crate::{Command, Stats};
 
 /// A running Linux system with its own processes, file system and signals.
 ///
@@ -77,7 +76,7 @@ pub struct Builder {
     env: Vec<(OsString, OsString)>,
     hostname: Option<OsString>,
     stats: bool,
-    strace: Option<OwnedFd>,
+    strace: Option<OwnedHandle>,
 }
 
 #[derive(Debug)]
@@ -134,7 +133,7 @@ impl Builder {
     }
 
     /// Writes every system call that a guest makes as a line of text to this file.
-    pub fn strace(mut self, output: impl Into<OwnedFd>) -> Self {
+    pub fn strace(mut self, output: impl Into<OwnedHandle>) -> Self {
         self.strace = Some(output.into());
         self
     }
@@ -146,43 +145,51 @@ impl Builder {
     /// A path that was given is unusable, or the kernel cannot be started on this host. The
     /// message is a sentence for the user.
     pub fn build(self) -> io::Result<Machine> {
-        self.build_with(IMAGE)
+        self.build_on(Link::start)
     }
 
-    pub(crate) fn build_with(self, image: &[u8]) -> io::Result<Machine> {
+    pub(crate) fn build_on(
+        self,
+        start: impl FnOnce() -> io::Result<(Link, std::process::Child)>,
+    ) -> io::Result<Machine> {
         // Complain about paths before starting anything.
         let configure = self.configure()?;
-        let (socket, control) = transport::pair()?;
-        let init = program::start(image, control)?;
-        self.connect(configure, socket, Some(init))
+        let (link, init) = start()?;
+        self.connect(configure, link, Some(init))
     }
 
     /// Sets up a machine whose init is a thread of the test.
     #[cfg(test)]
-    pub(crate) fn connect_to_test_init(self, socket: OwnedFd) -> io::Result<Machine> {
+    #[cfg(unix)]
+    pub(crate) fn connect_to_test_init(self, socket: OwnedHandle) -> io::Result<Machine> {
         let configure = self.configure()?;
-        self.connect(configure, socket, None)
+        self.connect(configure, Link::to_test_init(socket), None)
     }
 
     fn connect(
         self,
         configure: Configure,
-        socket: OwnedFd,
+        link: Link,
         init: Option<std::process::Child>,
     ) -> io::Result<Machine> {
-        let hostname = OsStr::from_bytes(&configure.hostname).to_owned();
+        let hostname = os_string(&configure.hostname);
         let rootfs = match &configure.root {
             Root::HostOverlay => None,
-            Root::Directory { path, .. } => Some(PathBuf::from(OsStr::from_bytes(path))),
+            Root::Directory { path, .. } => Some(PathBuf::from(os_string(path))),
         };
-        let strace = self.strace.as_ref().map(AsFd::as_fd);
-        let connection = Connection::open(socket, init, configure, strace)?;
+        let strace = self.strace.as_ref().map(sys::handle);
+        let connection = Connection::open(link, init, configure, strace)?;
         let env = self.env;
         Ok(Machine { shared: Arc::new(Shared { connection, rootfs, hostname, env }) })
     }
 
     fn configure(&self) -> io::Result<Configure> {
         let root = match &self.rootfs {
+            None if !sys::HAS_HOST_ROOT => {
+                let reason = "say which root file system to use, as in `lx run --rootfs debian.tar.xz \
+                              /bin/bash`; this host has none of its own";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+            }
             None => Root::HostOverlay,
             Some(directory) => {
                 let path = absolute(directory, "use it as root file system")?;
@@ -191,22 +198,23 @@ impl Builder {
                     return Err(unusable(&path, "use it as root file system", &reason));
                 }
                 let writable = !self.discard_writes;
-                Root::Directory { path: into_bytes(path), writable }
+                Root::Directory { path: sys::host_path(path.as_os_str()), writable }
             }
         };
         let hostname = match (&self.hostname, &root) {
-            (Some(hostname), _) => hostname.as_bytes().to_vec(),
-            (None, Root::HostOverlay) => rustix::system::uname().nodename().to_bytes().to_vec(),
+            (Some(hostname), _) => hostname.as_encoded_bytes().to_vec(),
+            (None, Root::HostOverlay) => sys::host_name(),
             (None, Root::Directory { .. }) => b"lx".to_vec(),
         };
+        let caller = sys::caller();
         Ok(Configure {
             root,
             mounts: self.binds.iter().map(Bind::to_mount).collect::<io::Result<_>>()?,
             hostname,
             stats: self.stats,
             strace: self.strace.is_some(),
-            host_uid: rustix::process::geteuid().as_raw(),
-            host_gid: rustix::process::getegid().as_raw(),
+            host_uid: caller.uid,
+            host_gid: caller.gid,
         })
     }
 }
@@ -214,14 +222,16 @@ impl Builder {
 impl Bind {
     fn to_mount(&self) -> io::Result<BindMount> {
         let purpose = "show it to the guest";
-        if !self.guest.is_absolute() {
+        // A path of the guest: Windows would ask for a drive.
+        let guest = self.guest.as_os_str().as_encoded_bytes();
+        if !guest.starts_with(b"/") {
             let path = self.guest.display();
             let reason = format!("the path in the guest, '{path}', does not start with '/'");
             return Err(unusable(&self.host, purpose, &reason));
         }
         Ok(BindMount {
-            host_path: into_bytes(absolute(&self.host, purpose)?),
-            guest_path: self.guest.as_os_str().as_bytes().to_vec(),
+            host_path: sys::host_path(absolute(&self.host, purpose)?.as_os_str()),
+            guest_path: guest.to_vec(),
             read_only: self.read_only,
         })
     }
@@ -235,9 +245,4 @@ fn absolute(path: &Path, purpose: &str) -> io::Result<PathBuf> {
 fn unusable(path: &Path, purpose: &str, reason: &dyn std::fmt::Display) -> io::Error {
     let sentence = format!("'{}': cannot {purpose}: {reason}", path.display());
     io::Error::new(io::ErrorKind::InvalidInput, sentence)
-}
-
-fn into_bytes(path: PathBuf) -> Vec<u8> {
-    use std::os::unix::ffi::OsStringExt;
-    path.into_os_string().into_vec()
 }

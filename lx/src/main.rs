@@ -5,12 +5,15 @@ use std::process::ExitCode;
 
 mod cli;
 mod forward;
+mod names;
 mod run;
 
 /// Exit status when lx itself failed; the others come from the guest.
 const OWN_FAILURE: u8 = 125;
 
 fn main() -> ExitCode {
+    #[cfg(windows)]
+    lx_windows::prepare_console();
     let result = match cli::parse(std::env::args_os()) {
         Ok(cli::Action::Run(options)) => run::run(&options),
         Ok(cli::Action::Syscalls) => print(&lx_syscall::support::table()),

@@ -3,15 +3,14 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use lx::{Change, Machine, SpawnError};
 
 use crate::OWN_FAILURE;
 use crate::cli::RunOptions;
-use crate::forward::Forwarder;
+use crate::forward::{Forwarder, guest_stopped};
+use crate::names::os_string;
 
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
@@ -64,9 +63,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
 
     let status = loop {
         match child.wait_change()? {
-            // Stop too, so that the shell that started lx takes over; forwarding its SIGCONT
-            // continues the guest.
-            Change::Stopped(_) => crate::forward::stop_self()?,
+            Change::Stopped(_) => guest_stopped(&child.signaller())?,
             Change::Exited(status) => break status,
         }
     };
@@ -95,8 +92,7 @@ fn machine(options: &RunOptions) -> Result<Machine, Failure> {
 /// A file that is made anew, or standard error.
 fn output(file: Option<&Path>) -> Result<File, Failure> {
     let Some(path) = file else {
-        let stderr: OwnedFd = io::stderr().as_fd().try_clone_to_owned()?;
-        return Ok(stderr.into());
+        return Ok(standard_error()?.into());
     };
     File::create(path).map_err(|error| Failure {
         sentence: format!("cannot write '{}': {error}", path.display()),
@@ -104,13 +100,23 @@ fn output(file: Option<&Path>) -> Result<File, Failure> {
     })
 }
 
+#[cfg(unix)]
+fn standard_error() -> io::Result<std::os::fd::OwnedFd> {
+    std::os::fd::AsFd::as_fd(&io::stderr()).try_clone_to_owned()
+}
+
+#[cfg(windows)]
+fn standard_error() -> io::Result<std::os::windows::io::OwnedHandle> {
+    std::os::windows::io::AsHandle::as_handle(&io::stderr()).try_clone_to_owned()
+}
+
 /// Takes `NAME=VALUE`, or `NAME` for the caller's value if it has one.
 fn set_variable(command: &mut lx::Command, variable: &OsStr) {
-    let bytes = variable.as_bytes();
+    let bytes = variable.as_encoded_bytes();
     if let Some(at) = bytes.iter().position(|&byte| byte == b'=') {
         let (name, value) = bytes.split_at(at);
         let value = value.strip_prefix(b"=").unwrap_or(value);
-        command.env(OsStr::from_bytes(name), OsStr::from_bytes(value));
+        command.env(os_string(name), os_string(value));
     } else if let Some(value) = std::env::var_os(variable) {
         command.env(variable, value);
     }

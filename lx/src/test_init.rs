@@ -12,7 +12,8 @@ use lx_core::control::{
     CallStats, Event, Request, SignalTarget, Spawn, SpawnFailed, Stage, Stats, VERSION,
 };
 
-use crate::{Builder, Machine, transport};
+use crate::sys::transport;
+use crate::{Builder, Machine};
 
 /// Every request that init got, for the test to look at.
 pub(crate) type Requests = Arc<Mutex<Vec<Request>>>;

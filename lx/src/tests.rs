@@ -5,6 +5,7 @@ use std::{fs, io};
 
 use lx_core::control::{Configure, MAX_INLINE, Request, Root, Spawn, User};
 
+use crate::sys::Link;
 use crate::test_init::{Requests, machine};
 use crate::{Change, ExitStatus, Machine, SpawnError, Stage, Stdio};
 
@@ -216,7 +217,10 @@ fn statistics_are_sorted_and_printed_as_a_table() {
 
 #[test]
 fn an_image_that_does_not_work_is_reported() {
-    let error = |image: &[u8]| Machine::builder().build_with(image).unwrap_err().to_string();
+    let error = |image: &[u8]| {
+        let machine = Machine::builder().build_on(|| Link::start_image(image));
+        machine.unwrap_err().to_string()
+    };
     assert_eq!(error(b""), "this build of lx carries no kernel image");
     assert_eq!(
         error(b"no ELF file"),

@@ -1,13 +1,13 @@
 //! Looks users and groups up in the `/etc/passwd` and `/etc/group` of a root file system.
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::Path;
 
 use lx_core::control::User;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+use crate::names::os_string;
+use crate::sys::read_inside;
 
 /// The user database of one root file system. Files that are missing count as empty.
 pub(crate) struct Users {
@@ -29,7 +29,7 @@ impl Users {
     ///
     /// `NotFound` with a sentence that names what is missing.
     pub(crate) fn resolve(&self, spec: &OsStr) -> io::Result<User> {
-        let mut parts = spec.as_bytes().splitn(2, |&byte| byte == b':');
+        let mut parts = spec.as_encoded_bytes().splitn(2, |&byte| byte == b':');
         let (user, group) = (parts.next().unwrap_or_default(), parts.next());
         let entry = self.user(|name, uid| name == user || Some(uid) == number(user));
         let uid = match &entry {
@@ -54,9 +54,9 @@ impl Users {
     }
 
     /// The home directory of a user, `/` if it is not known.
-    pub(crate) fn home(&self, uid: u32) -> &OsStr {
+    pub(crate) fn home(&self, uid: u32) -> OsString {
         let entry = self.user(|_, found| found == uid);
-        OsStr::from_bytes(entry.map_or(b"/", |entry| entry.home))
+        os_string(entry.map_or(b"/", |entry| entry.home))
     }
 
     fn user(&self, matches: impl Fn(&[u8], u32) -> bool) -> Option<PasswdEntry<'_>> {
@@ -102,27 +102,6 @@ fn not_found(what: &str, name: &[u8], file: &str) -> io::Error {
     let name = name.escape_ascii();
     let sentence = format!("unknown {what} '{name}': it is not in /etc/{file} of the guest");
     io::Error::new(io::ErrorKind::NotFound, sentence)
-}
-
-fn read_inside(root: &Path, path: &str) -> Vec<u8> {
-    let mut text = Vec::new();
-    if let Ok(mut file) = open_inside(root, path)
-        && file.read_to_end(&mut text).is_err()
-    {
-        text.clear();
-    }
-    text
-}
-
-/// Opens a file as the guest would, that is with absolute links starting at `root`.
-fn open_inside(root: &Path, path: &str) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let root_fd = File::open(root)?;
-    match rustix::fs::openat2(&root_fd, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-        Ok(file) => Ok(file.into()),
-        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => File::open(root.join(path)),
-        Err(errno) => Err(errno.into()),
-    }
 }
 
 #[cfg(test)]

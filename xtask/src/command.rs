@@ -1,6 +1,7 @@
 //! Commands that a task runs.
 
 use std::env;
+use std::ffi::OsStr;
 use std::process::{Command, Output};
 
 use crate::Failure;
@@ -21,15 +22,35 @@ pub(crate) fn cargo(args: &[&str]) -> Task {
 }
 
 impl Task {
+    /// Any program.
+    pub(crate) fn new(program: impl AsRef<OsStr>, args: &[&str]) -> Self {
+        let mut command = Command::new(&program);
+        command.args(args);
+        let name = format!("{} {}", program.as_ref().display(), args.join(" "));
+        Self { command, name }
+    }
+
     /// Adds arguments that the name leaves out.
-    pub(crate) fn args(mut self, args: &[String]) -> Self {
+    pub(crate) fn args(mut self, args: &[impl AsRef<OsStr>]) -> Self {
         self.command.args(args);
         self
     }
 
+    /// Adds one.
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
     /// Sets an environment variable.
-    pub(crate) fn env(mut self, key: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, key: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(key, value);
+        self
+    }
+
+    /// Removes an environment variable.
+    pub(crate) fn env_remove(mut self, key: &str) -> Self {
+        self.command.env_remove(key);
         self
     }
 

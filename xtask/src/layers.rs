@@ -30,7 +30,8 @@ const LAYERS: &[(&str, &[&str])] = &[
             "host-linux",
         ],
     ),
-    ("lx", &["lx-core", "lx-syscall"]),
+    ("lx-windows", &[]),
+    ("lx", &["lx-core", "lx-syscall", "lx-windows"]),
 ];
 
 /// Crates that check the product: they may depend on all of it, and nothing on them.

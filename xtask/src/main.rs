@@ -5,6 +5,7 @@ mod command;
 mod docs;
 mod layers;
 mod lints;
+mod windows;
 
 use std::env;
 use std::process::ExitCode;
@@ -18,7 +19,9 @@ usage: cargo xtask <task>
   test   builds lx and the guest programs, then runs every test
   bench  compares the latency of one guest program natively and on lx
   docs   writes the generated documents
-  deny   licences and duplicates of the dependencies";
+  deny   licences and duplicates of the dependencies
+
+  build-windows  builds lx for Windows into target/windows";
 
 /// What a task reports when it did not succeed: a sentence, or several lines.
 type Failure = String;
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         Some("test") => test(rest),
         Some("bench") => cargo(&["bench", "--bench", "latency"]).args(rest).run(),
         Some("docs") => docs::write(),
+        Some("build-windows") => windows::build(),
         Some("deny") => check::deny().map(|summary| println!("{summary}")),
         _ => Err(USAGE.to_owned()),
     };

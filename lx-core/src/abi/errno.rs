@@ -24,6 +24,15 @@ macro_rules! errnos {
                 }
             }
 
+            /// What the error means, in words, such as `"No such file or directory"`.
+            #[must_use]
+            pub const fn text(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                    _ => "Unknown error",
+                }
+            }
+
             /// The error whose number is `number`, if Linux defines one.
             #[must_use]
             pub const fn from_number(number: u16) -> Option<Self> {

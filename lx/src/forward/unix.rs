@@ -57,8 +57,14 @@ impl Forwarder {
     }
 }
 
+/// The guest was stopped: stop too, so that the shell that started lx takes over. Forwarding its
+/// `SIGCONT` continues the guest.
+pub(crate) fn guest_stopped(_: &Signaller) -> io::Result<()> {
+    stop_self()
+}
+
 /// Stops this process, as the terminal's suspend key does.
-pub(crate) fn stop_self() -> io::Result<()> {
+fn stop_self() -> io::Result<()> {
     Ok(kill_process(getpid(), Signal::STOP)?)
 }
 
