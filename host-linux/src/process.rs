@@ -10,7 +10,7 @@ use lx_core::abi::{Errno, GuestRegs};
 use lx_core::host::{HostError, HostResult, Resume, TrapHandler};
 use lx_core::sync::Mutex;
 use lx_x86::thread_block::{ThreadBlock, TrapCause};
-use lx_x86::{context, entry};
+use lx_x86::entry;
 
 use crate::sys::{self, sys};
 use crate::thread::{self, Block, state};
@@ -239,7 +239,7 @@ pub(crate) fn run_borrowed(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> H
     let fs = thread::fs_base();
     // SAFETY: own area and frame; nothing else is using them now.
     unsafe {
-        context::save_xstate(lender.xstate(), &*lender.engine.frame(), thread::xstate_features());
+        lender.xstate().save(&*lender.engine.frame(), thread::xstate_layout().features());
     }
     // Interrupts for the lender wait for it in `PENDING`.
     lender.parked.swap(1, Ordering::SeqCst);
@@ -254,7 +254,7 @@ pub(crate) fn run_borrowed(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> H
     lender.parked.swap(0, Ordering::SeqCst);
     thread::set_fs_base(fs);
     // SAFETY: the area was saved above.
-    unsafe { context::load_xstate(lender.xstate(), thread::xstate_features()) };
+    unsafe { lender.xstate().load(thread::xstate_layout().features()) };
     child.release();
     Ok(())
 }
@@ -357,8 +357,8 @@ fn start(block: &'static Block) -> ! {
     thread::set_fs_base(0);
     // SAFETY: own area; nobody else uses it.
     unsafe {
-        context::init_xstate(block.xstate());
-        context::load_xstate(block.xstate(), thread::xstate_features());
+        block.xstate().init();
+        block.xstate().load(thread::xstate_layout().features());
     }
     // SAFETY: the frame is clean, and nothing on this stack is needed any more.
     unsafe { entry::enter_trap(&block.engine, TrapCause::Start) }

@@ -13,13 +13,15 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use lx_core::abi::GuestRegs;
 use lx_core::host::{HostThreadId, TrapHandler};
 use lx_core::sync::Mutex;
-use lx_x86::context::{self, Xstate};
+use lx_x86::context;
 use lx_x86::thread_block::ThreadBlock;
+use lx_x86::xstate::{Xstate, XstateLayout};
+use spin::Once;
 
 use crate::heap::{CLASSES, Magazine};
 use crate::process::Process;
@@ -97,65 +99,23 @@ static BLOCKS: Mutex<Vec<&'static Block>, LEVEL> = Mutex::new(Vec::new());
 static LOWEST_FREE: AtomicU32 = AtomicU32::new(0);
 /// Whether user code may change FS and GS bases by itself.
 static FSGSBASE: AtomicBool = AtomicBool::new(false);
-/// Components of the extended state that are kept.
-static XFEATURES: AtomicU64 = AtomicU64::new(0);
-
-/// Length of an area with them.
-static XSTATE_SIZE: AtomicUsize = AtomicUsize::new(0);
-
-/// Where each component ends in it.
-static XSTATE_ENDS: [AtomicUsize; context::COMPONENTS] =
-    [const { AtomicUsize::new(0) }; context::COMPONENTS];
-/// Whether the CPU tells which components are in use.
-static XGETBV_1: AtomicBool = AtomicBool::new(false);
-
-/// The components of the calling thread that are worth saving, and where the last of them ends in
-/// an area, both limited to areas of `len` bytes.
-pub(crate) fn xstate_in_use(len: usize) -> (u64, usize) {
-    const LEGACY: u64 = 3;
-    let mut wanted = xstate_features();
-    if XGETBV_1.load(Ordering::Relaxed) {
-        // SAFETY: checked. Kernel code changes SSE registers only.
-        wanted &= unsafe { context::xstate_in_use() } | LEGACY;
-    }
-    let mut size = context::XSTATE_MIN;
-    for (component, end) in XSTATE_ENDS.iter().enumerate() {
-        let end = end.load(Ordering::Relaxed);
-        if wanted >> component & 1 == 1 {
-            if end > len {
-                wanted &= !(1 << component);
-            } else {
-                size = size.max(end);
-            }
-        }
-    }
-    (wanted, size)
-}
+/// What the extended state of this processor looks like.
+static XSTATE: Once<XstateLayout> = Once::new();
 
 /// Notes what the CPU and the host kernel offer, once, at boot.
 pub(crate) fn probe_cpu(hwcap2: u64) {
     FSGSBASE.store(hwcap2 & 2 != 0, Ordering::Relaxed);
-    let features = context::xstate_features();
-    XFEATURES.store(features, Ordering::Relaxed);
-    let ends = context::xstate_ends(features);
-    for (cell, end) in XSTATE_ENDS.iter().zip(ends) {
-        cell.store(end, Ordering::Relaxed);
-    }
-    XSTATE_SIZE.store(ends.into_iter().max().unwrap_or(0), Ordering::Relaxed);
-    XGETBV_1.store(context::can_tell_xstate_in_use(), Ordering::Relaxed);
+    let _ = xstate_layout();
+}
+
+/// What the extended state of this processor looks like.
+pub(crate) fn xstate_layout() -> &'static XstateLayout {
+    XSTATE.call_once(XstateLayout::probe)
 }
 
 /// Whether FS can be read and written without a host call.
 pub(crate) fn has_fsgsbase() -> bool {
     FSGSBASE.load(Ordering::Relaxed)
-}
-
-pub(crate) fn xstate_features() -> u64 {
-    XFEATURES.load(Ordering::Relaxed)
-}
-
-pub(crate) fn xstate_size() -> usize {
-    XSTATE_SIZE.load(Ordering::Relaxed)
 }
 
 /// The calling thread's block.
@@ -338,7 +298,7 @@ fn create(memory: u64, index: u32, state: u32) -> &'static Block {
     let engine = ThreadBlock::new(
         memory + BLOCK_BYTES as u64,
         memory + XSTATE_AT,
-        xstate_features(),
+        xstate_layout().features(),
         process::on_exit,
     );
     engine.this.set(memory);

@@ -247,7 +247,8 @@ fn start(current: &CurrentTask<'_>, child: &Arc<Task>, request: &CloneRequest) -
     let flags = request.flags;
     let host = current.host();
     let handler = current.kernel().handler(Arc::clone(child));
-    let mut regs = GuestRegs { rax: 0, ..current.regs() };
+    let mut regs = current.regs();
+    regs.rax = 0;
     if request.stack != 0 {
         regs.rsp = request.stack;
     }

@@ -260,6 +260,7 @@ impl Task {
     /// Replaces its memory, at exec; the former one is returned.
     pub(crate) fn set_mm(&self, mm: Arc<AddressSpace>) -> Arc<AddressSpace> {
         self.mm_id.store(mm.id(), Ordering::Relaxed);
+        self.signals.forget_restorer();
         core::mem::replace(&mut self.shared.lock().mm, mm)
     }
 

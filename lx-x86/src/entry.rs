@@ -1,7 +1,8 @@
 //! The way between guest and kernel.
 //!
 //! **Short way.** A stub changes to the kernel stack and calls `lx_entry`, which stores the
-//! general registers and xmm0-15 in the [`Frame`] at the top of the stack, calls the task's
+//! general registers and the low vector registers ([`SAVED_XMM`]) in the [`Frame`] at the top of the
+//! stack, calls the task's
 //! [`TrapHandler`](lx_core::host::TrapHandler), and returns into the stub with only `rax` changed.
 //! FS, the upper halves of the vector registers, the x87 state and MXCSR are never touched by
 //! kernel code. Flags are not kept: `syscall` is opaque to compilers, which assume that it
@@ -26,7 +27,7 @@ use lx_core::host::Resume;
 
 use crate::dispatch::{code, on_exit, on_pending, on_syscall, on_trap, prepare_full_exit};
 use crate::layout;
-use crate::thread_block::{Frame, ThreadBlock, TrapCause, resume_code};
+use crate::thread_block::{Frame, SAVED_XMM, ThreadBlock, TrapCause, resume_code};
 
 /// Offset of the guest registers in the frame.
 const REGS: usize = offset_of!(Frame, regs);
@@ -90,22 +91,18 @@ global_asm!(
 
     // The low vector registers, to and from the frame at rsp.
     ".macro lx_store_xmm",
-    "movaps [rsp + 0x00], xmm0",
-    "movaps [rsp + 0x10], xmm1",
-    "movaps [rsp + 0x20], xmm2",
-    "movaps [rsp + 0x30], xmm3",
-    "movaps [rsp + 0x40], xmm4",
-    "movaps [rsp + 0x50], xmm5",
-    "movaps [rsp + 0x60], xmm6",
-    "movaps [rsp + 0x70], xmm7",
-    "movaps [rsp + 0x80], xmm8",
-    "movaps [rsp + 0x90], xmm9",
-    "movaps [rsp + 0xa0], xmm10",
-    "movaps [rsp + 0xb0], xmm11",
-    "movaps [rsp + 0xc0], xmm12",
-    "movaps [rsp + 0xd0], xmm13",
-    "movaps [rsp + 0xe0], xmm14",
-    "movaps [rsp + 0xf0], xmm15",
+    ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+    ".if \\n < {SAVED_XMM}",
+    "movaps [rsp + \\n * 16], xmm\\n",
+    ".endif",
+    ".endr",
+    ".endm",
+    ".macro lx_load_xmm",
+    ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+    ".if \\n < {SAVED_XMM}",
+    "movaps xmm\\n, [rsp + \\n * 16]",
+    ".endif",
+    ".endr",
     ".endm",
 
     // Stores the registers that every way in stores alike; rsp is the frame.
@@ -124,24 +121,6 @@ global_asm!(
     "mov [rsp + {RSI}], rsi",
     "mov [rsp + {RDI}], rdi",
     "lx_store_xmm",
-    ".endm",
-    ".macro lx_load_xmm",
-    "movaps xmm0, [rsp + 0x00]",
-    "movaps xmm1, [rsp + 0x10]",
-    "movaps xmm2, [rsp + 0x20]",
-    "movaps xmm3, [rsp + 0x30]",
-    "movaps xmm4, [rsp + 0x40]",
-    "movaps xmm5, [rsp + 0x50]",
-    "movaps xmm6, [rsp + 0x60]",
-    "movaps xmm7, [rsp + 0x70]",
-    "movaps xmm8, [rsp + 0x80]",
-    "movaps xmm9, [rsp + 0x90]",
-    "movaps xmm10, [rsp + 0xa0]",
-    "movaps xmm11, [rsp + 0xb0]",
-    "movaps xmm12, [rsp + 0xc0]",
-    "movaps xmm13, [rsp + 0xd0]",
-    "movaps xmm14, [rsp + 0xe0]",
-    "movaps xmm15, [rsp + 0xf0]",
     ".endm",
     ".macro lx_load_callee_saved",
     "mov r15, [rsp + {R15}]",
@@ -349,6 +328,7 @@ global_asm!(
     EFLAGS = const reg!(eflags),
     RSP = const reg!(rsp),
     RET = const RET,
+    SAVED_XMM = const SAVED_XMM,
     RIP_DISPLACEMENT = const RIP_DISPLACEMENT,
     U_RSP = const layout::gs.u_rsp,
     U_RIP = const layout::gs.u_rip,

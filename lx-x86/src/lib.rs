@@ -15,3 +15,5 @@ mod targets;
 pub mod thread_block;
 pub mod user_copy;
 pub mod vdso;
+mod vectors;
+pub mod xstate;

@@ -15,12 +15,18 @@ use lx_core::host::{FaultInfo, FaultKind, TrapHandler};
 #[cfg(not(lx_teb))]
 use crate::layout;
 
+/// How many vector registers the entry saves, from xmm0 on: those that the kernel's code uses.
+///
+/// Compilers need more than eight only in vectorised loops, which the image is built without
+/// (`lx/build.rs`). A build that finds others in use switches `save-all-xmm` on.
+pub const SAVED_XMM: usize = if cfg!(feature = "save-all-xmm") { 16 } else { 8 };
+
 /// What the guest's vector registers are kept in while the kernel runs, and its general registers:
 /// the top of every kernel stack.
 #[repr(C, align(16))]
 pub struct Frame {
-    /// xmm0 to xmm15. The kernel's code uses no other vector state.
-    pub xmm: [u128; 16],
+    /// The low vector registers. All other vector state stays in the processor.
+    pub xmm: [u128; SAVED_XMM],
     /// The general registers.
     pub regs: GuestRegs,
     /// Return address into the stub, for the short way out.
@@ -107,7 +113,7 @@ const _: () = {
     assert!(offset_of!(ThreadBlock, this) == layout::gs.this as usize);
 };
 // The stack is 16-byte aligned at the calls that the entry makes: see `Frame`'s size.
-const _: () = assert!(size_of::<Frame>() == 432);
+const _: () = assert!(size_of::<Frame>() == 176 + 16 * SAVED_XMM);
 
 impl ThreadBlock {
     /// A block without a task, whose kernel stack ends at `stack_top` (16-byte aligned) and whose

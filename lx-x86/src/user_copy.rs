@@ -8,7 +8,7 @@ use core::arch::global_asm;
 
 use lx_core::host::Fault;
 
-use crate::stub;
+use crate::{stub, vectors};
 
 /// From this length on a copy is left to `rep movsb`, which takes up to 20 ns to start.
 const STRING: usize = 2048;
@@ -266,6 +266,9 @@ static FIXUPS: [(Label, Label, Label); 7] = [
 /// Where to continue after a fault at `rip`, if that is one of this module's accesses.
 #[must_use]
 pub fn fixup(rip: u64) -> Option<u64> {
+    if (vectors::start()..vectors::end()).contains(&rip) {
+        return Some(vectors::failed());
+    }
     FIXUPS.iter().find_map(|&(start, end, target)| {
         (start as *const () as u64..end as *const () as u64)
             .contains(&rip)
@@ -334,6 +337,9 @@ pub unsafe fn compare_exchange_u32(dst: u64, current: u32, new: u32) -> Option<u
     (status == 0).then_some(value)
 }
 
+/// Opcode of the jump from a site to its stub.
+const JUMP: u8 = 0xe9;
+
 /// End of the addresses that code of a guest can have.
 const GUEST_END: u64 = 0x7000_0000_0000;
 
@@ -342,6 +348,17 @@ pub fn read_code(address: u64, bytes: &mut [u8]) -> bool {
     let in_guest = address.checked_add(bytes.len() as u64).is_some_and(|end| end <= GUEST_END);
     // SAFETY: `bytes` is kernel memory, the address belongs to the guest.
     in_guest && unsafe { copy(bytes.as_mut_ptr() as u64, address, bytes.len()) } == bytes.len()
+}
+
+/// Whether a byte of `code` is the opcode of a jump to a stub, but for its last few bytes.
+fn may_have_jump(code: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let found = code.as_chunks::<8>().0.iter().fold(0, |found, word| {
+        // A byte of the difference is 0 where the opcode is.
+        let difference = u64::from_le_bytes(*word) ^ (ONES * JUMP as u64);
+        found | (difference.wrapping_sub(ONES) & !difference)
+    });
+    found & (ONES << 7) != 0
 }
 
 /// [`stub::resume_rip`] on the guest's memory, with one look at the bytes around `rip`.
@@ -356,8 +373,11 @@ pub(crate) fn resume_rip(rip: u64) -> Option<u64> {
         if !read_code(start, &mut bytes) {
             return None;
         }
+        if !may_have_jump(&bytes) {
+            return None;
+        }
         return bytes.windows(5).zip(start..rip).find_map(|(bytes, jump)| {
-            let bytes = bytes.first_chunk::<5>().filter(|bytes| bytes.first() == Some(&0xe9))?;
+            let bytes = bytes.first_chunk::<5>().filter(|bytes| bytes.first() == Some(&JUMP))?;
             stub::resume_behind(jump, *bytes, rip, &read_code)
         });
     }

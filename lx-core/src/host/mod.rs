@@ -31,7 +31,7 @@ pub use storage::{
     Buf, BufMut, HostDirEntry, HostFd, HostFileType, HostOpen, HostSetAttr, HostStat, HostStatFs,
     HostStorage, HostTime,
 };
-pub use thread::{HostThread, HostThreadId};
+pub use thread::{HostThread, HostThreadId, XstateNow};
 pub use trap::{FaultInfo, FaultKind, Resume, TrapHandler};
 
 /// Everything that a host provides.

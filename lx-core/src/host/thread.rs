@@ -3,13 +3,22 @@
 use alloc::sync::Arc;
 use core::sync::atomic::AtomicU32;
 
-use super::{Fault, HostResult, Nanos, TrapHandler};
+use super::{Fault, HostResult, Nanos, Resume, TrapHandler};
 use crate::abi::GuestRegs;
 
 /// Names a thread block of the host. Blocks are recycled, never freed: a stale id interrupts
 /// another task, which finds nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct HostThreadId(pub u64);
+
+/// The part of a thread's extended state that is not as it was at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XstateNow {
+    /// Components (bits as in XCR0).
+    pub components: u64,
+    /// Length of an area that holds them.
+    pub len: usize,
+}
 
 /// Threads, sleeping and waking.
 pub trait HostThread {
@@ -50,27 +59,28 @@ pub trait HostThread {
     /// Loads the extended state that the guest shall have after `Resume::FullWithXstate`.
     /// `EINVAL` for a malformed area.
     fn load_xstate(&self, area: &[u8]) -> HostResult<()>;
-    /// As [`save_xstate`](HostThread::save_xstate), straight to `len` bytes of guest memory, with
-    /// `software` in the bytes of the legacy area that are software's. `None`: not offered.
+    /// As [`save_xstate`](HostThread::save_xstate), straight to guest memory, with `software` in the
+    /// bytes of the legacy area that are software's; `now` is what
+    /// [`xstate_now`](HostThread::xstate_now) has said. `None`: not offered.
     fn save_xstate_to(
         &self,
         _address: u64,
-        _len: usize,
+        _now: XstateNow,
         _software: &[u8],
     ) -> Option<Result<(), Fault>> {
         None
     }
-    /// As [`load_xstate`](HostThread::load_xstate), straight from guest memory. `None`: not
-    /// offered.
-    fn load_xstate_from(&self, _address: u64, _len: usize) -> Option<HostResult<()>> {
+    /// As [`load_xstate`](HostThread::load_xstate), straight from guest memory; says how to go on.
+    /// With [`Resume::Full`] the guest has the state already. `None`: not offered.
+    fn load_xstate_from(&self, _address: u64, _len: usize) -> Option<HostResult<Resume>> {
         None
     }
     /// Length of the longest area that [`save_xstate`](HostThread::save_xstate) writes.
     fn xstate_size(&self) -> usize;
     /// What [`save_xstate`](HostThread::save_xstate) needs now: components in their initial state
     /// need no room.
-    fn xstate_size_now(&self) -> usize {
-        self.xstate_size()
+    fn xstate_now(&self) -> XstateNow {
+        XstateNow { components: self.xstate_features(), len: self.xstate_size() }
     }
     /// The feature mask (XCR0) of that area.
     fn xstate_features(&self) -> u64;

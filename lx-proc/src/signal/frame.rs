@@ -15,7 +15,7 @@ use lx_core::abi::siginfo::SigInfo;
 use lx_core::abi::signal::{KernelSigAction, SigActionFlags, StackFlags, StackT};
 use lx_core::abi::{Errno, GuestRegs, SigSet, Signal, USER_END, UserPtr};
 use lx_core::error::Result;
-use lx_core::host::Resume;
+use lx_core::host::{Resume, XstateNow};
 use zerocopy::IntoBytes;
 
 use super::altstack::{self, set_alternate_stack};
@@ -92,7 +92,7 @@ fn choose_stack(
 /// Where the handler returns to. libc's own restorer is a site that is not rewritten, so the call
 /// would trap there; the vDSO's does the same by a stub, and has unwind tables.
 fn restorer(current: &CurrentTask<'_>, given: u64) -> u64 {
-    let own = current.mm().restorer();
+    let own = current.task().signals().restorer(|| current.mm().restorer());
     let mut code = [0; LIBC_RESTORER.len()];
     let is_libc =
         own != 0 && current.memory().read_bytes(given, &mut code).is_ok() && code == LIBC_RESTORER;
@@ -118,15 +118,16 @@ pub(super) fn push(
     let signals = current.task().signals();
     let regs = current.regs();
     let stack = signals.alternate_stack();
-    let xstate_len = match (host.xstate_size(), current.xstate()) {
-        (0, _) => 0,
-        (_, Xstate::Live) => host.xstate_size_now(),
-        (_, Xstate::Initial) => XSTATE_MIN,
-        (_, Xstate::Loaded { len, .. }) => len.max(XSTATE_MIN),
+    let now = match (host.xstate_size(), current.xstate()) {
+        (0, _) => XstateNow { components: 0, len: 0 },
+        (_, Xstate::Live) => host.xstate_now(),
+        (_, Xstate::Initial) => XstateNow { components: 0, len: XSTATE_MIN },
+        (_, Xstate::Loaded { len, .. }) => XstateNow { components: 0, len: len.max(XSTATE_MIN) },
     };
+    let xstate_len = now.len;
     let place = choose_stack(&stack, flags, regs.rsp, xstate_len)?;
     if place.xstate != 0 {
-        write_xstate(current, place.xstate, xstate_len)?;
+        write_xstate(current, place.xstate, now)?;
     }
 
     let blocked = signals.blocked();
@@ -246,8 +247,9 @@ fn with_large_buffer<R>(len: usize, use_it: impl FnOnce(&mut [u8]) -> R) -> R {
 }
 
 /// Stores the extended state with the marks by which its size can be found.
-fn write_xstate(current: &CurrentTask<'_>, address: u64, len: usize) -> Result<()> {
+fn write_xstate(current: &CurrentTask<'_>, address: u64, now: XstateNow) -> Result<()> {
     let host = current.host();
+    let len = now.len;
     let memory = current.memory();
     let end = address.wrapping_add(len as u64);
     let software = FpxSwBytes {
@@ -258,7 +260,7 @@ fn write_xstate(current: &CurrentTask<'_>, address: u64, len: usize) -> Result<(
         ..FpxSwBytes::default()
     };
     if let Xstate::Live = current.xstate()
-        && let Some(saved) = host.save_xstate_to(address, len, software.as_bytes())
+        && let Some(saved) = host.save_xstate_to(address, now, software.as_bytes())
     {
         saved?;
         return memory.write_bytes(end, &FP_XSTATE_MAGIC2.to_le_bytes());
@@ -329,8 +331,7 @@ fn restore(current: &CurrentTask<'_>, context: UserPtr<UContext>) -> Result<u64>
         let loaded = current.host().xstate_size() >= XSTATE_MIN && load_initial_xstate(current);
         if loaded { Resume::FullWithXstate } else { Resume::Full }
     } else {
-        read_xstate(current, saved.fpstate)?;
-        Resume::FullWithXstate
+        read_xstate(current, saved.fpstate)?
     };
     if saved.rip >= USER_END {
         return Err(Errno::EFAULT.into());
@@ -365,13 +366,13 @@ fn restore(current: &CurrentTask<'_>, context: UserPtr<UContext>) -> Result<u64>
 }
 
 /// Loads the extended state of a frame; only the legacy area if the marks are not there.
-fn read_xstate(current: &CurrentTask<'_>, address: u64) -> Result<()> {
+fn read_xstate(current: &CurrentTask<'_>, address: u64) -> Result<Resume> {
     let host = current.host();
     let memory = current.memory();
     let size = host.xstate_size();
     let legacy = size.min(size_of::<FpState>());
     if size == 0 {
-        return Ok(());
+        return Ok(Resume::Full);
     }
     let software: FpxSwBytes =
         memory.read(UserPtr::new(address.wrapping_add(SW_RESERVED as u64)))?;
@@ -385,15 +386,17 @@ fn read_xstate(current: &CurrentTask<'_>, address: u64) -> Result<()> {
     };
     let len = if extended { stored } else { legacy };
     if let Some(loaded) = host.load_xstate_from(address, len) {
-        loaded?;
-        current.set_xstate(Xstate::Loaded { address, len });
-        return Ok(());
+        let resume = loaded?;
+        if resume == Resume::FullWithXstate {
+            current.set_xstate(Xstate::Loaded { address, len });
+        }
+        return Ok(resume);
     }
     with_buffer(len, |area| {
         memory.read_bytes(address, area)?;
         host.load_xstate(area)?;
         current.set_xstate(Xstate::Loaded { address, len });
-        Ok(())
+        Ok(Resume::FullWithXstate)
     })
 }
 

@@ -21,7 +21,7 @@ pub enum Queued {
 /// A queue. Standard signals are pending once, real-time signals as often as they are sent.
 #[derive(Default)]
 pub struct PendingQueue {
-    /// The signals in the queue, so that looking needs no lock.
+    /// The signals in the queue, so that looking needs no lock. Written under the lock only.
     bits: AtomicU64,
     queue: Mutex<VecDeque<SigInfo>, { level::SIGNAL_PENDING }>,
 }
@@ -43,7 +43,7 @@ impl PendingQueue {
             return Queued::Full;
         }
         queue.push_back(info);
-        self.bits.fetch_or(SigSet::only(signal).0, Ordering::Release);
+        self.bits.store(self.set().0 | SigSet::only(signal).0, Ordering::Release);
         Queued::Added
     }
 
@@ -70,12 +70,17 @@ impl PendingQueue {
         }
         let mut queue = self.queue.lock();
         let signal = next(self.set().difference(blocked))?;
-        let at = queue.iter().position(|info| info.si_signo == signal.number());
-        let info = at.and_then(|at| queue.remove(at));
+        let info = match queue.len() {
+            1 => queue.pop_front(),
+            _ => {
+                let at = queue.iter().position(|info| info.si_signo == signal.number());
+                at.and_then(|at| queue.remove(at))
+            }
+        };
         let more =
             signal.is_realtime() && queue.iter().any(|info| info.si_signo == signal.number());
         if !more {
-            self.bits.fetch_and(!SigSet::only(signal).0, Ordering::Release);
+            self.bits.store(self.set().0 & !SigSet::only(signal).0, Ordering::Release);
         }
         let lost = SigInfo { si_signo: signal.number(), ..SigInfo::default() };
         Some((signal, info.unwrap_or(lost)))
@@ -88,7 +93,7 @@ impl PendingQueue {
         }
         let mut queue = self.queue.lock();
         queue.retain(|info| info.signal().is_some_and(|signal| !which.contains(signal)));
-        self.bits.fetch_and(!which.0, Ordering::Release);
+        self.bits.store(self.set().0 & !which.0, Ordering::Release);
     }
 
     /// Number of queued signals.

@@ -26,12 +26,30 @@ pub struct TaskSignals {
     fault_address: AtomicU64,
     trap_number: AtomicU64,
     error_code: AtomicU64,
+    /// The vDSO's restorer in the task's memory, 0 while nobody has asked.
+    restorer: AtomicU64,
 }
 
 impl TaskSignals {
     /// Signals that were sent to this task alone.
     pub fn pending(&self) -> &PendingQueue {
         &self.pending
+    }
+
+    /// The vDSO's restorer; `find` looks it up for the first time.
+    pub(crate) fn restorer(&self, find: impl FnOnce() -> u64) -> u64 {
+        let known = self.restorer.load(Ordering::Relaxed);
+        if known != 0 {
+            return known;
+        }
+        let found = find();
+        self.restorer.store(found, Ordering::Relaxed);
+        found
+    }
+
+    /// The task has got other memory.
+    pub(crate) fn forget_restorer(&self) {
+        self.restorer.store(0, Ordering::Relaxed);
     }
 
     /// The signal mask.
