@@ -9,6 +9,7 @@ use crate::Failure;
 /// Every crate of the product with the crates it may depend on, lowest first.
 const LAYERS: &[(&str, &[&str])] = &[
     ("lx-core", &[]),
+    ("lx-nt", &[]),
     ("lx-vfs", &["lx-core"]),
     ("lx-net", &["lx-core"]),
     ("lx-x86", &["lx-core"]),
@@ -16,7 +17,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lx-syscall", &["lx-core", "lx-vfs", "lx-net", "lx-proc"]),
     ("lx-machine", &["lx-core", "lx-vfs", "lx-net", "lx-proc", "lx-syscall"]),
     ("host-linux", &["lx-core", "lx-x86"]),
+    ("host-windows", &["lx-core", "lx-x86", "lx-nt"]),
     ("host-mock", &["lx-core"]),
+    ("lx-loader", &["lx-nt"]),
     (
         "lx-image",
         &[
@@ -28,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "lx-machine",
             "lx-x86",
             "host-linux",
+            "host-windows",
         ],
     ),
     ("lx-windows", &[]),

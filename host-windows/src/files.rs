@@ -1,0 +1,197 @@
+//! Handles of host files that work in every process.
+//!
+//! Init holds a duplicate of each; a process that has none of its own yet takes one from there.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use lx_core::abi::Errno;
+use lx_core::host::{HostError, HostFd, HostResult};
+use lx_core::sync::Mutex;
+use lx_nt::{Handle, IoStatus};
+
+use crate::nt::{self, nt};
+use crate::{host, process, thread};
+
+/// Lock level of the table.
+const LEVEL: u8 = 57;
+/// Lock level of a process's cache.
+const CACHE_LEVEL: u8 = 56;
+
+/// What kind of thing a handle names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A file or directory.
+    Disk,
+    /// A pipe.
+    Pipe,
+    /// A console.
+    Console,
+    /// Anything else.
+    Other,
+}
+
+#[derive(Clone, Copy)]
+struct Entry {
+    /// Init's handle; 0 for a free entry.
+    handle: Handle,
+    kind: Kind,
+    /// Tells the users of an entry apart.
+    generation: u32,
+}
+
+struct Table {
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+}
+
+static TABLE: Mutex<Table, LEVEL> = Mutex::new(Table { entries: Vec::new(), free: Vec::new() });
+
+/// A process's own handles: by entry, with the generation that they belong to.
+pub(crate) struct HandleCache {
+    map: Mutex<BTreeMap<u32, (u32, Handle)>, CACHE_LEVEL>,
+}
+
+impl HandleCache {
+    pub(crate) fn new() -> Self {
+        Self { map: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Remembers a handle; the one of a former user of the entry is closed.
+    fn put(&self, index: u32, generation: u32, handle: Handle) {
+        let old = self.map.lock().insert(index, (generation, handle));
+        if let Some((_, old)) = old {
+            nt::close(old);
+        }
+    }
+}
+
+fn split(raw: u64) -> (u32, u32) {
+    (raw as u32, (raw >> 32) as u32)
+}
+
+fn entry(raw: u64) -> HostResult<Entry> {
+    let (index, generation) = split(raw);
+    let entry = TABLE.lock().entries.get(index as usize).copied();
+    entry
+        .filter(|entry| entry.generation == generation && entry.handle != 0)
+        .ok_or(HostError(Errno::EBADF))
+}
+
+/// Enters init's handle of a file.
+fn enter(handle: Handle, kind: Kind) -> u64 {
+    let mut table = TABLE.lock();
+    if let Some(index) = table.free.pop()
+        && let Some(entry) = table.entries.get_mut(index as usize)
+    {
+        let generation = entry.generation.wrapping_add(1);
+        *entry = Entry { handle, kind, generation };
+        return u64::from(index) | u64::from(generation) << 32;
+    }
+    let index = table.entries.len() as u64;
+    table.entries.push(Entry { handle, kind, generation: 0 });
+    index
+}
+
+/// A handle that `lx` has put into init.
+pub(crate) fn adopt(handle: Handle) -> HostFd {
+    HostFd::from_raw(enter(handle, kind_of(handle)), host())
+}
+
+/// A handle that the calling process has opened.
+pub(crate) fn register(handle: Handle, kind: Kind) -> HostResult<HostFd> {
+    let Some(process) = process::current() else {
+        return Ok(HostFd::from_raw(enter(handle, kind), host()));
+    };
+    let raw = match nt::give_to_init(handle) {
+        Ok(in_init) => enter(in_init, kind),
+        Err(error) => {
+            nt::close(handle);
+            return Err(error);
+        }
+    };
+    let (index, generation) = split(raw);
+    process.files.put(index, generation, handle);
+    Ok(HostFd::from_raw(raw, host()))
+}
+
+/// The calling process's handle of a file.
+pub(crate) fn local(fd: &HostFd) -> HostResult<Handle> {
+    let raw = fd.raw();
+    let (index, generation) = split(raw);
+    let Some(process) = process::current() else { return entry(raw).map(|entry| entry.handle) };
+    let known = process.files.map.lock().get(&index).copied();
+    if let Some((known, handle)) = known
+        && known == generation
+    {
+        return Ok(handle);
+    }
+    let handle = nt::take_from_init(entry(raw)?.handle)?;
+    process.files.put(index, generation, handle);
+    Ok(handle)
+}
+
+/// Init's handle of a file.
+pub(crate) fn of_init(fd: &HostFd) -> HostResult<Handle> {
+    entry(fd.raw()).map(|entry| entry.handle)
+}
+
+/// What kind of thing it is.
+pub(crate) fn kind(fd: &HostFd) -> Kind {
+    entry(fd.raw()).map_or(Kind::Other, |entry| entry.kind)
+}
+
+/// Nobody uses the file any more.
+pub(crate) fn close(raw: u64) {
+    let (index, generation) = split(raw);
+    let Ok(entry) = entry(raw) else { return };
+    if let Some(process) = process::current() {
+        let mut map = process.files.map.lock();
+        let own = map.get(&index).copied().filter(|(known, _)| *known == generation);
+        if own.is_some() {
+            map.remove(&index);
+        }
+        drop(map);
+        if let Some((_, handle)) = own {
+            nt::close(handle);
+        }
+    }
+    if thread::is_init() {
+        nt::close(entry.handle);
+    } else {
+        nt::close_in_init(entry.handle);
+    }
+    let mut table = TABLE.lock();
+    if let Some(entry) = table.entries.get_mut(index as usize) {
+        entry.handle = 0;
+        table.free.push(index);
+    }
+}
+
+/// Asks the host what a handle names.
+fn kind_of(handle: Handle) -> Kind {
+    const DEVICE_INFORMATION: u32 = 4;
+    const DISK: [u32; 4] = [0x02, 0x07, 0x08, 0x14];
+    const PIPE: u32 = 0x11;
+    const CONSOLE: u32 = 0x50;
+    let mut io = IoStatus::default();
+    let mut device = [0u32; 2];
+    // SAFETY: the call writes the structure.
+    let status = unsafe {
+        nt!(
+            query_volume,
+            handle,
+            &mut io,
+            device.as_mut_ptr().cast(),
+            size_of_val(&device) as u32,
+            DEVICE_INFORMATION
+        )
+    };
+    match device[0] {
+        _ if status < 0 => Kind::Other,
+        PIPE => Kind::Pipe,
+        CONSOLE => Kind::Console,
+        device if DISK.contains(&device) => Kind::Disk,
+        _ => Kind::Other,
+    }
+}

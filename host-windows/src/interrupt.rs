@@ -1,0 +1,164 @@
+//! Interrupts: making another thread, of any process, enter the kernel.
+//!
+//! There are no signals to send. The thread is suspended, and its registers say where it is. In
+//! guest code, they are put into its frame, and the thread continues in the kernel; nothing is
+//! written to the guest's stack. Anywhere else the flag is enough.
+
+use core::sync::atomic::Ordering;
+
+use lx_core::host::HostThreadId;
+use lx_nt::{ClientId, Context, Handle, MemoryBasicInformation};
+use lx_x86::entry;
+use lx_x86::stub::{Side, classify_stub_rip};
+use lx_x86::thread_block::TrapCause;
+
+use crate::boot;
+use crate::exception::enter_kernel;
+use crate::nt::{self, nt};
+use crate::thread::{self, Block, state};
+
+/// Makes a thread enter the kernel soon.
+///
+/// The host is asked only if the thread may be in guest code. One that is seen `parked` is in the
+/// kernel, and will look at `PENDING` on its way out after it has cleared `parked`.
+pub(crate) fn interrupt(id: HostThreadId) {
+    let Some(block) = thread::by_id(id) else { return };
+    if block.engine.pending.swap(1, Ordering::SeqCst) != 0 {
+        return;
+    }
+    if core::ptr::eq(block, thread::current()) || block.parked.load(Ordering::SeqCst) != 0 {
+        return;
+    }
+    let tid = block.engine.host_tid.load(Ordering::SeqCst);
+    let pid = block.pid.load(Ordering::SeqCst);
+    if tid == 0 || pid == 0 || block.state.load(Ordering::SeqCst) != state::ACTIVE {
+        return;
+    }
+    const THREAD_ACCESS: u32 = 0x1a;
+    let client = ClientId { process: pid as usize, thread: tid as usize };
+    let attributes = nt::no_attributes();
+    let mut thread = 0;
+    // SAFETY: the call reads the structures and writes the handle.
+    let status = unsafe { nt!(open_thread, &mut thread, THREAD_ACCESS, &attributes, &client) };
+    if status < 0 {
+        return;
+    }
+    // SAFETY: the thread is resumed before anything is waited for.
+    unsafe {
+        if nt!(suspend, thread, core::ptr::null_mut()) >= 0 {
+            redirect(block, thread, tid, pid);
+            let _ = nt!(resume, thread, core::ptr::null_mut());
+        }
+    }
+    nt::close(thread);
+}
+
+/// Where a suspended thread is.
+enum Place {
+    /// In guest code, at this address as the guest knows it, with its stack there.
+    Guest(u64, u64),
+    /// On a way out, which it can begin again here.
+    WayOut(u64),
+    /// Anywhere else: it will look at the flag by itself.
+    Kernel,
+}
+
+/// Changes the registers of a suspended thread. Takes no lock: the thread may hold any.
+fn redirect(block: &Block, thread: Handle, tid: u32, pid: u32) {
+    let mut context = Context::empty(Context::FULL);
+    // SAFETY: the call writes the registers.
+    if unsafe { nt!(get_context, thread, &mut context) } < 0 {
+        return;
+    }
+    // Has the thread left the block meanwhile, or lent it, or looked already?
+    let same = block.engine.host_tid.load(Ordering::SeqCst) == tid
+        && block.parked.load(Ordering::SeqCst) == 0
+        && block.engine.pending.load(Ordering::SeqCst) != 0;
+    if !same {
+        return;
+    }
+    match place(block, &context, pid) {
+        Place::Kernel => return,
+        Place::WayOut(target) => {
+            context.rip = target;
+            context.rsp = block.engine.frame() as u64;
+        }
+        Place::Guest(rip, rsp) => {
+            context.rip = rip;
+            context.rsp = rsp;
+            block.engine.interrupts.fetch_add(1, Ordering::Relaxed);
+            enter_kernel(block, &mut context, TrapCause::Interrupt);
+            context.rip = entry::trap_resume_address();
+        }
+    }
+    context.flags = Context::CONTROL_INTEGER;
+    // SAFETY: the thread continues in the kernel, on its own stack.
+    let _ = unsafe { nt!(set_context, thread, &context) };
+}
+
+fn place(block: &Block, context: &Context, pid: u32) -> Place {
+    if let Some(target) = entry::rewind_target(context.rip) {
+        return Place::WayOut(target);
+    }
+    if boot::in_image(context.rip) {
+        return Place::Kernel;
+    }
+    let Some(memory) = Memory::open(pid) else { return Place::Kernel };
+    match classify_stub_rip(context.rip, |address, bytes| memory.read(address, bytes)) {
+        Some(stub) => match stub.side {
+            Side::Guest => Place::Guest(stub.original_rip, context.rsp),
+            Side::BeforeCall => Place::Kernel,
+            Side::AfterCall => {
+                // SAFETY: the thread has just left the kernel; the frame is as it was.
+                let rsp = unsafe { (*block.engine.frame()).regs.rsp };
+                Place::Guest(stub.original_rip, rsp)
+            }
+        },
+        None if block.on_kernel_stack(context.rsp) || memory.is_host_code(context.rip) => {
+            Place::Kernel
+        }
+        None => Place::Guest(context.rip, context.rsp),
+    }
+}
+
+/// The memory of the suspended thread's process.
+struct Memory(Handle);
+
+impl Memory {
+    fn open(pid: u32) -> Option<Self> {
+        const READ_QUERY: u32 = 0x410;
+        let mut process = 0;
+        let id = ClientId { process: pid as usize, thread: 0 };
+        let attributes = nt::no_attributes();
+        // SAFETY: the call reads the structures and writes the handle.
+        let status = unsafe { nt!(open_process, &mut process, READ_QUERY, &attributes, &id) };
+        (status >= 0).then_some(Self(process))
+    }
+
+    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        let mut done = 0;
+        // SAFETY: the call writes the bytes.
+        let status = unsafe {
+            nt!(read_memory, self.0, address, bytes.as_mut_ptr(), bytes.len(), &mut done)
+        };
+        status >= 0 && done == bytes.len()
+    }
+
+    /// Whether the address belongs to a program or library of the host.
+    fn is_host_code(&self, address: u64) -> bool {
+        const MEM_IMAGE: u32 = 0x100_0000;
+        let mut found = MemoryBasicInformation::default();
+        let len = size_of::<MemoryBasicInformation>();
+        // SAFETY: the call writes the structure.
+        let status = unsafe {
+            nt!(query_memory, self.0, address, 0, &mut found, len, core::ptr::null_mut())
+        };
+        status < 0 || found.kind == MEM_IMAGE
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        nt::close(self.0);
+    }
+}

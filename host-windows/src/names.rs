@@ -1,0 +1,93 @@
+//! Names of files: Linux's bytes, and NT's UTF-16.
+//!
+//! Letters that NT forbids in names travel as private ones, U+F000 and up, as WSL does it.
+
+use alloc::vec::Vec;
+
+use lx_core::abi::Errno;
+use lx_core::host::{HostError, HostResult};
+use lx_nt::Handle;
+
+const FORBIDDEN: &[u8] = b"\\:*?\"<>|";
+/// First of the private letters.
+const PRIVATE: u16 = 0xf000;
+
+fn utf16(bytes: &[u8], out: &mut Vec<u16>) -> HostResult<()> {
+    let text = core::str::from_utf8(bytes).map_err(|_| HostError(Errno::EILSEQ))?;
+    out.extend(text.encode_utf16());
+    Ok(())
+}
+
+/// One component, relative to an open directory; an empty one is the directory itself.
+pub(crate) fn component(name: &[u8]) -> HostResult<Vec<u16>> {
+    let mut out = Vec::new();
+    utf16(name, &mut out)?;
+    for unit in &mut out {
+        let byte = u8::try_from(*unit).unwrap_or(b'a');
+        if byte < 32 || FORBIDDEN.contains(&byte) {
+            *unit += PRIVATE;
+        }
+    }
+    Ok(out)
+}
+
+/// An absolute path of Windows, with either slash.
+pub(crate) fn path(path: &[u8]) -> HostResult<Vec<u16>> {
+    const SLASH: u16 = b'/' as u16;
+    const BACKSLASH: u16 = b'\\' as u16;
+    let mut out: Vec<u16> = "\\??\\".encode_utf16().collect();
+    utf16(path, &mut out)?;
+    for unit in &mut out {
+        if *unit == SLASH {
+            *unit = BACKSLASH;
+        }
+    }
+    Ok(out)
+}
+
+/// `FILE_RENAME_INFORMATION` and `FILE_LINK_INFORMATION`.
+pub(crate) fn target(dir: Handle, name: &[u8], replace: bool) -> HostResult<Vec<u8>> {
+    let name = component(name)?;
+    let mut out = Vec::with_capacity(24 + name.len() * 2);
+    out.extend_from_slice(&u64::from(replace).to_le_bytes());
+    out.extend_from_slice(&(dir as u64).to_le_bytes());
+    out.extend_from_slice(&(name.len() as u32 * 2).to_le_bytes());
+    out.extend(name.iter().flat_map(|unit| unit.to_le_bytes()));
+    Ok(out)
+}
+
+/// A name that the host gives.
+pub(crate) fn from_utf16(bytes: &[u8]) -> Vec<u8> {
+    let units = bytes.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
+    let units = units.map(|unit| match unit.checked_sub(PRIVATE) {
+        Some(letter) if letter < 128 => letter,
+        _ => unit,
+    });
+    let mut out = Vec::new();
+    for letter in char::decode_utf16(units) {
+        let mut utf8 = [0; 4];
+        let letter = letter.unwrap_or(char::REPLACEMENT_CHARACTER);
+        out.extend_from_slice(letter.encode_utf8(&mut utf8).as_bytes());
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{component, from_utf16, path};
+    use std::vec::Vec;
+
+    #[test]
+    fn forbidden_letters_come_back() {
+        let name = component("a:b\u{1}ä".as_bytes()).unwrap();
+        assert_eq!(name[1], 0xf03a);
+        let bytes: Vec<u8> = name.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        assert_eq!(from_utf16(&bytes), "a:b\u{1}ä".as_bytes());
+    }
+
+    #[test]
+    fn paths_are_names_of_nt() {
+        let nt = path(b"C:/x\\y").unwrap();
+        assert_eq!(std::string::String::from_utf16(&nt).unwrap(), "\\??\\C:\\x\\y");
+    }
+}

@@ -1,0 +1,361 @@
+//! Host processes and threads: twins, threads, borrowed threads, the pool, the end.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use lx_core::abi::{Errno, GuestRegs};
+use lx_core::host::{HostError, HostResult, Resume, TrapHandler};
+use lx_core::sync::Mutex;
+use lx_nt::Handle;
+use lx_x86::thread_block::{ThreadBlock, TrapCause};
+use lx_x86::{context, entry};
+
+use crate::files::HandleCache;
+use crate::fork::{self, Snapshot};
+use crate::nt::{self, nt};
+use crate::space::Space;
+use crate::thread::{self, Block, MAX_BLOCKS, state};
+use crate::{boot, clock, init, memory, park, report};
+
+/// Idle processes that are kept.
+const POOL_SIZE: usize = 6;
+/// Init makes new ones when there are fewer.
+const POOL_LOW: usize = 2;
+/// Lock level of the pool.
+const LEVEL: u8 = 59;
+/// Lock level of a process's mappings.
+const SPACE_LEVEL: u8 = 58;
+
+/// One host process that runs guests.
+pub(crate) struct Process {
+    /// Threads that have not ended.
+    threads: AtomicU32,
+    /// What is mapped for the guest.
+    pub(crate) space: Mutex<Space, SPACE_LEVEL>,
+    /// This process's handles of the blocks' events, by block, 0 if not known yet.
+    events: Box<[AtomicUsize]>,
+    /// This process's handles of files.
+    pub(crate) files: HandleCache,
+}
+
+impl Process {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            threads: AtomicU32::new(1),
+            space: Mutex::new(Space::new()),
+            events: (0..MAX_BLOCKS).map(|_| AtomicUsize::new(0)).collect(),
+            files: HandleCache::new(),
+        })
+    }
+}
+
+/// The calling thread's process; `None` for init.
+pub(crate) fn current() -> Option<&'static Arc<Process>> {
+    thread::current().process()
+}
+
+/// A handle for the calling process of the event that wakes a block's thread.
+pub(crate) fn event_of(block: &Block) -> Handle {
+    let in_init = block.event.load(Ordering::Relaxed);
+    let Some(process) = current() else { return in_init };
+    let Some(slot) = process.events.get(block.index as usize) else { return in_init };
+    let known = slot.load(Ordering::Acquire);
+    if known != 0 {
+        return known;
+    }
+    match nt::take_from_init(in_init) {
+        Ok(new) => match slot.compare_exchange(0, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => new,
+            Err(other) => {
+                nt::close(new);
+                other
+            }
+        },
+        Err(_) => report::stop(format_args!("no event for block {}", block.index)),
+    }
+}
+
+/// What a process of the pool is to do.
+struct Task {
+    handler: Arc<dyn TrapHandler>,
+    /// A twin of another process, else an empty one.
+    snapshot: Option<Box<Snapshot>>,
+}
+
+struct Pool {
+    idle: Vec<&'static Block>,
+    /// Tasks that wait for a process.
+    waiting: VecDeque<Task>,
+    /// Processes that init has been asked for or is making.
+    coming: usize,
+}
+
+static POOL: Mutex<Pool, LEVEL> =
+    Mutex::new(Pool { idle: Vec::new(), waiting: VecDeque::new(), coming: 0 });
+
+/// Makes a twin of the calling process; see [`HostProcess`](lx_core::host::HostProcess).
+pub(crate) fn fork(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()> {
+    let snapshot = fork::take(thread::current(), regs)?;
+    submit(Task { handler, snapshot: Some(snapshot) });
+    Ok(())
+}
+
+/// Starts a thread in the calling process.
+pub(crate) fn spawn_thread(
+    handler: Arc<dyn TrapHandler>,
+    regs: &GuestRegs,
+    fs_base: u64,
+) -> HostResult<()> {
+    let parent = thread::current();
+    let child = thread::allocate().ok_or(HostError(Errno::EAGAIN))?;
+    let process = parent.process().cloned();
+    if let Some(process) = &process {
+        process.threads.fetch_add(1, Ordering::AcqRel);
+    }
+    child.prepare(Some(Arc::clone(&handler)), Some(regs), Some(parent));
+    handler.attached(child.id());
+    drop(child.set_process(process.clone()));
+    child.pid.store(parent.pid.load(Ordering::Relaxed), Ordering::Relaxed);
+    child.guest_fs.set(fs_base);
+    // SAFETY: the new thread uses the block alone.
+    let id = unsafe { nt!(create_thread, child.id().0, boot::entry()) };
+    if id != 0 {
+        return Ok(());
+    }
+    if let Some(process) = process {
+        process.threads.fetch_sub(1, Ordering::AcqRel);
+    }
+    // SAFETY: no thread runs on the block.
+    drop(unsafe { child.engine.set_handler(None) });
+    drop(child.set_process(None));
+    child.release();
+    Err(HostError(Errno::EAGAIN))
+}
+
+/// First code of a further thread, on its block's kernel stack.
+pub(crate) unsafe extern "C" fn begin_thread(block: &'static Block) -> ! {
+    // SAFETY: the frame was prepared by the parent.
+    unsafe { entry::enter_guest(&block.engine, Resume::Full) }
+}
+
+/// Runs a task on the calling thread until it ends; see
+/// [`HostProcess`](lx_core::host::HostProcess).
+pub(crate) fn run_borrowed(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()> {
+    let lender = thread::current();
+    let child = thread::allocate().ok_or(HostError(Errno::EAGAIN))?;
+    child.prepare(Some(Arc::clone(&handler)), Some(regs), Some(lender));
+    handler.attached(child.id());
+    child.lender.set(lender);
+    drop(child.set_process(lender.process().cloned()));
+    child.pid.store(lender.pid.load(Ordering::Relaxed), Ordering::Relaxed);
+    child.guest_fs.set(lender.guest_fs.get());
+    child.host_fs.set(lender.host_fs.get());
+    let tid = lender.engine.host_tid.load(Ordering::Relaxed);
+
+    // The child may change what the lender's guest has in the vector registers.
+    // SAFETY: own area and frame; nothing else is using them now.
+    unsafe {
+        context::save_xstate(lender.xstate(), &*lender.engine.frame(), thread::xstate_features());
+    }
+    // Interrupts for the lender wait for it in `PENDING`.
+    lender.parked.swap(1, Ordering::SeqCst);
+    child.engine.host_tid.swap(tid, Ordering::SeqCst);
+    child.cpu_base.set(clock::thread_cpu_raw());
+    // SAFETY: the block was allocated for this.
+    unsafe { thread::set_current(child) };
+    // SAFETY: the block is the thread's now, its frame is complete.
+    unsafe { entry::borrow_thread(&child.engine, Resume::Full, &child.saved_rsp) };
+
+    // `on_exit` has made the lender the current block again.
+    lender.parked.swap(0, Ordering::SeqCst);
+    set_fs_base(lender.guest_fs.get());
+    // SAFETY: the area was saved above.
+    unsafe { context::load_xstate(lender.xstate(), thread::xstate_features()) };
+    child.release();
+    Ok(())
+}
+
+/// The guest's thread pointer of the calling thread.
+pub(crate) fn set_fs_base(base: u64) {
+    const USER_END: u64 = 1 << 47;
+    if base < USER_END {
+        thread::current().guest_fs.set(base);
+        // SAFETY: no kernel code uses FS.
+        unsafe { context::write_fs_base(base) };
+    }
+}
+
+/// Starts a task in an empty process.
+pub(crate) fn spawn_process(handler: Arc<dyn TrapHandler>) -> HostResult<()> {
+    submit(Task { handler, snapshot: None });
+    Ok(())
+}
+
+/// Hands a task to a process of the pool, as soon as there is one.
+fn submit(task: Task) {
+    let mut pool = POOL.lock();
+    let worker = pool.idle.pop();
+    let call_init = pool.idle.len() + pool.coming < POOL_LOW;
+    let task = match worker {
+        Some(_) => Some(task),
+        None => {
+            pool.waiting.push_back(task);
+            None
+        }
+    };
+    drop(pool);
+    if let (Some(worker), Some(task)) = (worker, task) {
+        assign(worker, task);
+        worker.job.store(1, Ordering::Release);
+        park::wake(&worker.job, 1);
+    }
+    if worker.is_none() || call_init {
+        init::wake();
+    }
+}
+
+fn assign(worker: &'static Block, task: Task) {
+    let regs = task.snapshot.as_ref().map(|snapshot| snapshot.regs());
+    worker.prepare(Some(Arc::clone(&task.handler)), regs, None);
+    // SAFETY: the worker waits for its job.
+    unsafe { *worker.snapshot.get() = task.snapshot };
+    task.handler.attached(worker.id());
+    worker.state.store(state::ACTIVE, Ordering::Release);
+}
+
+/// Fills the pool; called by init.
+pub(crate) fn fill_pool() {
+    loop {
+        let mut pool = POOL.lock();
+        let missing = pool.idle.len() + pool.coming < POOL_LOW.max(pool.waiting.len().min(64));
+        if missing {
+            pool.coming += 1;
+        }
+        drop(pool);
+        if !missing {
+            return;
+        }
+        let Some(block) = thread::allocate() else { return };
+        block.state.store(state::IDLE, Ordering::Release);
+        block.prepare(None, None, None);
+        drop(block.set_process(Some(Process::new())));
+        block.job.store(0, Ordering::Relaxed);
+        // SAFETY: the new process uses the block alone.
+        let pid = unsafe { nt!(create_process, block.id().0, boot::entry()) };
+        if pid == 0 {
+            drop(block.set_process(None));
+            block.release();
+            POOL.lock().coming -= 1;
+            return;
+        }
+        // The process says so itself, too, but may die before.
+        let _ = block.pid.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Relaxed);
+        // The process enters itself into the list, but counts from now on.
+    }
+}
+
+/// An idle process, or one that was about to become idle, was killed.
+pub(crate) fn forget_idle(dead: &'static Block) {
+    let mut pool = POOL.lock();
+    let known = pool.idle.len();
+    pool.idle.retain(|block| !core::ptr::eq(*block, dead));
+    if pool.idle.len() == known {
+        pool.coming = pool.coming.saturating_sub(1);
+    }
+}
+
+/// Waits for a task and begins it; runs on the block's kernel stack.
+pub(crate) unsafe extern "C" fn idle(block: &'static Block) -> ! {
+    let mut pool = POOL.lock();
+    pool.coming = pool.coming.saturating_sub(1);
+    let task = pool.waiting.pop_front();
+    if task.is_none() {
+        block.job.store(0, Ordering::Relaxed);
+        block.state.store(state::IDLE, Ordering::Release);
+        pool.idle.push(block);
+    }
+    drop(pool);
+    match task {
+        Some(task) => assign(block, task),
+        None => {
+            while block.job.load(Ordering::Acquire) == 0 {
+                park::park(&block.job, 0, None);
+            }
+        }
+    }
+    start(block)
+}
+
+/// Begins the task that has been put on the block.
+fn start(block: &'static Block) -> ! {
+    block.cpu_base.set(clock::thread_cpu_raw());
+    // SAFETY: own block; whoever assigned the task is done.
+    let snapshot = unsafe { (*block.snapshot.get()).take() };
+    if let Some(snapshot) = snapshot {
+        if fork::restore(block, *snapshot).is_err() {
+            report::stop(format_args!("no memory for a forked process"));
+        }
+        // SAFETY: the frame is complete, and nothing on this stack is needed any more.
+        unsafe { entry::enter_guest(&block.engine, Resume::FullWithXstate) }
+    }
+    set_fs_base(0);
+    // SAFETY: own area; nobody else uses it.
+    unsafe {
+        context::init_xstate(block.xstate());
+        context::load_xstate(block.xstate(), thread::xstate_features());
+    }
+    // SAFETY: the frame is clean, and nothing on this stack is needed any more.
+    unsafe { entry::enter_trap(&block.engine, TrapCause::Start) }
+}
+
+/// The task on the block is over: called by the entry on the block's kernel stack.
+pub(crate) unsafe extern "C" fn on_exit(engine: *const ThreadBlock) -> ! {
+    // SAFETY: the engine's part comes first in a block, and blocks are never freed.
+    let block: &'static Block = unsafe { &*engine.cast::<Block>() };
+    block.check_stack();
+    // SAFETY: the handler has returned for good.
+    drop(unsafe { block.engine.set_handler(None) });
+    let lender = block.lender.replace(core::ptr::null());
+    if !lender.is_null() {
+        drop(block.set_process(None));
+        // SAFETY: the lender is this very thread's other block, and its stack waits in
+        // `borrow_thread`.
+        unsafe {
+            thread::set_current(&*lender);
+            entry::end_borrow(block.saved_rsp.get())
+        }
+    }
+    let last = match block.process() {
+        Some(process) => process.threads.fetch_sub(1, Ordering::AcqRel) == 1,
+        None => true,
+    };
+    if last && reserve_idle() {
+        block.state.store(state::IDLE, Ordering::Release);
+        memory::reset();
+        if let Some(process) = block.process() {
+            process.threads.store(1, Ordering::Release);
+        }
+        block.engine.pending.store(0, Ordering::Relaxed);
+        block.job.store(0, Ordering::Relaxed);
+        // SAFETY: the thread's own block, on its own stack.
+        unsafe { idle(block) }
+    }
+    // Interrupts that are on their way find nobody.
+    block.engine.host_tid.store(0, Ordering::SeqCst);
+    // The thread leaves the block's stack before the block is given back.
+    // SAFETY: the loader's stack waits in `boot`.
+    unsafe { entry::end_borrow(block.loader_rsp.get()) }
+}
+
+/// Whether the pool has room for one more process.
+fn reserve_idle() -> bool {
+    let mut pool = POOL.lock();
+    let room = pool.idle.len() + pool.coming < POOL_SIZE || !pool.waiting.is_empty();
+    if room {
+        pool.coming += 1;
+    }
+    room
+}

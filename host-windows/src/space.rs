@@ -1,0 +1,317 @@
+//! The guest's part of a host process's address space.
+//!
+//! NT hands out addresses in units of 64 KB, and releases only whole reservations. So private guest
+//! memory lies in *arenas*, reservations that are made when the guest first maps something near and
+//! in which pages are committed and decommitted one by one. Pages are committed when they are
+//! mapped, not when they are touched: a fault would overwrite the guest's red zone.
+
+use alloc::vec::Vec;
+
+use lx_core::abi::Errno;
+use lx_core::host::{HostError, HostResult, Prot};
+use lx_nt::{CURRENT_PROCESS, LOW_RANGE};
+
+use crate::nt::{self, nt};
+use crate::ranges::{Kind, Range, Ranges};
+use crate::region::REGION_BASE;
+
+const MEM_COMMIT: u32 = 0x1000;
+const MEM_RESERVE: u32 = 0x2000;
+const MEM_DECOMMIT: u32 = 0x4000;
+const MEM_RELEASE: u32 = 0x8000;
+
+/// Arenas are multiples of this where nothing is in the way.
+const ARENA: u64 = 16 << 20;
+/// The unit of addresses.
+pub(crate) const UNIT: u64 = 1 << 16;
+
+/// Protection of pages, as the host names it.
+fn protection(prot: Prot) -> u32 {
+    match (prot.contains(Prot::EXEC), prot.contains(Prot::WRITE), prot.contains(Prot::READ)) {
+        (true, true, _) => 0x40,
+        (true, false, _) => 0x20,
+        (false, true, _) => 0x04,
+        (false, false, true) => 0x02,
+        (false, false, false) => 0x01,
+    }
+}
+
+/// Mappings of one host process.
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) ranges: Ranges,
+    /// Reservations, sorted; the first is the low range, which stays.
+    arenas: Vec<(u64, u64)>,
+}
+
+impl Space {
+    /// That of a process as the loader has prepared it.
+    pub(crate) fn new() -> Self {
+        Self { ranges: Ranges::default(), arenas: alloc::vec![LOW_RANGE] }
+    }
+
+    /// Calls `act` for the part of each arena between two addresses, as no call of the host may
+    /// span two reservations.
+    fn each_arena(
+        &self,
+        start: u64,
+        end: u64,
+        mut act: impl FnMut(u64, u64) -> HostResult<()>,
+    ) -> HostResult<()> {
+        for &(low, high) in &self.arenas {
+            let (from, to) = (low.max(start), high.min(end));
+            if from < to {
+                act(from, to)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that arenas cover the range.
+    pub(crate) fn reserve(&mut self, start: u64, end: u64) -> HostResult<()> {
+        let mut at = start;
+        while at < end {
+            let next = self.arenas.iter().position(|&(_, high)| high > at);
+            let (index, limit) =
+                match next.and_then(|index| Some((index, *self.arenas.get(index)?))) {
+                    Some((_, (low, high))) if low <= at => {
+                        at = high;
+                        continue;
+                    }
+                    Some((index, (low, _))) => (index, low),
+                    None => (self.arenas.len(), REGION_BASE),
+                };
+            let floor = index.checked_sub(1).and_then(|before| self.arenas.get(before));
+            let floor = floor.map_or(UNIT, |&(_, high)| high);
+            let arena = reserve_near(at, end.min(limit), floor, limit)?;
+            at = arena.1;
+            self.arenas.insert(index, arena);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn commit(&self, start: u64, end: u64, prot: Prot) -> HostResult<()> {
+        self.each_arena(start, end, |start, end| {
+            let (mut base, mut size) = (start, end - start);
+            // SAFETY: guest memory, in which no Rust object lives.
+            nt::check(unsafe {
+                nt!(
+                    allocate,
+                    CURRENT_PROCESS,
+                    &mut base,
+                    0,
+                    &mut size,
+                    MEM_COMMIT,
+                    protection(prot)
+                )
+            })
+        })
+    }
+
+    fn decommit(&self, start: u64, end: u64) -> HostResult<()> {
+        self.each_arena(start, end, |start, end| {
+            let (mut base, mut size) = (start, end - start);
+            // SAFETY: as in `commit`.
+            nt::check(unsafe { nt!(free, CURRENT_PROCESS, &mut base, &mut size, MEM_DECOMMIT) })
+        })
+    }
+
+    /// Changes the protection of committed pages.
+    pub(crate) fn set_protection(&self, range: &Range, prot: Prot) -> HostResult<()> {
+        if let Kind::View(_) = range.kind {
+            // Views are mapped unit by unit.
+            let mut at = range.start;
+            while at < range.end {
+                let end = ((at & !(UNIT - 1)) + UNIT).min(range.end);
+                protect(at, end, prot)?;
+                at = end;
+            }
+            return Ok(());
+        }
+        self.each_arena(range.start, range.end, |start, end| protect(start, end, prot))
+    }
+
+    /// Removes all mappings between two addresses.
+    pub(crate) fn unmap(&mut self, start: u64, end: u64) -> HostResult<()> {
+        for range in self.ranges.remove(start, end) {
+            match range.kind {
+                Kind::Reserved => {}
+                Kind::Private => self.decommit(range.start, range.end)?,
+                Kind::View(_) => self.unmap_views(&range),
+            }
+        }
+        Ok(())
+    }
+
+    /// Unmaps the units of a removed range that nothing uses any more.
+    fn unmap_views(&self, range: &Range) {
+        let mut unit = range.start & !(UNIT - 1);
+        while unit < range.end {
+            if self.ranges.overlapping(unit, unit + UNIT).is_empty() {
+                // SAFETY: a view of ours.
+                let _ = unsafe { nt!(unmap_view, CURRENT_PROCESS, unit) };
+            } else {
+                let (from, to) = (range.start.max(unit), range.end.min(unit + UNIT));
+                let _ = protect(from, to, Prot::empty());
+            }
+            unit += UNIT;
+        }
+    }
+
+    /// Maps private zeroed memory.
+    pub(crate) fn map_private(&mut self, start: u64, end: u64, prot: Prot) -> HostResult<()> {
+        self.unmap(start, end)?;
+        self.reserve(start, end)?;
+        let kind = if prot.is_empty() { Kind::Reserved } else { Kind::Private };
+        if kind == Kind::Private {
+            self.commit(start, end, prot)?;
+        }
+        self.ranges.insert(Range { start, end, prot, kind });
+        Ok(())
+    }
+
+    /// Maps pages of the region, shared. Address and guest address must have the same place in
+    /// their units.
+    pub(crate) fn map_views(
+        &mut self,
+        start: u64,
+        end: u64,
+        prot: Prot,
+        address: u64,
+    ) -> HostResult<()> {
+        if (start ^ address) & (UNIT - 1) != 0 {
+            return Err(HostError(Errno::EINVAL));
+        }
+        self.unmap(start, end)?;
+        let mut unit = start & !(UNIT - 1);
+        let mut source = address & !(UNIT - 1);
+        while unit < end {
+            let (from, to) = (start.max(unit), end.min(unit + UNIT));
+            // Another part of the unit may be mapped already, by the same view if all is well.
+            let there = self.ranges.overlapping(unit, unit + UNIT);
+            let same = there.iter().all(
+                |range| matches!(range.kind, Kind::View(at) if at - (range.start - unit) == source),
+            );
+            if !same {
+                return Err(HostError(Errno::ENOMEM));
+            }
+            if there.is_empty() {
+                map_view(unit, source)?;
+                if to - from < UNIT {
+                    protect(unit, unit + UNIT, Prot::empty())?;
+                }
+            }
+            protect(from, to, prot)?;
+            let kind = Kind::View(source + (from - unit));
+            self.ranges.insert(Range { start: from, end: to, prot, kind });
+            unit += UNIT;
+            source += UNIT;
+        }
+        Ok(())
+    }
+
+    /// Changes the access rights of everything between two addresses.
+    pub(crate) fn protect(&mut self, start: u64, end: u64, prot: Prot) -> HostResult<()> {
+        for range in self.ranges.overlapping(start, end) {
+            let mut kind = range.kind;
+            match range.kind {
+                Kind::Reserved if prot.is_empty() => {}
+                Kind::Reserved => {
+                    self.commit(range.start, range.end, prot)?;
+                    kind = Kind::Private;
+                }
+                _ => self.set_protection(&range, prot)?,
+            }
+            self.ranges.remove(range.start, range.end);
+            self.ranges.insert(Range { prot, kind, ..range });
+        }
+        Ok(())
+    }
+
+    /// Makes private pages read as zeros.
+    pub(crate) fn discard(&mut self, start: u64, end: u64) -> HostResult<()> {
+        for range in self.ranges.overlapping(start, end) {
+            if range.kind == Kind::Private {
+                self.decommit(range.start, range.end)?;
+                self.commit(range.start, range.end, range.prot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes everything.
+    pub(crate) fn reset(&mut self) {
+        let views: Vec<Range> = self
+            .ranges
+            .iter()
+            .filter(|range| matches!(range.kind, Kind::View(_)))
+            .copied()
+            .collect();
+        for view in views {
+            let _ = self.unmap(view.start, view.end);
+        }
+        for range in self.ranges.overlapping(LOW_RANGE.0, LOW_RANGE.1) {
+            let _ = self.decommit(range.start, range.end);
+        }
+        for &(start, _) in self.arenas.iter().skip(1) {
+            let (mut base, mut size) = (start, 0);
+            // SAFETY: a reservation of the guest's.
+            let _ = unsafe { nt!(free, CURRENT_PROCESS, &mut base, &mut size, MEM_RELEASE) };
+        }
+        self.arenas.truncate(1);
+        self.ranges.clear();
+    }
+}
+
+/// Changes the protection of pages of one reservation or view.
+fn protect(start: u64, end: u64, prot: Prot) -> HostResult<()> {
+    let (mut base, mut size, mut old) = (start, end - start, 0);
+    // SAFETY: guest memory, in which no Rust object lives.
+    nt::check(unsafe {
+        nt!(protect, CURRENT_PROCESS, &mut base, &mut size, protection(prot), &mut old)
+    })
+}
+
+/// Maps one unit of the region.
+fn map_view(unit: u64, source: u64) -> HostResult<()> {
+    const VIEW_UNMAP: u32 = 2;
+    const PAGE_EXECUTE_READWRITE: u32 = 0x40;
+    let mut base = unit;
+    let mut offset = (source - REGION_BASE) as i64;
+    let mut size = UNIT as usize;
+    // SAFETY: guest memory, in which no Rust object lives.
+    nt::check(unsafe {
+        nt!(
+            map_view,
+            nt::section(),
+            CURRENT_PROCESS,
+            &mut base,
+            0,
+            0,
+            &mut offset,
+            &mut size,
+            VIEW_UNMAP,
+            0,
+            PAGE_EXECUTE_READWRITE
+        )
+    })
+}
+
+/// Reserves a range and as much around it as is free, up to the borders of an arena.
+fn reserve_near(start: u64, end: u64, floor: u64, limit: u64) -> HostResult<(u64, u64)> {
+    let wide = (start & !(ARENA - 1), end.next_multiple_of(ARENA));
+    let narrow = (start & !(UNIT - 1), end.next_multiple_of(UNIT));
+    let mut result = Err(HostError(Errno::ENOMEM));
+    for (low, high) in [wide, narrow] {
+        let (mut base, end) = (low.max(floor), high.min(limit));
+        let mut size = end.saturating_sub(base);
+        // SAFETY: the range is the guest's, and only free addresses are reserved.
+        let status =
+            unsafe { nt!(allocate, CURRENT_PROCESS, &mut base, 0, &mut size, MEM_RESERVE, 1) };
+        result = nt::check(status).map(|()| (base, base + size));
+        if result.is_ok() {
+            break;
+        }
+    }
+    result.map_err(|_| HostError(Errno::ENOMEM))
+}

@@ -1,0 +1,442 @@
+//! Streams and files of the host: `HostStorage` by NT files.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use lx_core::abi::Errno;
+use lx_core::host::{
+    Buf, BufMut, HostDirEntry, HostError, HostFd, HostFileType, HostOpen, HostResult, HostSetAttr,
+    HostStat, HostStatFs, HostStorage,
+};
+use lx_nt::{Handle, IoStatus, ObjectAttributes, Status, UnicodeString};
+
+use crate::WindowsHost;
+use crate::files::{self, Kind};
+use crate::names::{self, from_utf16};
+use crate::nt::{self, nt, status};
+
+/// Rights and options of `NtCreateFile`.
+mod open {
+    pub(super) const READ_DATA: u32 = 0x1;
+    pub(super) const WRITE_DATA: u32 = 0x2;
+    pub(super) const READ_ATTRIBUTES: u32 = 0x80;
+    pub(super) const WRITE_ATTRIBUTES: u32 = 0x100;
+    pub(super) const DELETE: u32 = 0x1_0000;
+    pub(super) const SYNCHRONIZE: u32 = 0x10_0000;
+    pub(super) const SHARE_ALL: u32 = 7;
+    pub(super) const OPEN: u32 = 1;
+    pub(super) const CREATE: u32 = 2;
+    pub(super) const DIRECTORY: u32 = 0x1;
+    pub(super) const SYNCHRONOUS: u32 = 0x20;
+    pub(super) const NON_DIRECTORY: u32 = 0x40;
+    pub(super) const REPARSE_POINT: u32 = 0x20_0000;
+    pub(super) const BACKUP_INTENT: u32 = 0x4000;
+}
+
+const FILE_ATTRIBUTE_NORMAL: u32 = 0x80;
+const FILE_ATTRIBUTE_READONLY: u32 = 0x1;
+const FILE_ATTRIBUTE_DIRECTORY: u32 = 0x10;
+
+/// Opens or makes a file: a handle of the calling process.
+fn create_file(
+    root: Handle,
+    name: &[u16],
+    access: u32,
+    disposition: u32,
+    options: u32,
+) -> HostResult<Handle> {
+    let bytes = u16::try_from(name.len() * 2).map_err(|_| HostError(Errno::ENAMETOOLONG))?;
+    let name = UnicodeString { length: bytes, maximum_length: bytes, buffer: name.as_ptr() };
+    let attributes = ObjectAttributes { root, name: &raw const name, ..nt::no_attributes() };
+    let mut handle = 0;
+    let mut io = IoStatus::default();
+    // SAFETY: the call reads the structures and writes handle and result.
+    let status = unsafe {
+        nt!(
+            create_file,
+            &mut handle,
+            access | open::SYNCHRONIZE,
+            &attributes,
+            &mut io,
+            core::ptr::null(),
+            FILE_ATTRIBUTE_NORMAL,
+            open::SHARE_ALL,
+            disposition,
+            options | open::SYNCHRONOUS | open::REPARSE_POINT | open::BACKUP_INTENT,
+            core::ptr::null(),
+            0
+        )
+    };
+    nt::check(status).map(|()| handle)
+}
+
+/// An open file that is closed when it goes out of scope.
+struct Opened(Handle);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        nt::close(self.0);
+    }
+}
+
+/// Opens `dir/name` for a moment.
+fn open_for(dir: &HostFd, name: &[u8], access: u32, options: u32) -> HostResult<Opened> {
+    let name = names::component(name)?;
+    create_file(files::local(dir)?, &name, access, open::OPEN, options).map(Opened)
+}
+
+fn query<const N: usize>(file: Handle, class: u32) -> HostResult<[u8; N]> {
+    let mut out = [0; N];
+    let mut io = IoStatus::default();
+    // SAFETY: the call writes the buffer.
+    let result = unsafe { nt!(query_file, file, &mut io, out.as_mut_ptr(), N as u32, class) };
+    match result {
+        // The name at the end did not fit, which nobody wants.
+        status::BUFFER_OVERFLOW => Ok(out),
+        result => nt::check(result).map(|()| out),
+    }
+}
+
+fn set(file: Handle, class: u32, data: &[u8]) -> HostResult<()> {
+    let mut io = IoStatus::default();
+    // SAFETY: the call reads the data.
+    nt::check(unsafe { nt!(set_file, file, &mut io, data.as_ptr(), data.len() as u32, class) })
+}
+
+/// A number of `N` bytes at an offset.
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    let field = bytes.get(at..).and_then(|bytes| bytes.first_chunk::<8>());
+    field.map_or(0, |field| u64::from_le_bytes(*field))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u64_at_short(bytes, at) as u32
+}
+
+fn u64_at_short(bytes: &[u8], at: usize) -> u64 {
+    let field = bytes.get(at..).and_then(|bytes| bytes.first_chunk::<4>());
+    field.map_or(0, |field| u64::from(u32::from_le_bytes(*field)))
+}
+
+/// Units of 100 ns between 1601 and 1970.
+const EPOCH: i64 = 116_444_736_000_000_000;
+
+fn to_unix(time: u64) -> i64 {
+    time.cast_signed().saturating_sub(EPOCH).saturating_mul(100)
+}
+
+fn from_unix(time: i64) -> i64 {
+    time.div_euclid(100).saturating_add(EPOCH)
+}
+
+fn stat_of(file: Handle) -> HostResult<HostStat> {
+    const ALL_INFORMATION: u32 = 18;
+    let all = query::<160>(file, ALL_INFORMATION)?;
+    let attributes = u32_at(&all, 32);
+    let directory = attributes & FILE_ATTRIBUTE_DIRECTORY != 0;
+    let writable = attributes & FILE_ATTRIBUTE_READONLY == 0 || directory;
+    Ok(HostStat {
+        file_type: if directory { HostFileType::Directory } else { HostFileType::Regular },
+        mode: if writable { 0o755 } else { 0o555 },
+        uid: 0,
+        gid: 0,
+        dev: 1,
+        ino: u64_at(&all, 64),
+        nlink: if directory { 2 } else { u32_at(&all, 56).max(1) },
+        rdev: 0,
+        size: if directory { 4096 } else { u64_at(&all, 48) },
+        blocks: u64_at(&all, 40).div_ceil(512),
+        atime: to_unix(u64_at(&all, 8)),
+        mtime: to_unix(u64_at(&all, 16)),
+        ctime: to_unix(u64_at(&all, 24)),
+    })
+}
+
+/// The end of a read or write: bytes moved.
+fn finish(file: Handle, mut result: Status, io: &IoStatus) -> HostResult<usize> {
+    if result == status::PENDING {
+        // SAFETY: waits for our own request, whose result is in `io` then.
+        unsafe {
+            let _ = nt!(wait, file, 0, core::ptr::null());
+            result = (&raw const io.status).cast::<Status>().read_volatile();
+        }
+    }
+    match result {
+        status::END_OF_FILE
+        | status::PIPE_BROKEN
+        | status::PIPE_CLOSING
+        | status::PIPE_DISCONNECTED
+        | status::PIPE_EMPTY => Ok(0),
+        result => nt::check(result).map(|()| io.information),
+    }
+}
+
+/// Reads at an offset, or a stream.
+fn read(fd: &HostFd, offset: Option<u64>, dst: BufMut<'_>) -> HostResult<usize> {
+    let file = files::local(fd)?;
+    let (buffer, len) = match dst {
+        BufMut::Kernel(bytes) => (bytes.as_mut_ptr(), bytes.len()),
+        BufMut::Guest { addr, len } if crate::memory::in_guest(addr, len) => (addr as *mut u8, len),
+        BufMut::Guest { .. } => return Err(HostError(Errno::EFAULT)),
+    };
+    let offset = offset.map(|offset| offset as i64);
+    let at = offset.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
+    let len = len.min(1 << 30) as u32;
+    let mut io = IoStatus::default();
+    // SAFETY: the call writes the buffer, which is ours or the guest's, and checks it.
+    let result = unsafe { nt!(read_file, file, 0, 0, 0, &raw mut io, buffer, len, at, 0) };
+    finish(file, result, &io)
+}
+
+fn write(fd: &HostFd, offset: Option<u64>, src: Buf<'_>) -> HostResult<usize> {
+    let file = files::local(fd)?;
+    let (buffer, len) = match src {
+        Buf::Kernel(bytes) => (bytes.as_ptr(), bytes.len()),
+        Buf::Guest { addr, len } if crate::memory::in_guest(addr, len) => (addr as *const u8, len),
+        Buf::Guest { .. } => return Err(HostError(Errno::EFAULT)),
+    };
+    let offset = offset.map(|offset| offset as i64);
+    let at = offset.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
+    let len = len.min(1 << 30) as u32;
+    let mut io = IoStatus::default();
+    // SAFETY: the call reads the buffer, which is ours or the guest's, and checks it.
+    let result = unsafe { nt!(write_file, file, 0, 0, 0, &raw mut io, buffer, len, at, 0) };
+    match result {
+        status::PIPE_BROKEN | status::PIPE_CLOSING | status::PIPE_DISCONNECTED => {
+            Err(HostError(Errno::EPIPE))
+        }
+        result => finish(file, result, &io),
+    }
+}
+
+impl HostStorage for WindowsHost {
+    fn open_root(&self, path: &[u8]) -> HostResult<HostFd> {
+        let name = names::path(path)?;
+        let access = open::READ_DATA | open::READ_ATTRIBUTES;
+        let handle = create_file(0, &name, access, open::OPEN, open::DIRECTORY)?;
+        files::register(handle, Kind::Disk)
+    }
+
+    fn close(&self, raw: u64) {
+        files::close(raw);
+    }
+
+    fn stat(&self, dir: &HostFd, name: &[u8]) -> HostResult<HostStat> {
+        if name.is_empty() {
+            return stat_of(files::local(dir)?);
+        }
+        let file = open_for(dir, name, open::READ_ATTRIBUTES, 0)?;
+        stat_of(file.0)
+    }
+
+    fn open(&self, dir: &HostFd, name: &[u8], how: HostOpen) -> HostResult<HostFd> {
+        let name = names::component(name)?;
+        let mut access = open::READ_ATTRIBUTES;
+        if how.read || how.directory {
+            access |= open::READ_DATA;
+        }
+        if how.write {
+            access |= open::WRITE_DATA | open::WRITE_ATTRIBUTES;
+        }
+        let options = if how.directory { open::DIRECTORY } else { 0 };
+        let (disposition, options) = match how.create {
+            Some(_) => (open::CREATE, options | open::NON_DIRECTORY),
+            None => (open::OPEN, options),
+        };
+        let handle = create_file(files::local(dir)?, &name, access, disposition, options)?;
+        files::register(handle, Kind::Disk)
+    }
+
+    fn read_at(&self, fd: &HostFd, offset: u64, dst: BufMut<'_>) -> HostResult<usize> {
+        read(fd, Some(offset), dst)
+    }
+
+    fn write_at(&self, fd: &HostFd, offset: u64, src: Buf<'_>) -> HostResult<usize> {
+        write(fd, Some(offset), src)
+    }
+
+    fn read(&self, fd: &HostFd, dst: BufMut<'_>) -> HostResult<usize> {
+        read(fd, None, dst)
+    }
+
+    fn write(&self, fd: &HostFd, src: Buf<'_>) -> HostResult<usize> {
+        write(fd, None, src)
+    }
+
+    fn seek(&self, fd: &HostFd, offset: i64, whence: u32) -> HostResult<u64> {
+        const POSITION_INFORMATION: u32 = 14;
+        let file = files::local(fd)?;
+        if files::kind(fd) != Kind::Disk {
+            return Err(HostError(Errno::ESPIPE));
+        }
+        let base = match whence {
+            0 => 0,
+            1 => u64_at(&query::<8>(file, POSITION_INFORMATION)?, 0).cast_signed(),
+            2 => stat_of(file)?.size.cast_signed(),
+            _ => return Err(HostError(Errno::EINVAL)),
+        };
+        let target = base.checked_add(offset).filter(|&target| target >= 0);
+        let target = target.ok_or(HostError(Errno::EINVAL))?;
+        set(file, POSITION_INFORMATION, &target.to_le_bytes())?;
+        Ok(target.cast_unsigned())
+    }
+
+    fn read_dir(&self, dir: &HostFd) -> HostResult<Vec<HostDirEntry>> {
+        const ID_BOTH_DIRECTORY_INFORMATION: u32 = 37;
+        // A handle of its own has a position of its own.
+        let access = open::READ_DATA | open::READ_ATTRIBUTES;
+        let own = open_for(dir, b"", access, open::DIRECTORY)?;
+        let mut entries = Vec::new();
+        let mut buffer = vec![0u8; 32 * 1024];
+        loop {
+            let mut io = IoStatus::default();
+            // SAFETY: the call writes the buffer.
+            let result = unsafe {
+                nt!(
+                    query_directory,
+                    own.0,
+                    0,
+                    0,
+                    0,
+                    &mut io,
+                    buffer.as_mut_ptr(),
+                    buffer.len() as u32,
+                    ID_BOTH_DIRECTORY_INFORMATION,
+                    0,
+                    core::ptr::null(),
+                    0
+                )
+            };
+            if result == status::NO_MORE_FILES {
+                return Ok(entries);
+            }
+            nt::check(result)?;
+            collect(&buffer, &mut entries);
+        }
+    }
+
+    fn read_link(&self, _dir: &HostFd, _name: &[u8]) -> HostResult<Vec<u8>> {
+        Err(HostError(Errno::EINVAL))
+    }
+
+    fn make_dir(&self, dir: &HostFd, name: &[u8], _mode: u32) -> HostResult<()> {
+        let name = names::component(name)?;
+        let root = files::local(dir)?;
+        let access = open::READ_ATTRIBUTES;
+        create_file(root, &name, access, open::CREATE, open::DIRECTORY).map(nt::close)
+    }
+
+    fn make_node(&self, _: &HostFd, _: &[u8], _mode: u32, _rdev: u64) -> HostResult<()> {
+        Err(HostError(Errno::EPERM))
+    }
+
+    fn make_symlink(&self, _: &HostFd, _: &[u8], _target: &[u8]) -> HostResult<()> {
+        Err(HostError(Errno::EPERM))
+    }
+
+    fn make_link(
+        &self,
+        from_dir: &HostFd,
+        from: &[u8],
+        dir: &HostFd,
+        name: &[u8],
+    ) -> HostResult<()> {
+        const LINK_INFORMATION: u32 = 11;
+        let file = open_for(from_dir, from, open::WRITE_ATTRIBUTES, 0)?;
+        set(file.0, LINK_INFORMATION, &names::target(files::local(dir)?, name, false)?)
+    }
+
+    fn remove(&self, dir: &HostFd, name: &[u8], directory: bool) -> HostResult<()> {
+        const DISPOSITION_INFORMATION: u32 = 13;
+        let options = if directory { open::DIRECTORY } else { open::NON_DIRECTORY };
+        let file = open_for(dir, name, open::DELETE, options)?;
+        set(file.0, DISPOSITION_INFORMATION, &[1])
+    }
+
+    fn rename(
+        &self,
+        from_dir: &HostFd,
+        from: &[u8],
+        to_dir: &HostFd,
+        to: &[u8],
+        flags: u32,
+    ) -> HostResult<()> {
+        const RENAME_INFORMATION: u32 = 10;
+        const RENAME_NOREPLACE: u32 = 1;
+        if flags & !RENAME_NOREPLACE != 0 {
+            return Err(HostError(Errno::EINVAL));
+        }
+        let file = open_for(from_dir, from, open::DELETE, 0)?;
+        let replace = flags & RENAME_NOREPLACE == 0;
+        set(file.0, RENAME_INFORMATION, &names::target(files::local(to_dir)?, to, replace)?)
+    }
+
+    fn set_attr(&self, dir: &HostFd, name: &[u8], change: &HostSetAttr) -> HostResult<()> {
+        const BASIC_INFORMATION: u32 = 4;
+        const END_OF_FILE_INFORMATION: u32 = 20;
+        if let Some(size) = change.size {
+            let file = open_for(dir, name, open::WRITE_DATA, open::NON_DIRECTORY)?;
+            set(file.0, END_OF_FILE_INFORMATION, &size.to_le_bytes())?;
+        }
+        if change.atime.is_some() || change.mtime.is_some() {
+            let file = open_for(dir, name, open::WRITE_ATTRIBUTES, 0)?;
+            // Zeros leave a time alone.
+            let [access, write] =
+                [change.atime, change.mtime].map(|time| time.map_or(0, from_unix));
+            let mut basic = Vec::with_capacity(40);
+            for time in [0, access, write, 0, 0] {
+                basic.extend_from_slice(&time.to_le_bytes());
+            }
+            set(file.0, BASIC_INFORMATION, &basic)?;
+        }
+        // Owner and permissions have no counterpart; a change of them is accepted and forgotten,
+        // as on other file systems without them.
+        Ok(())
+    }
+
+    fn sync_file(&self, fd: &HostFd, _data_only: bool) -> HostResult<()> {
+        let mut io = IoStatus::default();
+        // SAFETY: touches no memory of ours.
+        nt::check(unsafe { nt!(flush_file, files::local(fd)?, &mut io) })
+    }
+
+    fn stat_fs(&self, fd: &HostFd) -> HostResult<HostStatFs> {
+        const FULL_SIZE_INFORMATION: u32 = 7;
+        let file = files::local(fd)?;
+        let mut out = [0u8; 32];
+        let mut io = IoStatus::default();
+        // SAFETY: the call writes the buffer.
+        nt::check(unsafe {
+            nt!(query_volume, file, &mut io, out.as_mut_ptr(), 32, FULL_SIZE_INFORMATION)
+        })?;
+        let unit = u64::from(u32_at(&out, 24)) * u64::from(u32_at(&out, 28));
+        Ok(HostStatFs {
+            block_size: unit,
+            blocks: u64_at(&out, 0),
+            free: u64_at(&out, 16),
+            available: u64_at(&out, 8),
+            files: 0,
+            files_free: 0,
+        })
+    }
+}
+
+/// Takes the entries that one call has found.
+fn collect(buffer: &[u8], entries: &mut Vec<HostDirEntry>) {
+    const NAME: usize = 104;
+    let mut at = 0;
+    while let Some(entry) = buffer.get(at..) {
+        let len = u32_at(entry, 60) as usize;
+        let name = from_utf16(entry.get(NAME..NAME + len).unwrap_or_default());
+        if name != b"." && name != b".." {
+            let directory = u32_at(entry, 56) & FILE_ATTRIBUTE_DIRECTORY != 0;
+            let file_type = if directory { HostFileType::Directory } else { HostFileType::Regular };
+            entries.push(HostDirEntry { name, ino: u64_at(entry, 96), file_type: Some(file_type) });
+        }
+        let next = u32_at(entry, 0) as usize;
+        if next == 0 {
+            return;
+        }
+        at += next;
+    }
+}

@@ -1,0 +1,256 @@
+//! `HostThread`, `HostProcess`, `HostStats` and `HostCode`: each method leads to its module.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use lx_core::abi::{Errno, GuestRegs};
+use lx_core::host::{
+    Fault, HostCode, HostError, HostMemory, HostProcess, HostResult, HostStats, HostThread,
+    HostThreadId, MachineLoad, Nanos, Rewritten, TrapHandler, VdsoImage,
+};
+use lx_x86::context;
+use lx_x86::stub::{MAX_STUB, SLOT};
+
+use crate::WindowsHost;
+use crate::nt::nt;
+use crate::{init, interrupt, park, process, report, thread};
+
+/// Number of processors that lx may use, once it was asked for.
+static CPU_COUNT: AtomicU32 = AtomicU32::new(0);
+
+impl HostThread for WindowsHost {
+    fn spawn_thread(
+        &self,
+        handler: Arc<dyn TrapHandler>,
+        regs: &GuestRegs,
+        fs_base: u64,
+    ) -> HostResult<()> {
+        process::spawn_thread(handler, regs, fs_base)
+    }
+
+    fn park(&self, word: &AtomicU32, expected: u32, deadline: Option<Nanos>) {
+        park::park(word, expected, deadline);
+    }
+
+    fn wake(&self, word: &AtomicU32, count: u32) {
+        park::wake(word, count);
+    }
+
+    fn interrupt(&self, thread: HostThreadId) {
+        interrupt::interrupt(thread);
+    }
+
+    fn current(&self) -> HostThreadId {
+        thread::current().id()
+    }
+
+    fn yield_now(&self) {
+        // SAFETY: touches no memory.
+        let _ = unsafe { nt!(yield_now) };
+    }
+
+    fn fs_base(&self) -> u64 {
+        thread::current().guest_fs.get()
+    }
+
+    fn set_fs_base(&self, base: u64) {
+        process::set_fs_base(base);
+    }
+
+    fn save_xstate(&self, area: &mut [u8]) -> usize {
+        let block = thread::current();
+        let (components, size) = thread::xstate_in_use(area.len());
+        // SAFETY: own area and frame; the frame was filled when the thread entered the kernel.
+        let state = unsafe {
+            let state = block.xstate();
+            context::save_xstate(state, &*block.engine.frame(), components);
+            state
+        };
+        let len = size.min(area.len());
+        if let (Some(to), Some(from)) = (area.get_mut(..len), state.0.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        len
+    }
+
+    fn load_xstate(&self, area: &[u8]) -> HostResult<()> {
+        // SAFETY: own area; nobody else uses it.
+        let state = unsafe { thread::current().xstate() };
+        if area.is_empty() {
+            context::init_xstate(state);
+            return Ok(());
+        }
+        let len = area.len().min(thread::xstate_size());
+        if let (Some(to), Some(from)) = (state.0.get_mut(..len), area.get(..len)) {
+            to.copy_from_slice(from);
+        }
+        if context::sanitize_xstate(state, len, thread::xstate_features()) {
+            Ok(())
+        } else {
+            Err(HostError(Errno::EINVAL))
+        }
+    }
+
+    fn save_xstate_to(
+        &self,
+        address: u64,
+        len: usize,
+        software: &[u8],
+    ) -> Option<Result<(), Fault>> {
+        let block = thread::current();
+        let (components, _) = thread::xstate_in_use(len);
+        // SAFETY: own area and frame; the frame was filled when the thread entered the kernel.
+        let state = unsafe {
+            let state = block.xstate();
+            context::save_xstate(state, &*block.engine.frame(), components);
+            state
+        };
+        let place = context::SOFTWARE_BYTES..context::SOFTWARE_BYTES + software.len();
+        state.0.get_mut(place)?.copy_from_slice(software);
+        Some(self.copy_out(address, state.0.get(..len)?))
+    }
+
+    fn load_xstate_from(&self, address: u64, len: usize) -> Option<HostResult<()>> {
+        let len = len.min(thread::xstate_size());
+        // SAFETY: own area; nobody else uses it.
+        let state = unsafe { thread::current().xstate() };
+        if self.copy_in(address, state.0.get_mut(..len)?).is_err() {
+            return Some(Err(HostError(Errno::EFAULT)));
+        }
+        let good = context::sanitize_xstate(state, len, thread::xstate_features());
+        Some(if good { Ok(()) } else { Err(HostError(Errno::EINVAL)) })
+    }
+
+    fn xstate_size(&self) -> usize {
+        thread::xstate_size()
+    }
+
+    fn xstate_size_now(&self) -> usize {
+        thread::xstate_in_use(usize::MAX).1
+    }
+
+    fn xstate_features(&self) -> u64 {
+        thread::xstate_features()
+    }
+
+    fn cpu_count(&self) -> u32 {
+        let known = CPU_COUNT.load(Ordering::Relaxed);
+        if known != 0 {
+            return known;
+        }
+        const PROCESSORS: usize = 0x38;
+        let count = u32::from(basic_information().get(PROCESSORS).copied().unwrap_or(1)).max(1);
+        CPU_COUNT.store(count, Ordering::Relaxed);
+        count
+    }
+
+    fn current_cpu(&self) -> u32 {
+        // SAFETY: touches no memory.
+        unsafe { nt!(current_processor) }
+    }
+}
+
+/// `SYSTEM_BASIC_INFORMATION`.
+fn basic_information() -> [u8; 64] {
+    const BASIC: u32 = 0;
+    let mut out = [0; 64];
+    // SAFETY: the call writes the buffer.
+    let _ = unsafe { nt!(query_system, BASIC, out.as_mut_ptr(), 64, core::ptr::null_mut()) };
+    out
+}
+
+/// A number in a structure of the host.
+fn field(bytes: &[u8], at: usize) -> u64 {
+    let field = bytes.get(at..).and_then(|bytes| bytes.first_chunk::<4>());
+    field.map_or(0, |field| u64::from(u32::from_le_bytes(*field)))
+}
+
+impl HostProcess for WindowsHost {
+    fn fork(&self, handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()> {
+        process::fork(handler, regs)
+    }
+
+    fn run_borrowed(&self, handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> HostResult<()> {
+        process::run_borrowed(handler, regs)
+    }
+
+    fn is_borrowed(&self) -> bool {
+        !thread::current().lender.get().is_null()
+    }
+
+    fn spawn_process(&self, handler: Arc<dyn TrapHandler>) -> HostResult<()> {
+        process::spawn_process(handler)
+    }
+
+    fn notify_supervisor(&self) {
+        init::wake();
+    }
+
+    fn shut_down(&self) -> ! {
+        init::end()
+    }
+
+    fn stop_machine(&self, report: &str) -> ! {
+        report::stop(format_args!("{report}"))
+    }
+}
+
+impl HostStats for WindowsHost {
+    fn machine_load(&self) -> MachineLoad {
+        const PERFORMANCE: u32 = 2;
+        const PAGE_SIZE: usize = 8;
+        const PHYSICAL_PAGES: usize = 12;
+        const AVAILABLE_PAGES: usize = 0x2c;
+        let basic = basic_information();
+        let mut performance = [0u8; 344];
+        // SAFETY: the call writes the buffer.
+        let _ = unsafe {
+            nt!(
+                query_system,
+                PERFORMANCE,
+                performance.as_mut_ptr(),
+                performance.len() as u32,
+                core::ptr::null_mut()
+            )
+        };
+        let page = field(&basic, PAGE_SIZE).max(4096);
+        MachineLoad {
+            memory: field(&basic, PHYSICAL_PAGES) * page,
+            memory_free: field(&performance, AVAILABLE_PAGES) * page,
+            ..MachineLoad::default()
+        }
+    }
+
+    fn host_calls(&self) -> u64 {
+        thread::current().engine.host_calls.get()
+    }
+}
+
+impl HostCode for WindowsHost {
+    fn rewrite(&self, text: &mut [u8], text_addr: u64, stub_addr: u64) -> Option<Rewritten> {
+        let mut stubs = Vec::new();
+        let report = lx_x86::rewrite::rewrite(
+            text,
+            text_addr,
+            stub_addr,
+            &mut stubs,
+            &lx_x86::layout::gs,
+            &lx_x86::rewrite::Hints::default(),
+        );
+        let (patched, unpatched) = (report.patched.len(), report.unpatched.len());
+        Some(Rewritten { stubs, patched, unpatched })
+    }
+
+    fn stub_room(&self, text: &[u8]) -> usize {
+        let candidates = memchr::memmem::find_iter(text, b"\x0f\x05").count();
+        // Stubs do not cross pages, so a page may end with a gap.
+        let largest = (MAX_STUB + SLOT) as usize;
+        candidates.saturating_mul(largest).next_multiple_of(4096)
+    }
+
+    fn vdso(&self) -> Option<VdsoImage> {
+        // It would read the clocks from a page that cannot be mapped beside it.
+        None
+    }
+}

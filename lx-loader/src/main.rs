@@ -1,0 +1,32 @@
+//! `lx-host.exe`: brings the kernel image into Windows processes.
+//!
+//! `lx-host init REQUESTS EVENTS` becomes the init process of a machine: it makes the shared
+//! region, loads the image into it and calls the image. Guests run in processes that init starts
+//! as `lx-host guest ENTRY BLOCK`, with the region already mapped.
+//!
+//! Freestanding: no C runtime and no standard library, because each guest process pays for what
+//! this program loads.
+#![cfg_attr(windows, no_std)]
+#![cfg_attr(windows, no_main)]
+
+#[cfg(windows)]
+mod api;
+#[cfg(windows)]
+mod arguments;
+#[cfg(windows)]
+mod control;
+#[cfg(windows)]
+mod image;
+#[cfg(windows)]
+mod process;
+#[cfg(windows)]
+mod report;
+#[cfg(windows)]
+mod services;
+#[cfg(windows)]
+mod start;
+
+#[cfg(not(windows))]
+fn main() {
+    eprintln!("lx-host is a program for Windows");
+}

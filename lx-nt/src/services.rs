@@ -1,0 +1,157 @@
+//! The table of functions that the image calls.
+
+use super::{
+    ClientId, Context, Handle, IoStatus, MemoryBasicInformation, ObjectAttributes, Status,
+    UnicodeString,
+};
+
+macro_rules! services {
+    ($($(#[$meta:meta])* $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?;)*) => {
+        /// System services and functions of the loader, resolved in the process that runs.
+        #[derive(Clone, Copy)]
+        #[repr(C)]
+        pub struct Services {
+            $($(#[$meta])* pub $name: unsafe extern "win64" fn($($argument: $kind),*) $(-> $result)?,)*
+        }
+    };
+}
+
+services! {
+    /// `NtClose`.
+    close(handle: Handle) -> Status;
+    /// `NtDuplicateObject`.
+    duplicate(
+        from: Handle, handle: Handle, to: Handle, new: *mut Handle, access: u32, attributes: u32,
+        options: u32
+    ) -> Status;
+    /// `NtAllocateVirtualMemory`.
+    allocate(
+        process: Handle, base: *mut u64, zero_bits: usize, size: *mut u64, kind: u32, protect: u32
+    ) -> Status;
+    /// `NtFreeVirtualMemory`.
+    free(process: Handle, base: *mut u64, size: *mut u64, kind: u32) -> Status;
+    /// `NtProtectVirtualMemory`.
+    protect(
+        process: Handle, base: *mut u64, size: *mut u64, protect: u32, old: *mut u32
+    ) -> Status;
+    /// `NtQueryVirtualMemory` with `MemoryBasicInformation`.
+    query_memory(
+        process: Handle, address: u64, class: u32, out: *mut MemoryBasicInformation, len: usize,
+        returned: *mut usize
+    ) -> Status;
+    /// `NtMapViewOfSection`.
+    map_view(
+        section: Handle, process: Handle, base: *mut u64, zero_bits: usize, commit: usize,
+        offset: *mut i64, size: *mut usize, inherit: u32, kind: u32, protect: u32
+    ) -> Status;
+    /// `NtUnmapViewOfSection`.
+    unmap_view(process: Handle, base: u64) -> Status;
+    /// `NtReadVirtualMemory`.
+    read_memory(
+        process: Handle, address: u64, buffer: *mut u8, len: usize, done: *mut usize
+    ) -> Status;
+    /// `NtCreateEvent`.
+    create_event(
+        handle: *mut Handle, access: u32, attributes: *const ObjectAttributes, kind: u32, set: u8
+    ) -> Status;
+    /// `NtSetEvent`.
+    set_event(handle: Handle, former: *mut i32) -> Status;
+    /// `NtWaitForSingleObject`.
+    wait(handle: Handle, alertable: u8, timeout: *const i64) -> Status;
+    /// `NtSetIoCompletion`.
+    post(port: Handle, key: usize, value: usize, status: Status, count: usize) -> Status;
+    /// `NtRemoveIoCompletion`.
+    receive(
+        port: Handle, key: *mut usize, value: *mut usize, io: *mut IoStatus, timeout: *const i64
+    ) -> Status;
+    /// `NtOpenProcess`.
+    open_process(
+        handle: *mut Handle, access: u32, attributes: *const ObjectAttributes, id: *const ClientId
+    ) -> Status;
+    /// `NtOpenThread`.
+    open_thread(
+        handle: *mut Handle, access: u32, attributes: *const ObjectAttributes, id: *const ClientId
+    ) -> Status;
+    /// `NtSuspendThread`.
+    suspend(thread: Handle, count: *mut u32) -> Status;
+    /// `NtResumeThread`.
+    resume(thread: Handle, count: *mut u32) -> Status;
+    /// `NtGetContextThread`.
+    get_context(thread: Handle, context: *mut Context) -> Status;
+    /// `NtSetContextThread`.
+    set_context(thread: Handle, context: *const Context) -> Status;
+    /// `NtQueryInformationThread`.
+    query_thread(
+        thread: Handle, class: u32, out: *mut u8, len: u32, returned: *mut u32
+    ) -> Status;
+    /// `NtQueryInformationProcess`.
+    query_process(
+        process: Handle, class: u32, out: *mut u8, len: u32, returned: *mut u32
+    ) -> Status;
+    /// `NtTerminateProcess`.
+    terminate(process: Handle, status: Status) -> Status;
+    /// `NtQuerySystemInformation`.
+    query_system(class: u32, out: *mut u8, len: u32, returned: *mut u32) -> Status;
+    /// `NtQueryPerformanceCounter`.
+    counter(now: *mut i64, frequency: *mut i64) -> Status;
+    /// `NtQuerySystemTime`.
+    system_time(now: *mut i64) -> Status;
+    /// `NtYieldExecution`.
+    yield_now() -> Status;
+    /// `NtDelayExecution`.
+    delay(alertable: u8, timeout: *const i64) -> Status;
+    /// `NtCreateFile`.
+    create_file(
+        handle: *mut Handle, access: u32, attributes: *const ObjectAttributes, io: *mut IoStatus,
+        size: *const i64, file_attributes: u32, share: u32, disposition: u32, options: u32,
+        ea: *const u8, ea_len: u32
+    ) -> Status;
+    /// `NtReadFile`.
+    read_file(
+        file: Handle, event: Handle, routine: usize, argument: usize, io: *mut IoStatus,
+        buffer: *mut u8, len: u32, offset: *const i64, key: usize
+    ) -> Status;
+    /// `NtWriteFile`.
+    write_file(
+        file: Handle, event: Handle, routine: usize, argument: usize, io: *mut IoStatus,
+        buffer: *const u8, len: u32, offset: *const i64, key: usize
+    ) -> Status;
+    /// `NtQueryInformationFile`.
+    query_file(
+        file: Handle, io: *mut IoStatus, out: *mut u8, len: u32, class: u32
+    ) -> Status;
+    /// `NtSetInformationFile`.
+    set_file(
+        file: Handle, io: *mut IoStatus, data: *const u8, len: u32, class: u32
+    ) -> Status;
+    /// `NtQueryVolumeInformationFile`.
+    query_volume(
+        file: Handle, io: *mut IoStatus, out: *mut u8, len: u32, class: u32
+    ) -> Status;
+    /// `NtQueryDirectoryFile`.
+    query_directory(
+        file: Handle, event: Handle, routine: usize, argument: usize, io: *mut IoStatus,
+        out: *mut u8, len: u32, class: u32, single: u8, name: *const UnicodeString, restart: u8
+    ) -> Status;
+    /// `NtFsControlFile`.
+    fs_control(
+        file: Handle, event: Handle, routine: usize, argument: usize, io: *mut IoStatus,
+        code: u32, input: *const u8, input_len: u32, output: *mut u8, output_len: u32
+    ) -> Status;
+    /// `NtFlushBuffersFile`.
+    flush_file(file: Handle, io: *mut IoStatus) -> Status;
+    /// `RtlAddVectoredExceptionHandler`; the handler gets an
+    /// [`ExceptionPointers`](super::ExceptionPointers).
+    add_exception_handler(first: u32, handler: u64) -> usize;
+    /// Number of the processor that runs the caller.
+    current_processor() -> u32;
+    /// The loader: starts a process for guests that calls the image with this block; its id, or 0.
+    create_process(block: u64, entry: u64) -> u32;
+    /// The loader: starts a thread of this process that calls the image with this block; its id,
+    /// or 0.
+    create_thread(block: u64, entry: u64) -> u32;
+    /// The loader: fills the buffer with strong random bytes; 0 if there are none.
+    random(buffer: *mut u8, len: u32) -> u32;
+    /// The loader: the bytes of a [`CONTROL`](super::port_key::CONTROL) packet were taken.
+    control_taken();
+}
