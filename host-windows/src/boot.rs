@@ -140,7 +140,7 @@ fn start_machine(boot: &Boot, layout: &ImageLayout) -> &'static Block {
     ENTRY.store(layout.entry, Ordering::Relaxed);
     report::set_output(boot.error_output);
     control::set_output(boot.events);
-    thread::probe_cpu();
+    let _ = thread::xstate_layout();
     if !region::set_up() {
         fail("memory for the shared region");
     }

@@ -110,7 +110,7 @@ unsafe extern "win64" fn handle(pointers: *const ExceptionPointers) -> i32 {
 pub(crate) fn enter_kernel(block: &Block, context: &mut Context, cause: TrapCause) {
     // SAFETY: the thread runs guest code, so nobody uses the frame.
     let frame = unsafe { &mut *block.engine.frame() };
-    frame.xmm = context.xmm;
+    frame.xmm.iter_mut().zip(context.xmm).for_each(|(to, from)| *to = from);
     let regs = &mut frame.regs;
     [regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15] =
         context.r8_to_r15;

@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 
 use lx_core::abi::{Errno, GuestRegs};
 use lx_core::host::{HostError, HostMemory, HostResult, Prot};
-use lx_x86::context;
 use lx_x86::thread_block::Frame;
 use lx_x86::user_copy;
 
@@ -62,9 +61,10 @@ pub(crate) fn take(block: &'static Block, regs: &GuestRegs) -> HostResult<Box<Sn
     let mut xstate = Vec::new();
     // SAFETY: own area and frame; the frame was filled when the thread entered the kernel.
     let frame = unsafe {
-        let area = block.xstate();
-        context::save_xstate(area, &*block.engine.frame(), thread::xstate_features());
-        xstate.extend_from_slice(area.0.get(..thread::xstate_size()).unwrap_or_default());
+        let layout = thread::xstate_layout();
+        xstate.resize(layout.size(), 0);
+        let len = layout.save(&mut xstate, &*block.engine.frame(), block.xstate());
+        xstate.truncate(len);
         let mut frame = block.engine.frame().read();
         frame.regs = *regs;
         frame
@@ -137,10 +137,7 @@ pub(crate) fn restore(block: &'static Block, snapshot: Snapshot) -> HostResult<(
     // SAFETY: own frame and area; nobody else uses them.
     unsafe {
         block.engine.frame().write(snapshot.frame);
-        let area = block.xstate();
-        if let Some(to) = area.0.get_mut(..snapshot.xstate.len()) {
-            to.copy_from_slice(&snapshot.xstate);
-        }
+        thread::xstate_layout().load(&snapshot.xstate, block.xstate())?;
     }
     process::set_fs_base(snapshot.guest_fs);
     Ok(())

@@ -86,7 +86,7 @@ impl HostSide {
         };
         let calls = &block.engine.host_calls;
         calls.set(calls.get().wrapping_add(1));
-        let saved = thread::live_components() & !SSE;
+        let saved = thread::xstate_layout().now(usize::MAX).components & !SSE;
         if saved != 0 {
             // SAFETY: the area belongs to the thread, and calls of the host do not nest.
             unsafe { save(block.host_xstate(), saved) };

@@ -158,7 +158,7 @@ pub(crate) fn run_borrowed(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> H
     // The child may change what the lender's guest has in the vector registers.
     // SAFETY: own area and frame; nothing else is using them now.
     unsafe {
-        context::save_xstate(lender.xstate(), &*lender.engine.frame(), thread::xstate_features());
+        lender.xstate().save(&*lender.engine.frame(), thread::xstate_layout().features());
     }
     // Interrupts for the lender wait for it in `PENDING`.
     lender.parked.swap(1, Ordering::SeqCst);
@@ -173,7 +173,7 @@ pub(crate) fn run_borrowed(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> H
     lender.parked.swap(0, Ordering::SeqCst);
     set_fs_base(lender.guest_fs.get());
     // SAFETY: the area was saved above.
-    unsafe { context::load_xstate(lender.xstate(), thread::xstate_features()) };
+    unsafe { lender.xstate().load(thread::xstate_layout().features()) };
     child.release();
     Ok(())
 }
@@ -304,8 +304,8 @@ fn start(block: &'static Block) -> ! {
     set_fs_base(0);
     // SAFETY: own area; nobody else uses it.
     unsafe {
-        context::init_xstate(block.xstate());
-        context::load_xstate(block.xstate(), thread::xstate_features());
+        block.xstate().init();
+        block.xstate().load(thread::xstate_layout().features());
     }
     // SAFETY: the frame is clean, and nothing on this stack is needed any more.
     unsafe { entry::enter_trap(&block.engine, TrapCause::Start) }

@@ -13,15 +13,16 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use lx_core::abi::GuestRegs;
 use lx_core::host::{HostThreadId, TrapHandler};
 use lx_core::sync::Mutex;
 use lx_nt::Handle;
-use lx_x86::context::{self, Xstate};
 use lx_x86::layout::gs;
 use lx_x86::thread_block::ThreadBlock;
+use lx_x86::xstate::{Xstate, XstateLayout};
+use spin::Once;
 
 use crate::fork::Snapshot;
 use crate::heap::{CLASSES, Magazine};
@@ -111,65 +112,12 @@ const _: () = assert!(size_of::<Block>() <= XSTATE_AT as usize);
 static BLOCKS: [AtomicU64; MAX_BLOCKS] = [const { AtomicU64::new(0) }; MAX_BLOCKS];
 /// How many there are; the lock is held while one is made.
 static COUNT: Mutex<u32, LEVEL> = Mutex::new(0);
-/// Components of the extended state that are kept.
-static XFEATURES: AtomicU64 = AtomicU64::new(0);
-/// Length of an area with them.
-static XSTATE_SIZE: AtomicUsize = AtomicUsize::new(0);
-/// Where each component ends in it.
-static XSTATE_ENDS: [AtomicUsize; context::COMPONENTS] =
-    [const { AtomicUsize::new(0) }; context::COMPONENTS];
-/// Whether the CPU tells which components are in use.
-static XGETBV_1: AtomicBool = AtomicBool::new(false);
+/// What the extended state of this processor looks like.
+static XSTATE: Once<XstateLayout> = Once::new();
 
-/// Notes what the CPU offers, once, at boot.
-pub(crate) fn probe_cpu() {
-    let features = context::xstate_features();
-    XFEATURES.store(features, Ordering::Relaxed);
-    let ends = context::xstate_ends(features);
-    for (cell, end) in XSTATE_ENDS.iter().zip(ends) {
-        cell.store(end, Ordering::Relaxed);
-    }
-    XSTATE_SIZE.store(ends.into_iter().max().unwrap_or(0), Ordering::Relaxed);
-    XGETBV_1.store(context::can_tell_xstate_in_use(), Ordering::Relaxed);
-}
-
-/// The components of the calling thread that are not in their initial state.
-#[inline]
-pub(crate) fn live_components() -> u64 {
-    let features = xstate_features();
-    if XGETBV_1.load(Ordering::Relaxed) {
-        // SAFETY: checked.
-        features & unsafe { context::xstate_in_use() }
-    } else {
-        features
-    }
-}
-
-/// The components of the calling thread that are worth saving, and where the last of them ends in
-/// an area, both limited to areas of `len` bytes.
-pub(crate) fn xstate_in_use(len: usize) -> (u64, usize) {
-    const LEGACY: u64 = 3;
-    let mut wanted = live_components() | LEGACY;
-    let mut size = context::XSTATE_MIN;
-    for (component, end) in XSTATE_ENDS.iter().enumerate() {
-        let end = end.load(Ordering::Relaxed);
-        if wanted >> component & 1 == 1 {
-            if end > len {
-                wanted &= !(1 << component);
-            } else {
-                size = size.max(end);
-            }
-        }
-    }
-    (wanted, size)
-}
-
-pub(crate) fn xstate_features() -> u64 {
-    XFEATURES.load(Ordering::Relaxed)
-}
-
-pub(crate) fn xstate_size() -> usize {
-    XSTATE_SIZE.load(Ordering::Relaxed)
+/// What the extended state of this processor looks like.
+pub(crate) fn xstate_layout() -> &'static XstateLayout {
+    XSTATE.call_once(XstateLayout::probe)
 }
 
 /// The calling thread's block, if it has one.
@@ -378,7 +326,7 @@ fn create(index: u32, state: u32) -> Option<&'static Block> {
     let engine = ThreadBlock::new(
         memory + BLOCK_BYTES as u64,
         memory + XSTATE_AT,
-        xstate_features(),
+        xstate_layout().features(),
         process::on_exit,
     );
     engine.this.set(memory);

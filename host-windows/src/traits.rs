@@ -6,13 +6,13 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use lx_core::abi::{Errno, GuestRegs};
 use lx_core::host::{
-    Fault, HostCode, HostError, HostMemory, HostProcess, HostResult, HostStats, HostThread,
-    HostThreadId, MachineLoad, Nanos, Rewritten, TrapHandler, VdsoImage,
+    Fault, HostCode, HostError, HostProcess, HostResult, HostStats, HostThread, HostThreadId,
+    MachineLoad, Nanos, Resume, Rewritten, TrapHandler, VdsoImage, XstateNow,
 };
-use lx_x86::context;
 use lx_x86::stub::{MAX_STUB, SLOT};
 
 use crate::WindowsHost;
+use crate::memory::in_guest;
 use crate::nt::nt;
 use crate::{init, interrupt, park, process, report, thread};
 
@@ -60,78 +60,52 @@ impl HostThread for WindowsHost {
 
     fn save_xstate(&self, area: &mut [u8]) -> usize {
         let block = thread::current();
-        let (components, size) = thread::xstate_in_use(area.len());
         // SAFETY: own area and frame; the frame was filled when the thread entered the kernel.
-        let state = unsafe {
-            let state = block.xstate();
-            context::save_xstate(state, &*block.engine.frame(), components);
-            state
-        };
-        let len = size.min(area.len());
-        if let (Some(to), Some(from)) = (area.get_mut(..len), state.0.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        len
+        unsafe { thread::xstate_layout().save(area, &*block.engine.frame(), block.xstate()) }
     }
 
     fn load_xstate(&self, area: &[u8]) -> HostResult<()> {
         // SAFETY: own area; nobody else uses it.
-        let state = unsafe { thread::current().xstate() };
-        if area.is_empty() {
-            context::init_xstate(state);
-            return Ok(());
-        }
-        let len = area.len().min(thread::xstate_size());
-        if let (Some(to), Some(from)) = (state.0.get_mut(..len), area.get(..len)) {
-            to.copy_from_slice(from);
-        }
-        if context::sanitize_xstate(state, len, thread::xstate_features()) {
-            Ok(())
-        } else {
-            Err(HostError(Errno::EINVAL))
-        }
+        thread::xstate_layout().load(area, unsafe { thread::current().xstate() })
     }
 
     fn save_xstate_to(
         &self,
         address: u64,
-        len: usize,
+        now: XstateNow,
         software: &[u8],
     ) -> Option<Result<(), Fault>> {
-        let block = thread::current();
-        let (components, _) = thread::xstate_in_use(len);
-        // SAFETY: own area and frame; the frame was filled when the thread entered the kernel.
-        let state = unsafe {
-            let state = block.xstate();
-            context::save_xstate(state, &*block.engine.frame(), components);
-            state
-        };
-        let place = context::SOFTWARE_BYTES..context::SOFTWARE_BYTES + software.len();
-        state.0.get_mut(place)?.copy_from_slice(software);
-        Some(self.copy_out(address, state.0.get(..len)?))
+        if !in_guest(address, now.len) {
+            return Some(Err(Fault));
+        }
+        let (block, layout) = (thread::current(), thread::xstate_layout());
+        // SAFETY: a guest's address; own area and frame.
+        Some(unsafe {
+            layout.save_to_guest(address, now, software, &*block.engine.frame(), block.xstate())
+        })
     }
 
-    fn load_xstate_from(&self, address: u64, len: usize) -> Option<HostResult<()>> {
-        let len = len.min(thread::xstate_size());
-        // SAFETY: own area; nobody else uses it.
-        let state = unsafe { thread::current().xstate() };
-        if self.copy_in(address, state.0.get_mut(..len)?).is_err() {
+    fn load_xstate_from(&self, address: u64, len: usize) -> Option<HostResult<Resume>> {
+        if !in_guest(address, len) {
             return Some(Err(HostError(Errno::EFAULT)));
         }
-        let good = context::sanitize_xstate(state, len, thread::xstate_features());
-        Some(if good { Ok(()) } else { Err(HostError(Errno::EINVAL)) })
+        let (block, layout) = (thread::current(), thread::xstate_layout());
+        // SAFETY: a guest's address; own area and frame.
+        Some(unsafe {
+            layout.load_from_guest(address, len, &mut *block.engine.frame(), block.xstate())
+        })
     }
 
     fn xstate_size(&self) -> usize {
-        thread::xstate_size()
+        thread::xstate_layout().size()
     }
 
-    fn xstate_size_now(&self) -> usize {
-        thread::xstate_in_use(usize::MAX).1
+    fn xstate_now(&self) -> XstateNow {
+        thread::xstate_layout().now(usize::MAX)
     }
 
     fn xstate_features(&self) -> u64 {
-        thread::xstate_features()
+        thread::xstate_layout().features()
     }
 
     fn cpu_count(&self) -> u32 {

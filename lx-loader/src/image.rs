@@ -10,7 +10,7 @@ const PAGE_EXECUTE_READWRITE: u32 = 0x40;
 const MEM_COMMIT: u32 = 0x1000;
 const SEC_RESERVE: u32 = 0x400_0000;
 /// The image's file, beside this program.
-const FILE_NAME: &[u8] = b"lx-image-windows.bin";
+const FILE_NAME: &[u8] = b"lx-image.bin";
 
 /// Makes the region's section.
 pub(crate) fn create_section() -> Handle {
@@ -107,7 +107,7 @@ fn open() -> Handle {
         api::CreateFileW(path.as_ptr(), GENERIC_READ, FILE_SHARE_READ, 0, OPEN_EXISTING, 0, 0)
     };
     if file == usize::MAX {
-        fail("lx-image-windows.bin is not beside lx-host.exe");
+        fail("lx-image.bin is not beside lx-host.exe");
     }
     file
 }
