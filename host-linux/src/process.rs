@@ -9,8 +9,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use lx_core::abi::{Errno, GuestRegs};
 use lx_core::host::{HostError, HostResult, Resume, TrapHandler};
 use lx_core::sync::Mutex;
-use lx_x86::thread_block::{ThreadBlock, TrapCause};
 use lx_x86::entry;
+use lx_x86::thread_block::{ThreadBlock, TrapCause};
 
 use crate::sys::{self, sys};
 use crate::thread::{self, Block, state};

@@ -228,7 +228,12 @@ pub(crate) fn failed() -> u64 {
 impl Layout {
     /// The layout on this processor, of which `features` are kept. `starts` says where each
     /// component starts in an area; `avx512bw` whether there are 64-bit mask registers.
-    pub(crate) fn new(features: u64, starts: &[usize; 10], mxcsr_mask: u32, avx512bw: bool) -> Self {
+    pub(crate) fn new(
+        features: u64,
+        starts: &[usize; 10],
+        mxcsr_mask: u32,
+        avx512bw: bool,
+    ) -> Self {
         let [_, _, avx, _, _, opmask, zmm_high_halves, high_zmm, ..] = starts.map(|at| at as u64);
         let by_hand = SSE | AVX | if avx512bw { AVX512 } else { 0 };
         let components = features & by_hand;

@@ -208,9 +208,8 @@ impl XstateLayout {
             copy_in(address.wrapping_add(XSTATE_BV as u64), &mut header).map_err(|_| FAULT)?;
             let mut words = header.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word));
             let components = words.next().unwrap_or_default();
-            let inside = |(component, &end): (usize, &usize)| {
-                components >> component & 1 == 0 || end <= len
-            };
+            let inside =
+                |(component, &end): (usize, &usize)| components >> component & 1 == 0 || end <= len;
             // The processor wants the rest of the header to be 0: `xrstor` shall say so.
             if components & SSE != 0
                 && self.vectors.covers(components)

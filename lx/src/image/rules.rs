@@ -47,13 +47,14 @@ pub(crate) fn examine(image: &[u8]) -> Result<Findings, String> {
         {
             findings.forbidden.push(say());
         }
-        let high = |register: Register| {
-            register.is_vector_register() && register.number() >= SAVED_XMM
-        };
+        let high =
+            |register: Register| register.is_vector_register() && register.number() >= SAVED_XMM;
         if !entry
-            && info.info(&instruction).used_registers().iter().any(|used| {
-                used.access() != OpAccess::None && high(used.register())
-            })
+            && info
+                .info(&instruction)
+                .used_registers()
+                .iter()
+                .any(|used| used.access() != OpAccess::None && high(used.register()))
         {
             findings.high_xmm.push(say());
         }
