@@ -23,6 +23,7 @@ const O_RDWR: usize = 0o2;
 const O_CREAT: usize = 0o100;
 const O_EXCL: usize = 0o200;
 const O_NOCTTY: usize = 0o400;
+const O_APPEND: usize = 0o2000;
 const O_NONBLOCK: usize = 0o4000;
 const O_DIRECTORY: usize = 0o200000;
 const O_NOFOLLOW: usize = 0o400000;
@@ -168,6 +169,9 @@ impl HostStorage for LinuxHost {
             (false, true) => O_WRONLY,
             (true, true) => O_RDWR,
         };
+        if how.append {
+            flags |= O_APPEND;
+        }
         if how.directory {
             flags |= O_DIRECTORY;
         } else if how.read || how.write {

@@ -221,6 +221,7 @@ fn new_group(current: &CurrentTask<'_>, tid: i32, request: &CloneRequest) -> Arc
     group.set_exit_signal(exit_signal);
     timer::watch_cpu_limit(current.kernel(), &group);
     group.set_dumpable(parent.dumpable());
+    group.set_executable(parent.executable());
     group.set_borrows_memory(flags.contains(CloneFlags::CLONE_VM));
     group
 }

@@ -115,6 +115,8 @@ fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
             group.set_last_uid(uid);
             group.set_last_name(task.name());
             timer::release(kernel, group);
+            // Whoever learns of the end may write the program's file.
+            group.set_executable(None);
             end_group(kernel, group, status);
         }
         None => {

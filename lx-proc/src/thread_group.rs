@@ -12,6 +12,7 @@ use lx_core::abi::wait::WaitStatus;
 use lx_core::host::Nanos;
 use lx_core::rlimit::Rlimits;
 use lx_core::sync::{Mutex, WaitQueue, level};
+use lx_vfs::write_access::WriteAccess;
 
 use crate::job::JobState;
 use crate::signal::{PendingQueue, SignalActions, SignalQueue};
@@ -49,6 +50,8 @@ pub struct ThreadGroup {
     last_uid: AtomicU32,
     /// Name of the last task, for what is said of a zombie.
     last_name: Mutex<[u8; NAME_LEN], { level::TASK }>,
+    /// Keeps writers away from the program's file until the group ends.
+    executable: Mutex<Option<Arc<WriteAccess>>, { level::TASK }>,
     /// Processor time of tasks that have ended.
     dead_cpu: AtomicU64,
     /// Processor time of children that were waited for.
@@ -108,6 +111,7 @@ impl ThreadGroup {
             status: AtomicU32::new(0),
             last_uid: AtomicU32::new(0),
             last_name: Mutex::new([0; NAME_LEN]),
+            executable: Mutex::new(None),
             dead_cpu: AtomicU64::new(0),
             children_cpu: AtomicU64::new(0),
             actions,
@@ -149,6 +153,17 @@ impl ThreadGroup {
     /// Whether it leads its session.
     pub fn is_session_leader(&self) -> bool {
         self.sid() == self.tgid
+    }
+
+    /// What keeps writers away from the program's file.
+    pub(crate) fn executable(&self) -> Option<Arc<WriteAccess>> {
+        self.executable.lock().clone()
+    }
+
+    /// Replaces what keeps writers away, or lets them.
+    pub(crate) fn set_executable(&self, denial: Option<Arc<WriteAccess>>) {
+        let old = core::mem::replace(&mut *self.executable.lock(), denial);
+        drop(old);
     }
 
     /// Its resource limits.

@@ -13,6 +13,7 @@ use crate::inode::{Permissions, SetAttr};
 use crate::location::Path;
 use crate::mount::MountFlags;
 use crate::permission::{Access, check, check_path, is_owner, without_set_id};
+use crate::write_access::WriteAccess;
 
 /// What becomes of a time stamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +120,7 @@ pub fn set_times(caller: &Caller<'_>, path: &Path, atime: NewTime, mtime: NewTim
 ///
 /// # Errors
 /// `EISDIR`, `EINVAL` if it is no regular file; `EROFS`, `EACCES`; `EFBIG` beyond
-/// `RLIMIT_FSIZE`.
+/// `RLIMIT_FSIZE`; `ETXTBSY` if a program runs from it.
 pub fn truncate(caller: &Caller<'_>, path: &Path, len: u64) -> Result<()> {
     match path.dentry.file_type() {
         FileType::Regular => {}
@@ -127,6 +128,7 @@ pub fn truncate(caller: &Caller<'_>, path: &Path, len: u64) -> Result<()> {
         _ => return Err(Errno::EINVAL.into()),
     }
     check_path(caller.cred(), path, Access::WRITE)?;
+    let _writing = WriteAccess::get(path.inode())?;
     if caller.rlimits.soft(Resource::Fsize) < len {
         check_growth(caller, len, path.inode().attr(caller)?.size)?;
     }

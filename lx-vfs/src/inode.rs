@@ -12,6 +12,7 @@ use lx_core::time::split_time;
 use lx_core::{Result, SysError};
 
 use crate::location::Path;
+use crate::write_access::WriteCount;
 
 /// Most bytes of a file name.
 pub const NAME_MAX: usize = 255;
@@ -263,6 +264,11 @@ pub trait InodeOps: Any + Send + Sync {
         path: &Path,
         flags: OpenFlags,
     ) -> Result<Arc<dyn FileOps>>;
+
+    /// Of a regular file that can be written and executed: who does.
+    fn write_count(&self) -> Option<&WriteCount> {
+        None
+    }
 
     /// How long names in this directory may be cached. Asked once per dentry.
     fn name_caching(&self) -> NameCaching {

@@ -34,4 +34,5 @@ pub(crate) mod test_support;
 pub mod timerfd;
 pub mod unnamed;
 mod walk;
+pub mod write_access;
 pub mod xattr;

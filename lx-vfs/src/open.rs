@@ -18,6 +18,7 @@ use crate::mount::MountFlags;
 use crate::path::{Last, Lookup, Parent, check_search, lookup_child};
 use crate::permission::{Access, check_path, inherit, is_owner, without_set_id};
 use crate::walk::Walker;
+use crate::write_access::WriteAccess;
 
 /// What `open(2)`, `openat2(2)` and `creat(2)` ask for.
 #[derive(Clone, Copy, Debug)]
@@ -283,6 +284,7 @@ pub fn open_path(caller: &Caller<'_>, path: Path, how: &OpenHow) -> Result<Arc<O
     }
     if flags.contains(OpenFlags::O_TRUNC) && file_type == FileType::Regular {
         let inode = path.inode();
+        let _writing = WriteAccess::get(inode)?;
         let mode = without_set_id(inode.permissions().mode);
         let change = SetAttr { size: Some(0), mode, now: caller.now(), ..SetAttr::default() };
         inode.set_attr(caller, &change)?;
@@ -291,10 +293,18 @@ pub fn open_path(caller: &Caller<'_>, path: Path, how: &OpenHow) -> Result<Arc<O
 }
 
 fn finish_open(caller: &Caller<'_>, path: Path, how: &OpenHow) -> Result<Arc<OpenFile>> {
+    let writing = match how.flags.access_mode().writable() {
+        true => Some(WriteAccess::get(path.inode())?),
+        false => None,
+    };
     let ops: Arc<dyn FileOps> = Arc::clone(path.inode()).open(caller, &path, how.flags)?;
     if how.flags.contains(OpenFlags::O_DIRECT) {
         ops.check_flags(OpenFlags::O_DIRECT)?;
     }
     // A directory's own flag stays visible to F_GETFL; the others that only opening needs do not.
-    Ok(OpenFile::new(ops, how.flags, Some(Arc::new(path))))
+    let file = OpenFile::new(ops, how.flags, Some(Arc::new(path)));
+    if let Some(writing) = writing {
+        writing.keep_with(&file);
+    }
+    Ok(file)
 }

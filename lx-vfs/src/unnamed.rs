@@ -18,6 +18,7 @@ use crate::dentry::Dentry;
 use crate::dev::{NODES, NodeKind};
 use crate::epoll::EpollFile;
 use crate::eventfd::EventFile;
+use crate::host_stream::HostStream;
 use crate::inode::{Attr, FileSystem, InodeOps, Permissions, SetAttr};
 use crate::location::Path;
 use crate::mount::Mount;
@@ -138,6 +139,14 @@ impl InodeOps for OpenInode {
         if let Some(end) = self.file.ops_as::<PipeEnd>() {
             let mode = flags.access_mode();
             return Ok(Arc::new(end.reopen(mode.readable(), mode.writable())));
+        }
+        if let Some(stream) = self.file.ops_as::<HostStream>().filter(|stream| stream.is_regular())
+        {
+            // Of the host's files a guest gets what it was given, not what the host's user may do.
+            let mode = flags.access_mode();
+            let more = mode.readable() && !self.file.is_readable()
+                || mode.writable() && !self.file.is_writable();
+            return if more { Err(Errno::EACCES.into()) } else { stream.reopen(flags) };
         }
         match FileType::from_mode(self.stat.st_mode) {
             None | Some(FileType::Socket) => Err(Errno::ENXIO.into()),

@@ -140,6 +140,8 @@ pub struct HostOpen {
     pub read: bool,
     /// Open for writing.
     pub write: bool,
+    /// Each write goes to the end.
+    pub append: bool,
     /// Must be a directory.
     pub directory: bool,
     /// Create a regular file with this mode; it must not exist.

@@ -29,6 +29,7 @@ use lx_core::control::Stage;
 use lx_core::cred::Credentials;
 use lx_core::error::SysError;
 use lx_core::host::Resume;
+use lx_vfs::write_access::WriteAccess;
 
 use crate::current::CurrentTask;
 use crate::exit;
@@ -69,6 +70,8 @@ fn fail(errno: Errno, reason: &'static str) -> ExecFailure {
 /// A program that is ready to replace another one.
 pub struct ExecImage {
     program: Elf,
+    /// Keeps writers away from the program's file.
+    denial: Arc<WriteAccess>,
     interpreter: Option<Elf>,
     /// The path as it was given, `AT_EXECFN`.
     name: Vec<u8>,
@@ -156,6 +159,7 @@ fn replace(current: &CurrentTask<'_>, image: Box<ExecImage>) {
     task.set_cred(Arc::new(image.cred.clone()));
     task.set_name(base_name(&image.name));
     current.group().set_dumpable(u32::from(!image.secure));
+    current.group().set_executable(Some(Arc::clone(&image.denial)));
     let loaded = reset
         .map_err(SysError::from)
         .and_then(|()| load::load(&current.caller(), kernel, &space, &image));

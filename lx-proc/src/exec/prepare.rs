@@ -16,6 +16,7 @@ use lx_vfs::location::Path;
 use lx_vfs::mount::MountFlags;
 use lx_vfs::path::Lookup;
 use lx_vfs::permission::{Access, check_path};
+use lx_vfs::write_access::WriteAccess;
 
 use super::cred::for_program;
 use super::elf::{Elf, Head, is_elf};
@@ -55,7 +56,7 @@ pub fn prepare(
     env: Strings<'_>,
 ) -> Result<Box<ExecImage>, ExecFailure> {
     let place = fs.lookup(caller, target.start, target.path, target.lookup).map_err(not_found)?;
-    let mut file = open_program(caller, place)?;
+    let (mut file, mut denial) = open_program(caller, place)?;
     let mut budget = Budget::new(caller.rlimits);
     let copied = copy_strings(&mut budget, target.name, args, env);
     let (mut args, env) = copied.map_err(|error| ExecFailure {
@@ -82,7 +83,7 @@ pub fn prepare(
         let line = script::parse(head.bytes())?;
         args = add_interpreter(&mut budget, &args, &line, &name)?;
         name = line.interpreter.to_vec();
-        file = open_interpreter(caller, fs, line.interpreter)?;
+        (file, denial) = open_interpreter(caller, fs, line.interpreter)?;
     };
     if !is_elf(head.bytes()) {
         return Err(fail(Errno::ENOEXEC, "neither an ELF program nor a script"));
@@ -104,6 +105,7 @@ pub fn prepare(
         cred: new.cred,
         secure: new.secure,
         program,
+        denial: Arc::new(denial),
     }))
 }
 
@@ -137,8 +139,11 @@ fn not_found(error: SysError) -> ExecFailure {
     ExecFailure { error, stage: Stage::Lookup, reason: "", interpreter: None }
 }
 
-/// Opens a file to execute it.
-fn open_program(caller: &Caller<'_>, path: Path) -> Result<Arc<OpenFile>, ExecFailure> {
+/// Opens a file to execute it, and keeps writers out.
+fn open_program(
+    caller: &Caller<'_>,
+    path: Path,
+) -> Result<(Arc<OpenFile>, WriteAccess), ExecFailure> {
     match path.dentry.file_type() {
         FileType::Regular => {}
         FileType::Symlink => return Err(fail(Errno::ELOOP, "")),
@@ -152,7 +157,9 @@ fn open_program(caller: &Caller<'_>, path: Path) -> Result<Arc<OpenFile>, ExecFa
     check_path(caller.cred(), &path, Access::EXEC).map_err(stopped)?;
     let flags = OpenFlags::O_RDONLY | OpenFlags::O_LARGEFILE;
     let ops = Arc::clone(path.inode()).open(caller, &path, flags).map_err(stopped)?;
-    Ok(OpenFile::new(ops, flags, Some(Arc::new(path))))
+    let denial = WriteAccess::deny(path.inode());
+    let denial = denial.map_err(|error| fail(error.errno(), ""))?;
+    Ok((OpenFile::new(ops, flags, Some(Arc::new(path))), denial))
 }
 
 /// Opens an interpreter of a script or a program.
@@ -160,7 +167,7 @@ fn open_interpreter(
     caller: &Caller<'_>,
     fs: &FsContext,
     path: &[u8],
-) -> Result<Arc<OpenFile>, ExecFailure> {
+) -> Result<(Arc<OpenFile>, WriteAccess), ExecFailure> {
     let of_interpreter = |failure: ExecFailure| ExecFailure {
         stage: Stage::Execute,
         interpreter: Some(path.to_vec()),
@@ -173,7 +180,8 @@ fn open_interpreter(
 }
 
 fn load_interpreter(caller: &Caller<'_>, fs: &FsContext, path: &[u8]) -> Result<Elf, ExecFailure> {
-    let file = open_interpreter(caller, fs, path)?;
+    // Once it is loaded it may be written, as on Linux.
+    let (file, _denial) = open_interpreter(caller, fs, path)?;
     let head = Head::read(caller, &file)?;
     Elf::parse(caller, file, &head, Errno::ELIBBAD)
         .map_err(|failure| ExecFailure { interpreter: Some(path.to_vec()), ..failure })

@@ -16,7 +16,7 @@ use lx_core::abi::stat::Stat;
 use lx_core::abi::{Errno, Signal};
 use lx_core::error::Result;
 use lx_core::file::{FileOps, OpenFile};
-use lx_core::host::{Buf, Host, HostFd, HostFileType};
+use lx_core::host::{Buf, Host, HostFd, HostFileType, HostOpen};
 use lx_core::io::{IoDst, IoSrc, partial};
 use lx_core::poll::{PollEvents, PollSource, PollTable};
 use lx_core::time::split_time;
@@ -73,6 +73,23 @@ pub fn open(
 }
 
 impl HostStream {
+    /// For a regular file of the host: another description of it, at position 0.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn reopen(&self, flags: OpenFlags) -> Result<Arc<dyn FileOps>> {
+        let mode = flags.access_mode();
+        let how = HostOpen {
+            read: mode.readable(),
+            write: mode.writable(),
+            append: flags.contains(OpenFlags::O_APPEND),
+            ..HostOpen::default()
+        };
+        let host = self.port.host();
+        let port = Port::new(host, host.open(self.port.fd(), b"", how)?)?;
+        Ok(Arc::new(Self { port, console: None, inode: None }))
+    }
+
     /// The terminal that it is.
     pub fn console(&self) -> Option<&Arc<Console>> {
         self.console.as_ref()

@@ -15,6 +15,7 @@ use super::{MAX_AGE, Shared, Trust};
 use crate::inode::{Attr, DirListing, NewInode};
 use crate::path_cache::bump_generation;
 use crate::pipe::Fifo;
+use crate::write_access::WriteCount;
 
 /// A file or directory of the host.
 pub struct HostInode {
@@ -31,6 +32,7 @@ pub struct HostInode {
     pub(super) gid: AtomicU32,
     pub(super) kept: Mutex<Kept, { level::CACHE }>,
     pub(super) fifo: Fifo,
+    pub(super) writers: WriteCount,
 }
 
 /// A way to the file.
@@ -112,6 +114,7 @@ impl HostInode {
             gid: AtomicU32::new(stat.gid),
             kept: Mutex::default(),
             fifo: Fifo::new(),
+            writers: WriteCount::default(),
         }
     }
 

@@ -18,6 +18,7 @@ use crate::inode::{
     Attr, DirListing, InodeOps, NameCaching, NewInode, NewKind, Permissions, SetAttr, downcast,
 };
 use crate::location::Path;
+use crate::write_access::WriteCount;
 
 impl InodeOps for HostInode {
     fn file_type(&self) -> FileType {
@@ -48,6 +49,10 @@ impl InodeOps for HostInode {
         };
         self.shared.host.set_attr(&dir, &name, &change)?;
         self.refresh().map(drop)
+    }
+
+    fn write_count(&self) -> Option<&WriteCount> {
+        (self.file_type == FileType::Regular).then_some(&self.writers)
     }
 
     fn open(

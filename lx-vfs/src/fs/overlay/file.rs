@@ -20,6 +20,7 @@ use crate::fs::hostfs::{HostFile, HostInode};
 use crate::fs::tmpfs::{TmpFile, TmpInode};
 use crate::inode::{Attr, InodeOps, NewKind, Permissions, SetAttr};
 use crate::location::Path;
+use crate::write_access::WriteCount;
 
 /// The data is the lower file's.
 const LOWER: u8 = 0;
@@ -38,6 +39,7 @@ pub(super) struct OverlayFile {
     upper: Once<Arc<TmpInode>>,
     state: AtomicU8,
     copied: WaitQueue,
+    writers: WriteCount,
 }
 
 impl OverlayFile {
@@ -50,6 +52,7 @@ impl OverlayFile {
             upper: Once::new(),
             state: AtomicU8::new(LOWER),
             copied: WaitQueue::new(),
+            writers: WriteCount::default(),
         })
     }
 
@@ -208,6 +211,10 @@ impl InodeOps for OverlayFile {
         let fd = self.lower.read_fd()?;
         let lower = HostFile::open(Arc::clone(&self.lower), fd)?;
         Ok(Arc::new(LowerFile { inode: self, lower }))
+    }
+
+    fn write_count(&self) -> Option<&WriteCount> {
+        (self.file_type() == FileType::Regular).then_some(&self.writers)
     }
 
     fn read_link(&self, _caller: &Caller<'_>) -> Result<Arc<[u8]>> {

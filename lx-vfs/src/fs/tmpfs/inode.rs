@@ -24,6 +24,7 @@ use crate::fs::xattr::Xattrs;
 use crate::inode::{Attr, DirListing, InodeOps, NewInode, NewKind, Permissions, SetAttr, downcast};
 use crate::location::Path;
 use crate::pipe::Fifo;
+use crate::write_access::WriteCount;
 
 /// What `st_size` counts for one entry of a directory.
 const ENTRY_SIZE: u64 = 20;
@@ -37,6 +38,7 @@ pub struct TmpInode {
     body: Body,
     xattrs: Xattrs,
     seals: FileSeals,
+    writers: WriteCount,
 }
 
 enum Body {
@@ -85,6 +87,7 @@ impl TmpInode {
             body,
             xattrs: Xattrs::default(),
             seals: FileSeals::new(),
+            writers: WriteCount::default(),
         })
     }
 
@@ -231,6 +234,10 @@ impl InodeOps for TmpInode {
             }
             Body::Socket => Err(Errno::ENXIO.into()),
         }
+    }
+
+    fn write_count(&self) -> Option<&WriteCount> {
+        (self.file_type == FileType::Regular).then_some(&self.writers)
     }
 
     fn lookup(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Arc<dyn InodeOps>> {
