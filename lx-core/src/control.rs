@@ -21,7 +21,8 @@
 //! first descriptor of the packet, before those that belong to the request. A receiver calls
 //! [`open`] on the packet to learn where the message is, then [`decode`] on the message.
 //!
-//! The conversation: the library sends [`Request::Configure`] first, init answers
+//! The conversation: the library sends [`Request::Configure`] first (for [`Root::Memory`], after any
+//! number of [`Request::Populate`]), init answers
 //! [`Event::Ready`], or [`Event::MachineStopped`] with the reason why it cannot. Each
 //! [`Request::Spawn`] is answered by [`Event::Spawned`] or [`Event::SpawnFailed`]; a spawned
 //! command reports [`Event::Stopped`] any number of times and [`Event::Exited`] once.
@@ -34,10 +35,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+mod populate;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+pub use populate::{Entry, EntryKind, Piece};
 use wire::{Reader, Wire, wire_enum, wire_struct};
 
 /// Version of the protocol. Library and image are built together, so versions are never mixed
@@ -60,7 +63,9 @@ const FLAG_LARGE: u8 = 1;
 /// What the library asks of init.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    /// Sets up the machine; the first message, sent once.
+    /// Fills the file system of [`Root::Memory`], before it is mounted.
+    Populate(Vec<Piece>),
+    /// Sets up the machine, once; no other message but `Populate` comes before it.
     Configure(Configure),
     /// Starts a command. Comes with three descriptors: its standard input, output and error.
     Spawn(Spawn),
@@ -151,6 +156,8 @@ pub enum Root {
         /// Writes go to the directory; else they stay in memory.
         writable: bool,
     },
+    /// A file system in memory that [`Request::Populate`] has filled.
+    Memory,
 }
 
 /// A file or directory of the host that the guest sees.
@@ -295,6 +302,7 @@ wire_enum!(Request {
     4 => WindowSize(size),
     5 => Stats,
     6 => Shutdown,
+    7 => Populate(pieces),
 });
 wire_enum!(Event {
     65 => Ready { version },
@@ -305,7 +313,7 @@ wire_enum!(Event {
     70 => Stats(stats),
     71 => MachineStopped { reason },
 });
-wire_enum!(Root { 0 => HostOverlay, 1 => Directory { path, writable } });
+wire_enum!(Root { 0 => HostOverlay, 1 => Directory { path, writable }, 2 => Memory });
 wire_enum!(SignalTarget { 0 => Process(id), 1 => Group(id), 2 => Foreground(id) });
 wire_enum!(Stage { 0 => Process, 1 => Directory, 2 => Lookup, 3 => Execute });
 wire_struct!(Configure { root, mounts, hostname, stats, strace, host_uid, host_gid });

@@ -9,6 +9,7 @@ extern crate alloc;
 mod command;
 mod machine;
 mod mounts;
+mod populate;
 mod stats;
 
 pub use machine::{Machine, make};

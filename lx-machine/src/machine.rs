@@ -10,7 +10,7 @@ use lx_core::abi::siginfo::SigInfo;
 use lx_core::abi::wait::WaitStatus;
 use lx_core::abi::{Errno, Signal};
 use lx_core::control::{
-    self, Configure, Envelope, Event, Request, SignalTarget, Spawn, WindowSize,
+    self, Configure, Envelope, Event, Piece, Request, Root, SignalTarget, Spawn, WindowSize,
 };
 use lx_core::host::{BufMut, Host, HostFd, HostThreadId, Nanos, ReadyToken, Supervisor};
 use lx_core::poll::PollEvents;
@@ -18,9 +18,11 @@ use lx_core::sync::{Mutex, level};
 use lx_proc::Kernel;
 use lx_proc::report::Reporter;
 use lx_proc::signal;
+use lx_vfs::fs::tmpfs::TmpFs;
 use lx_vfs::host_stream::Console;
 use lx_vfs::mount::MountTree;
 
+use crate::populate::Populate;
 use crate::{command, mounts, stats};
 
 /// One Linux and its commands.
@@ -32,6 +34,8 @@ pub struct Machine {
 
 #[derive(Default)]
 struct State {
+    /// The root file system, while it is filled.
+    populate: Option<Populate>,
     system: Option<System>,
     /// Commands that have not ended: id of the library, thread group id.
     commands: Vec<(u64, i32)>,
@@ -71,8 +75,9 @@ impl Machine {
 
     fn handle(&self, request: Request, fds: &mut Vec<HostFd>) {
         match (request, self.system()) {
+            (Request::Populate(pieces), None) => self.populate(&pieces),
             (Request::Configure(configure), None) => self.configure(&configure, fds),
-            (Request::Configure(_), Some(_)) => {
+            (Request::Configure(_) | Request::Populate(_), Some(_)) => {
                 self.stopped(String::from("the machine was configured twice"));
             }
             (Request::Shutdown, _) => self.host.shut_down(),
@@ -86,6 +91,21 @@ impl Machine {
                 self.report(Event::Stats(stats::collect(&system.kernel)));
             }
         }
+    }
+
+    fn populate(&self, pieces: &[Piece]) {
+        let populate = self.state.lock().populate.take();
+        let mut populate = populate.unwrap_or_else(|| Populate::new(self.host));
+        match populate.take(pieces) {
+            Ok(()) => self.state.lock().populate = Some(populate),
+            Err(reason) => self.stopped(reason),
+        }
+    }
+
+    /// The file system of `Root::Memory`; empty if nothing was put into it.
+    fn memory_root(&self) -> Result<Arc<TmpFs>, String> {
+        let populate = self.state.lock().populate.take();
+        populate.unwrap_or_else(|| Populate::new(self.host)).finish()
     }
 
     fn configure(&self, configure: &Configure, fds: &mut Vec<HostFd>) {
@@ -104,7 +124,11 @@ impl Machine {
             self.host.enable_counting();
         }
         kernel.uts.set_host_name(configure.hostname.clone());
-        match mounts::build(&kernel, configure) {
+        let root = match &configure.root {
+            Root::Memory => self.memory_root().map(Some),
+            _ => Ok(None),
+        };
+        match root.and_then(|root| mounts::build(&kernel, configure, root)) {
             Ok(mounts) => {
                 self.state.lock().system = Some(System { kernel, mounts });
                 self.report(Event::Ready { version: control::VERSION });

@@ -52,13 +52,17 @@ impl Boot {
     }
 }
 
-/// Builds what `configure` asks for, with `/proc`, `/sys`, `/dev` and `/dev/shm`.
+/// Builds what `configure` asks for, on the root in memory if there is one, with `/proc`, `/sys`, `/dev` and `/dev/shm`.
 ///
 /// # Errors
 /// One sentence for the user.
-pub(crate) fn build(kernel: &Arc<Kernel>, configure: &Configure) -> Result<Arc<MountTree>> {
+pub(crate) fn build(
+    kernel: &Arc<Kernel>,
+    configure: &Configure,
+    memory: Option<Arc<TmpFs>>,
+) -> Result<Arc<MountTree>> {
     let host = kernel.host;
-    let (root, source) = root(host, configure)?;
+    let (root, source) = root(host, configure, memory)?;
     let tree = MountTree::new(root, source, MountFlags::empty());
     let boot = Boot::new(host, Credentials::new(0, 0, Vec::new()));
     let builder = Builder { host, boot: &boot, fs: FsContext::new(Arc::clone(&tree)), tree: &tree };
@@ -78,10 +82,13 @@ pub(crate) fn build(kernel: &Arc<Kernel>, configure: &Configure) -> Result<Arc<M
 fn root(
     host: &'static dyn Host,
     configure: &Configure,
+    memory: Option<Arc<TmpFs>>,
 ) -> Result<(Arc<dyn FileSystem>, &'static str)> {
-    let (path, writable): (&[u8], bool) = match &configure.root {
-        Root::HostOverlay => (b"/", false),
-        Root::Directory { path, writable } => (path, *writable),
+    let (path, writable): (&[u8], bool) = match (&configure.root, memory) {
+        (Root::HostOverlay, _) => (b"/", false),
+        (Root::Directory { path, writable }, _) => (path, *writable),
+        (Root::Memory, Some(root)) => return Ok((root, "archive")),
+        (Root::Memory, None) => return Err(String::from("there is no root file system in memory")),
     };
     let folder = open_folder(host, path)?;
     let failed = |error: SysError| cannot("use as root file system", path, error.errno());

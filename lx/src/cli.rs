@@ -29,7 +29,8 @@ enum Command {
 /// memory and gone when it ends. It runs as the calling user, in the current directory, with the
 /// caller's environment, as if it were started without lx.
 ///
-/// With --rootfs, it sees the directory as its root file system and writes there. It runs as
+/// With --rootfs, it sees the directory as its root file system and writes there; or it sees what
+/// is in the archive (.tar, .tar.gz, .tar.xz, .tar.zst), which is unpacked into memory. It runs as
 /// root, in '/', with an environment of PATH, HOME, HOSTNAME and TERM.
 ///
 /// The exit status is the program's own; 128+n when signal n ended it; 125 when lx failed; 126
@@ -45,8 +46,8 @@ Examples:
   lx run --rootfs ./debian -v ./src:/src -w /src -u builder make"
 )]
 pub(crate) struct RunOptions {
-    /// Directory that is the root file system
-    #[arg(long, value_name = "DIR")]
+    /// Directory that is the root file system, or archive to be unpacked into memory
+    #[arg(long, value_name = "DIR|FILE")]
     pub(crate) rootfs: Option<PathBuf>,
     /// Set an environment variable; without a value, pass on the caller's
     #[arg(short, long, value_name = "NAME[=VALUE]")]
@@ -269,7 +270,7 @@ mod tests {
         }
         assert_eq!(
             sentence("lx run --rootfs"),
-            "a value is required for '--rootfs <DIR>' but none was supplied; `lx run --help` \
+            "a value is required for '--rootfs <DIR|FILE>' but none was supplied; `lx run --help` \
              shows the options"
         );
     }

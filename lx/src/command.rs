@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use lx_core::control::Spawn;
 
-use crate::machine::Shared;
+use crate::machine::{RootFs, Shared};
 use crate::names::os_string;
 use crate::sys::{self, BorrowedHandle, OwnedHandle, Standard};
 use crate::users::Users;
@@ -191,8 +191,8 @@ impl Command {
         let users = self.shared.users();
         let user = match &self.user {
             Some(spec) => users.resolve(spec)?,
-            None if self.shared.rootfs.is_some() => users.resolve(OsStr::new("0"))?,
-            None => sys::caller(),
+            None if self.shared.root.is_host() => sys::caller(),
+            None => users.resolve(OsStr::new("0"))?,
         };
         let arg0 = self.arg0.as_ref().unwrap_or(&self.program);
         let env = self.environment(&users, user.uid);
@@ -220,9 +220,9 @@ impl Command {
         if given.starts_with(b"/") {
             return Ok(given);
         }
-        let mut path = match self.shared.rootfs {
-            None => c_bytes(std::env::current_dir()?.as_os_str())?,
-            Some(_) => b"/".to_vec(),
+        let mut path = match self.shared.root {
+            RootFs::Host => c_bytes(std::env::current_dir()?.as_os_str())?,
+            _ => b"/".to_vec(),
         };
         if !given.is_empty() {
             if !path.ends_with(b"/") {
@@ -236,7 +236,7 @@ impl Command {
     fn environment(&self, users: &Users, uid: u32) -> BTreeMap<OsString, OsString> {
         let mut env = BTreeMap::new();
         if !self.env_clear {
-            if self.shared.rootfs.is_none() {
+            if self.shared.root.is_host() {
                 env.extend(std::env::vars_os());
             } else {
                 env.insert("PATH".into(), DEFAULT_PATH.into());

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use lx_core::control::{Configure, Event, Request, Spawn, SpawnFailed, Stats, VERSION};
 
+use crate::archive::Archive;
 use crate::sys::{BorrowedHandle, Link};
+use crate::users::Users;
 
 /// How long init gets to kill its guests and exit before it is killed itself.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,21 +57,28 @@ pub(crate) enum Outcome {
 }
 
 impl Connection {
-    /// Starts the conversation with an init that has the other end of `link`, and waits until
-    /// the machine is configured.
-    pub(crate) fn open(
-        link: Link,
-        init: Option<process::Child>,
-        configure: Configure,
-        strace: Option<BorrowedHandle<'_>>,
-    ) -> io::Result<Arc<Self>> {
+    /// Listens to an init that has the other end of `link`.
+    pub(crate) fn start(link: Link, init: Option<process::Child>) -> io::Result<Arc<Self>> {
         let connection = Arc::new(Self { link, state: Mutex::default(), changed: Condvar::new() });
         let reader = Arc::clone(&connection);
         thread::Builder::new().name("lx-events".to_owned()).spawn(move || reader.read(init))?;
-        let descriptors: Vec<_> = strace.into_iter().collect();
-        connection.send(&Request::Configure(configure), &descriptors)?;
-        drop(connection.wait_for(|state| state.ready.then_some(()))?);
         Ok(connection)
+    }
+
+    /// Sends the root file system; the user database in it.
+    pub(crate) fn populate(&self, archive: Archive) -> io::Result<Users> {
+        archive.send(|request| self.send(&request, &[])).inspect_err(|_| self.close())
+    }
+
+    /// Configures the machine and waits until it is.
+    pub(crate) fn configure(
+        &self,
+        configure: Configure,
+        strace: Option<BorrowedHandle<'_>>,
+    ) -> io::Result<()> {
+        let descriptors: Vec<_> = strace.into_iter().collect();
+        self.send(&Request::Configure(configure), &descriptors)?;
+        self.wait_for(|state| state.ready.then_some(())).map(drop)
     }
 
     /// Sends a request.

@@ -21,21 +21,22 @@
 //!
 //! What a command starts with depends on the root file system of its machine:
 //!
-//! | | host's own root (default) | a directory ([`Builder::rootfs`]) |
-//! |---|---|---|
-//! | writes | in memory, gone with the machine | in the directory |
-//! | user | the calling process's ids and groups | root |
-//! | environment | the calling process's | `PATH`, `HOME`, `HOSTNAME` and the caller's `TERM` |
-//! | working directory | the calling process's | `/` |
+//! | | host's own root (default) | a directory ([`Builder::rootfs`]) | an archive ([`Builder::rootfs`]) |
+//! |---|---|---|---|
+//! | writes | in memory, gone with the machine | in the directory | in memory, gone with the machine |
+//! | user | the calling process's ids and groups | root | root |
+//! | environment | the calling process's | `PATH`, `HOME`, `HOSTNAME` and the caller's `TERM` | as in a directory |
+//! | working directory | the calling process's | `/` | `/` |
 //!
-//! So `make` behaves on the default root as it does natively, and in a directory as in a
-//! container.
+//! So `make` behaves on the default root as it does natively, and in a directory or an archive as
+//! in a container. Windows has no root of its own for guests: there one must be given.
 //!
 //! # No security boundary
 //!
 //! A guest can do whatever the host user can do. Linux's rules (users, modes, capabilities) are
 //! enforced between well-behaved guests only. Do not run programs that you do not trust.
 
+mod archive;
 mod child;
 mod command;
 mod connection;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use lx_core::control::{BindMount, Configure, Root};
 
+use crate::archive::Archive;
 use crate::connection::Connection;
 use crate::names::os_string;
 use crate::sys::{self, Link, OwnedHandle};
@@ -27,15 +28,33 @@ pub struct Machine {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) connection: Arc<Connection>,
-    /// The directory that is the root, if it is not the host's.
-    pub(crate) rootfs: Option<PathBuf>,
+    pub(crate) root: RootFs,
     pub(crate) hostname: OsString,
     pub(crate) env: Vec<(OsString, OsString)>,
 }
 
 impl Shared {
     pub(crate) fn users(&self) -> Users {
-        Users::read(self.rootfs.as_deref().unwrap_or(Path::new("/")))
+        match &self.root {
+            RootFs::Host => Users::read(Path::new("/")),
+            RootFs::Directory(path) => Users::read(path),
+            RootFs::Archive(users) => users.clone(),
+        }
+    }
+}
+
+/// Where the root file system comes from.
+#[derive(Debug)]
+pub(crate) enum RootFs {
+    Host,
+    Directory(PathBuf),
+    /// With the user database that was in the archive.
+    Archive(Users),
+}
+
+impl RootFs {
+    pub(crate) fn is_host(&self) -> bool {
+        matches!(self, Self::Host)
     }
 }
 
@@ -87,11 +106,12 @@ struct Bind {
 }
 
 impl Builder {
-    /// Uses a directory of the host as root file system; writes go there.
+    /// Uses a directory of the host as root file system, and writes go there; or a tar archive,
+    /// plain or compressed by gzip, xz or zstd, which is unpacked into memory.
     ///
     /// Without this, the host's own root is read through and writes are kept in memory.
-    pub fn rootfs(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.rootfs = Some(directory.into());
+    pub fn rootfs(mut self, path: impl Into<PathBuf>) -> Self {
+        self.rootfs = Some(path.into());
         self
     }
 
@@ -153,61 +173,55 @@ impl Builder {
         start: impl FnOnce() -> io::Result<(Link, std::process::Child)>,
     ) -> io::Result<Machine> {
         // Complain about paths before starting anything.
-        let configure = self.configure()?;
+        let setup = self.setup()?;
         let (link, init) = start()?;
-        self.connect(configure, link, Some(init))
+        self.connect(setup, link, Some(init))
     }
 
     /// Sets up a machine whose init is a thread of the test.
     #[cfg(test)]
     #[cfg(unix)]
     pub(crate) fn connect_to_test_init(self, socket: OwnedHandle) -> io::Result<Machine> {
-        let configure = self.configure()?;
-        self.connect(configure, Link::to_test_init(socket), None)
+        let setup = self.setup()?;
+        self.connect(setup, Link::to_test_init(socket), None)
     }
 
     fn connect(
         self,
-        configure: Configure,
+        Setup { configure, root }: Setup,
         link: Link,
         init: Option<std::process::Child>,
     ) -> io::Result<Machine> {
         let hostname = os_string(&configure.hostname);
-        let rootfs = match &configure.root {
-            Root::HostOverlay => None,
-            Root::Directory { path, .. } => Some(PathBuf::from(os_string(path))),
-        };
         let strace = self.strace.as_ref().map(sys::handle);
-        let connection = Connection::open(link, init, configure, strace)?;
+        let connection = Connection::start(link, init)?;
+        let root = match root {
+            Source::Host => RootFs::Host,
+            Source::Directory(path) => RootFs::Directory(path),
+            Source::Archive(archive) => RootFs::Archive(connection.populate(archive)?),
+        };
+        connection.configure(configure, strace)?;
         let env = self.env;
-        Ok(Machine { shared: Arc::new(Shared { connection, rootfs, hostname, env }) })
+        Ok(Machine { shared: Arc::new(Shared { connection, root, hostname, env }) })
     }
 
-    fn configure(&self) -> io::Result<Configure> {
-        let root = match &self.rootfs {
-            None if !sys::HAS_HOST_ROOT => {
-                let reason = "say which root file system to use, as in `lx run --rootfs debian.tar.xz \
-                              /bin/bash`; this host has none of its own";
-                return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
-            }
-            None => Root::HostOverlay,
-            Some(directory) => {
-                let path = absolute(directory, "use it as root file system")?;
-                if !path.is_dir() {
-                    let reason = "it is not a directory";
-                    return Err(unusable(&path, "use it as root file system", &reason));
-                }
-                let writable = !self.discard_writes;
-                Root::Directory { path: sys::host_path(path.as_os_str()), writable }
-            }
+    fn setup(&self) -> io::Result<Setup> {
+        let source = self.source()?;
+        let root = match &source {
+            Source::Host => Root::HostOverlay,
+            Source::Archive(_) => Root::Memory,
+            Source::Directory(path) => Root::Directory {
+                path: sys::host_path(path.as_os_str()),
+                writable: !self.discard_writes,
+            },
         };
         let hostname = match (&self.hostname, &root) {
             (Some(hostname), _) => hostname.as_encoded_bytes().to_vec(),
             (None, Root::HostOverlay) => sys::host_name(),
-            (None, Root::Directory { .. }) => b"lx".to_vec(),
+            (None, _) => b"lx".to_vec(),
         };
         let caller = sys::caller();
-        Ok(Configure {
+        let configure = Configure {
             root,
             mounts: self.binds.iter().map(Bind::to_mount).collect::<io::Result<_>>()?,
             hostname,
@@ -215,8 +229,38 @@ impl Builder {
             strace: self.strace.is_some(),
             host_uid: caller.uid,
             host_gid: caller.gid,
-        })
+        };
+        Ok(Setup { configure, root: source })
     }
+
+    fn source(&self) -> io::Result<Source> {
+        let Some(path) = &self.rootfs else {
+            if sys::HAS_HOST_ROOT {
+                return Ok(Source::Host);
+            }
+            let reason = "say which root file system to use, as in `lx run --rootfs debian.tar.xz \
+                          /bin/bash`; this host has none of its own";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
+        };
+        let path = absolute(path, "use it as root file system")?;
+        if path.is_dir() {
+            return Ok(Source::Directory(path));
+        }
+        Archive::open(&path).map(Source::Archive)
+    }
+}
+
+/// What was asked for, checked.
+struct Setup {
+    configure: Configure,
+    root: Source,
+}
+
+/// What the root file system is made of.
+enum Source {
+    Host,
+    Directory(PathBuf),
+    Archive(Archive),
 }
 
 impl Bind {

@@ -197,7 +197,8 @@ fn unusable_paths_are_named_before_anything_starts() {
     );
     assert_eq!(
         error(Machine::builder().rootfs("/etc/passwd")),
-        "'/etc/passwd': cannot use it as root file system: it is not a directory"
+        "'/etc/passwd': cannot use it as root file system: it is neither a directory nor a tar \
+         archive, plain or compressed by gzip, xz or zstd"
     );
     assert_eq!(
         error(Machine::builder().bind("/tmp", "tmp", false)),

@@ -10,12 +10,18 @@ use crate::names::os_string;
 use crate::sys::read_inside;
 
 /// The user database of one root file system. Files that are missing count as empty.
+#[derive(Clone, Debug)]
 pub(crate) struct Users {
     passwd: Vec<u8>,
     group: Vec<u8>,
 }
 
 impl Users {
+    /// From the contents of both files.
+    pub(crate) fn new(passwd: Vec<u8>, group: Vec<u8>) -> Self {
+        Self { passwd, group }
+    }
+
     pub(crate) fn read(root: &Path) -> Self {
         Self { passwd: read_inside(root, "etc/passwd"), group: read_inside(root, "etc/group") }
     }

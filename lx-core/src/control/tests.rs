@@ -3,9 +3,9 @@ use alloc::{string::ToString, vec, vec::Vec};
 use proptest::prelude::*;
 
 use super::{
-    BindMount, CallStats, Configure, Counter, DecodeError, Envelope, Event, HEADER_LEN,
-    MAX_MESSAGE, Message, Request, Root, SignalTarget, Spawn, SpawnFailed, Stage, Stats, User,
-    WindowSize, decode, encode, large_packet, open,
+    BindMount, CallStats, Configure, Counter, DecodeError, Entry, EntryKind, Envelope, Event,
+    HEADER_LEN, MAX_MESSAGE, Message, Piece, Request, Root, SignalTarget, Spawn, SpawnFailed,
+    Stage, Stats, User, WindowSize, decode, encode, large_packet, open,
 };
 
 fn encoded<M: Message>(message: &M) -> Vec<u8> {
@@ -98,6 +98,7 @@ fn root() -> impl Strategy<Value = Root> {
     prop_oneof![
         Just(Root::HostOverlay),
         (bytes(), any::<bool>()).prop_map(|(path, writable)| Root::Directory { path, writable }),
+        Just(Root::Memory),
     ]
 }
 
@@ -141,6 +142,25 @@ fn spawn() -> impl Strategy<Value = Spawn> {
     )
 }
 
+fn piece() -> impl Strategy<Value = Piece> {
+    let kind = prop_oneof![
+        Just(EntryKind::Regular),
+        Just(EntryKind::Directory),
+        Just(EntryKind::Fifo),
+        bytes().prop_map(|target| EntryKind::Symlink { target }),
+        bytes().prop_map(|target| EntryKind::HardLink { target }),
+        any::<(u32, u32)>().prop_map(|(major, minor)| EntryKind::CharDevice { major, minor }),
+        any::<(u32, u32)>().prop_map(|(major, minor)| EntryKind::BlockDevice { major, minor }),
+    ];
+    let entry = (bytes(), kind, any::<(u32, u32, u32, i64)>());
+    prop_oneof![
+        bytes().prop_map(Piece::Data),
+        entry.prop_map(|(path, kind, (mode, uid, gid, mtime))| {
+            Piece::Entry(Entry { path, kind, mode, uid, gid, mtime })
+        }),
+    ]
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let target = prop_oneof![
         any::<u64>().prop_map(SignalTarget::Process),
@@ -154,6 +174,7 @@ fn request() -> impl Strategy<Value = Request> {
         any::<(u16, u16, u16, u16)>().prop_map(|(rows, columns, x_pixels, y_pixels)| {
             Request::WindowSize(WindowSize { rows, columns, x_pixels, y_pixels })
         }),
+        prop::collection::vec(piece(), 0..4).prop_map(Request::Populate),
         Just(Request::Stats),
         Just(Request::Shutdown),
     ]

@@ -98,7 +98,7 @@ macro_rules! wire_integer {
         }
     )*};
 }
-wire_integer!(u16, u32, u64, i32);
+wire_integer!(u16, u32, u64, i32, i64);
 
 impl Wire for u8 {
     const MIN_LEN: usize = 1;
