@@ -19,6 +19,13 @@ pub enum SysError {
 /// Result of an operation on behalf of a guest.
 pub type Result<T> = core::result::Result<T, SysError>;
 
+// Functions return these in registers.
+const _: () = {
+    assert!(size_of::<SysError>() == 8);
+    assert!(size_of::<Result<()>>() == 8);
+    assert!(size_of::<Result<u64>>() == 16);
+};
+
 impl From<Errno> for SysError {
     fn from(errno: Errno) -> Self {
         Self::Errno(errno)

@@ -2,25 +2,28 @@
 
 use core::fmt;
 
-/// An error number. Two bytes, never zero in practice: every value in use is one of the constants.
-///
-/// The kernel's private restart codes are not among them; a restart is a separate variant of the
-/// kernel's error type, so that it cannot reach a guest.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-#[repr(transparent)]
-pub struct Errno(u16);
-
 macro_rules! errnos {
     ($($name:ident = $value:literal, $text:literal;)*) => {
-        impl Errno {
-            $(#[doc = $text] pub const $name: Self = Self($value);)*
+        /// An error number.
+        ///
+        /// The kernel's private restart codes are not among them; a restart is a separate variant
+        /// of the kernel's error type, so that it cannot reach a guest.
+        // An enumeration as wide as a register: then the kernel's error type is one register, too,
+        // and a result with a count or an address is a pair of registers. Narrower errors would
+        // make every result a structure in memory.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u64)]
+        #[expect(clippy::upper_case_acronyms, reason = "the names that everybody knows")]
+        pub enum Errno {
+            $(#[doc = $text] $name = $value,)*
+        }
 
+        impl Errno {
             /// The constant's name, such as `"ENOENT"`.
             #[must_use]
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Self::$name => stringify!($name),)*
-                    _ => "E???",
                 }
             }
 
@@ -44,7 +47,7 @@ macro_rules! errnos {
         }
 
         const _: () = {
-            $(assert!(Errno::$name.0 as u32 == linux_raw_sys::errno::$name);)*
+            $(assert!(Errno::$name as u64 == linux_raw_sys::errno::$name as u64);)*
         };
     };
 }
@@ -192,13 +195,13 @@ impl Errno {
     /// The number, 1 to 133.
     #[must_use]
     pub const fn number(self) -> u16 {
-        self.0
+        self as u16
     }
 
     /// The value a system call returns in `rax`: the negated number.
     #[must_use]
     pub const fn as_return(self) -> u64 {
-        (-(self.0 as i64)) as u64
+        (self as u64).wrapping_neg()
     }
 
     /// The error in a system call's return value, if it is one (-4095..=-1 and known to Linux).
