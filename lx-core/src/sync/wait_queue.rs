@@ -107,9 +107,13 @@ impl Waiter {
         self.killed.load(Ordering::Acquire)
     }
 
-    /// Called when the signals have been looked at. The caller then checks once more for new ones.
+    /// Called before the signals are looked at: what comes from then on sets the mark again.
     pub fn clear_interrupt(&self) {
-        self.interrupted.store(false, Ordering::Release);
+        // An exchange, as a mere store could become visible after the caller has looked, and then
+        // wipe out the mark of a signal that it has not seen. A mark that is not there cannot.
+        if self.is_interrupted() {
+            self.interrupted.swap(false, Ordering::SeqCst);
+        }
     }
 
     /// Whether the thread sleeps.
@@ -122,7 +126,9 @@ impl Waiter {
         if self.word.compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire).is_ok() {
             sync_host().park(&self.word, PARKED, deadline);
         }
-        self.word.store(EMPTY, Ordering::Release);
+        // An exchange, for the same reason as in `clear_interrupt`: what the caller looks at next
+        // was changed before the wake that this consumes, or its wake comes after.
+        self.word.swap(EMPTY, Ordering::SeqCst);
     }
 
     /// Sleeps until `ready` gives a value; whoever makes it true must [`wake`](Self::wake) this
