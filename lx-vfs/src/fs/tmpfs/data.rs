@@ -30,9 +30,9 @@ enum Contents {
 }
 
 /// What a read finds at an offset.
-#[expect(clippy::large_enum_variant, reason = "copied out at once, never stored")]
 enum Found {
-    Bytes(ArrayVec<u8, SMALL_MAX>),
+    /// Small contents, which were copied.
+    Bytes,
     Block(Arc<PageBlock>),
     Hole,
 }
@@ -124,15 +124,14 @@ impl FileData {
     }
 
     /// What lies at `offset`, for `len` bytes at most, all within the file.
-    fn find(&self, offset: u64, len: usize) -> Found {
+    fn find(&self, offset: u64, len: usize, copy: &mut ArrayVec<u8, SMALL_MAX>) -> Found {
         match &*self.contents.lock() {
             Contents::Small(bytes) => {
-                let mut copy = ArrayVec::new();
                 let start = usize::try_from(offset).unwrap_or(usize::MAX);
                 let rest = bytes.get(start..).unwrap_or_default();
                 let part = rest.get(..len.min(rest.len())).unwrap_or_default();
                 match copy.try_extend_from_slice(part) {
-                    Ok(()) if !part.is_empty() => Found::Bytes(copy),
+                    Ok(()) if !part.is_empty() => Found::Bytes,
                     _ => Found::Hole,
                 }
             }
@@ -154,23 +153,31 @@ impl FileData {
             if len == 0 {
                 return Ok(total);
             }
-            let stored = if let Some(block) = self.first(offset / BLOCK) {
-                dst.put_block(block, inside, len)
-            } else {
-                match self.find(offset, len) {
-                    Found::Bytes(bytes) => dst.put(&bytes),
-                    Found::Block(block) => dst.put_block(&block, inside, len),
-                    Found::Hole => dst.put_zeros(len),
-                }
+            let stored = match self.first(offset / BLOCK) {
+                Some(block) => dst.put_block(block, inside, len),
+                None => self.read_part(offset, len, dst),
             };
             match stored {
-                Ok(0) => return Ok(total),
                 Ok(count) => {
                     total = total.saturating_add(count);
                     offset = offset.saturating_add(count as u64);
+                    if count == 0 || dst.remaining() == 0 {
+                        return Ok(total);
+                    }
                 }
                 Err(error) => return partial(total, error),
             }
+        }
+    }
+
+    /// Reads within one block, or from small contents. Not in line, because of its large buffer.
+    #[inline(never)]
+    fn read_part(&self, offset: u64, len: usize, dst: &mut IoDst<'_>) -> Result<usize> {
+        let mut copy = ArrayVec::new();
+        match self.find(offset, len, &mut copy) {
+            Found::Bytes => dst.put(&copy),
+            Found::Block(block) => dst.put_block(&block, (offset % BLOCK) as usize, len),
+            Found::Hole => dst.put_zeros(len),
         }
     }
 
