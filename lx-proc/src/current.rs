@@ -42,6 +42,13 @@ pub struct CurrentTask<'a> {
     regs: &'a Cell<GuestRegs>,
     resume: Cell<Resume>,
     xstate: Cell<Xstate>,
+    /// In one cell, as most calls need none of it.
+    held: OnceCell<Held>,
+}
+
+/// References that the task has taken for the time of the trap.
+#[derive(Default)]
+struct Held {
     cred: OnceCell<Arc<Credentials>>,
     files: OnceCell<Arc<FdTable>>,
     fs: OnceCell<Arc<FsContext>>,
@@ -56,11 +63,12 @@ impl<'a> CurrentTask<'a> {
             regs: Cell::from_mut(regs),
             resume: Cell::new(Resume::Return),
             xstate: Cell::new(Xstate::Live),
-            cred: OnceCell::new(),
-            files: OnceCell::new(),
-            fs: OnceCell::new(),
-            mm: OnceCell::new(),
+            held: OnceCell::new(),
         }
+    }
+
+    fn held(&self) -> &Held {
+        self.held.get_or_init(Held::default)
     }
 
     /// The task.
@@ -90,14 +98,14 @@ impl<'a> CurrentTask<'a> {
 
     /// Identity, as it was when first asked for in this call.
     pub fn cred(&self) -> &Arc<Credentials> {
-        self.cred.get_or_init(|| self.task.cred())
+        self.held().cred.get_or_init(|| self.task.cred())
     }
 
     /// Descriptor table.
     pub fn files(&self) -> &Arc<FdTable> {
         match self.task.first_files() {
             Some(files) => files,
-            None => self.files.get_or_init(|| self.task.files()),
+            None => self.held().files.get_or_init(|| self.task.files()),
         }
     }
 
@@ -117,17 +125,17 @@ impl<'a> CurrentTask<'a> {
 
     /// Working directory, root and umask.
     pub fn fs(&self) -> &Arc<FsContext> {
-        self.fs.get_or_init(|| self.task.fs())
+        self.held().fs.get_or_init(|| self.task.fs())
     }
 
     /// Its memory, as it was when first asked for in this call.
     pub fn mm(&self) -> &Arc<AddressSpace> {
-        self.mm.get_or_init(|| self.task.mm())
+        self.held().mm.get_or_init(|| self.task.mm())
     }
 
     /// Whether this call has fetched the memory, and so holds a reference to it.
     pub(crate) fn has_mm(&self) -> bool {
-        self.mm.get().is_some()
+        self.held.get().is_some_and(|held| held.mm.get().is_some())
     }
 
     /// The task as lx-vfs and lx-net see it.
@@ -225,7 +233,7 @@ impl<'a> CurrentTask<'a> {
 
     /// Sends the calling task a signal on behalf of the kernel: `SIGPIPE`, `SIGXFSZ`.
     pub fn send_self(&self, signal: Signal) {
-        let info = SigInfo::kill(signal, self.task.tgid(), self.cred().uid);
+        let info = SigInfo::kill(signal, self.task.tgid(), self.task.uid());
         // A standard signal always finds room.
         let _ = signal::send_to_task(self.kernel(), self.task, signal, info, Some(self.task));
     }

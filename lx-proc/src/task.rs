@@ -38,6 +38,8 @@ pub struct Task {
     shared: Mutex<Shared, { level::TASK_REFERENCES }>,
     /// [`AddressSpace::id`] of its memory, for keys of private futexes.
     mm_id: AtomicU64,
+    /// The real user id of its identity, which its signals tell.
+    uid: AtomicU32,
     futex: Arc<FutexSlot>,
     scheduling: Scheduling,
     /// When it was made, on the clock that counts from the start of the machine.
@@ -143,6 +145,7 @@ impl Task {
             sleep: SleepState::default(),
             waiter,
             mm_id: AtomicU64::new(shared.mm.id()),
+            uid: AtomicU32::new(shared.cred.uid),
             shared: Mutex::new(shared),
             signals: TaskSignals::default(),
             name: Mutex::new([0; NAME_LEN]),
@@ -235,8 +238,14 @@ impl Task {
         Arc::clone(&self.shared.lock().cred)
     }
 
+    /// Real user id, without the reference that [`cred`](Self::cred) takes.
+    pub fn uid(&self) -> u32 {
+        self.uid.load(Ordering::Relaxed)
+    }
+
     /// Replaces the identity.
     pub fn set_cred(&self, cred: Arc<Credentials>) {
+        self.uid.store(cred.uid, Ordering::Relaxed);
         let old = core::mem::replace(&mut self.shared.lock().cred, cred);
         drop(old);
     }

@@ -113,6 +113,17 @@ pub(crate) fn queue_for_group(
         kill_group(group);
         return Ok(());
     }
+    if let Some(task) = sender.filter(|sender| is_for_sender(group, signal, sender)) {
+        return match group.pending().push(signal, info, limit(group)) {
+            Queued::Merged => Ok(()),
+            Queued::Full => full(&info),
+            Queued::Added => {
+                task.waiter().interrupt_self();
+                group.signal_queue().wake();
+                Ok(())
+            }
+        };
+    }
     let state = group.state();
     let Some(leader) = state.tasks.first() else { return Ok(()) };
     if is_dropped(group, leader, signal) {
@@ -129,6 +140,16 @@ pub(crate) fn queue_for_group(
     drop(state);
     group.signal_queue().wake();
     Ok(())
+}
+
+/// Whether a signal of the group is one that the sender itself will take, whatever other tasks
+/// there are. That needs no look at them and so not their lock: the sender is a member of its group
+/// and has not ended, as it runs this; and of a signal that is not ignored nobody's mask matters.
+fn is_for_sender(group: &ThreadGroup, signal: Signal, sender: &Task) -> bool {
+    core::ptr::eq(&**sender.group(), group)
+        && !sender.has_ended()
+        && !sender.signals().blocked().contains(signal)
+        && !group.with_actions(|actions| actions.ignores(signal))
 }
 
 /// The task that shall take a signal of its group: the sender itself if it can, else the oldest.

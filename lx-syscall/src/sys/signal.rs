@@ -45,11 +45,11 @@ pub(crate) fn sys_kill(task: &CurrentTask<'_>, pid: i32, signal: RawSignal) -> R
 
 /// What `kill(2)` sends along.
 pub(super) fn kill_info(task: &CurrentTask<'_>, signal: Signal) -> SigInfo {
-    SigInfo::kill(signal, task.task().tgid(), task.cred().uid)
+    SigInfo::kill(signal, task.task().tgid(), task.task().uid())
 }
 
 fn tkill_info(task: &CurrentTask<'_>, signal: Signal) -> SigInfo {
-    SigInfo::tkill(signal, task.task().tgid(), task.cred().uid)
+    SigInfo::tkill(signal, task.task().tgid(), task.task().uid())
 }
 
 /// Sends to each group; succeeds if one of them gets the signal.

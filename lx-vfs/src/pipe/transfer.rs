@@ -138,25 +138,28 @@ impl Pipe {
         nonblocking: bool,
         dst: &mut IoDst<'_>,
     ) -> Result<usize> {
-        let taken = if dst.remaining() <= TINY {
-            self.read_small::<TINY>(dst)
+        if dst.remaining() <= TINY {
+            self.read_small::<TINY>(caller, nonblocking, dst)
         } else {
-            self.read_small::<SMALL>(dst)
-        };
-        match taken {
-            Some(result) => result,
-            None => self.read_or_wait(caller, nonblocking, dst),
+            self.read_small::<SMALL>(caller, nonblocking, dst)
         }
     }
 
-    /// What most reads are: a few bytes, and they are there. `None` if it is not so.
+    /// What most reads are: a few bytes, and they are there.
     #[inline(always)]
-    fn read_small<const N: usize>(&self, dst: &mut IoDst<'_>) -> Option<Result<usize>> {
+    fn read_small<const N: usize>(
+        &self,
+        caller: &Caller<'_>,
+        nonblocking: bool,
+        dst: &mut IoDst<'_>,
+    ) -> Result<usize> {
         let mut buffer = [0_u8; N];
-        let (len, key) = self.take_small(dst.remaining(), &mut buffer)?;
-        let result = self.put_small(dst, buffer.get(..len)?);
+        let Some((len, key)) = self.take_small(dst.remaining(), &mut buffer) else {
+            return self.read_or_wait(caller, nonblocking, dst);
+        };
+        let result = self.put_small(dst, buffer.get(..len).unwrap_or_default());
         self.wake(key);
-        Some(result)
+        result
     }
 
     /// Takes up to `N` bytes, if there are any and no more than that are wanted.
