@@ -13,7 +13,6 @@ macro_rules! errnos {
         // make every result a structure in memory.
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u64)]
-        #[expect(clippy::upper_case_acronyms, reason = "the names that everybody knows")]
         pub enum Errno {
             $(#[doc = $text] $name = $value,)*
         }
@@ -32,7 +31,6 @@ macro_rules! errnos {
             pub const fn text(self) -> &'static str {
                 match self {
                     $(Self::$name => $text,)*
-                    _ => "Unknown error",
                 }
             }
 
