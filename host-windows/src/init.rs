@@ -34,9 +34,9 @@ pub(crate) unsafe extern "C" fn run(make_kernel: MakeKernel) -> ! {
     exception::install();
     vvar::start();
     let supervisor = make_kernel(host());
-    process::fill_pool();
     supervisor.boot();
-    let mut init = Init { supervisor, packet: Vec::new(), control: Control::default() };
+    let mut init =
+        Init { supervisor, packet: Vec::new(), control: Control::default(), heard: false };
     loop {
         init.turn();
     }
@@ -46,6 +46,8 @@ struct Init {
     supervisor: Arc<dyn Supervisor>,
     packet: Vec<u8>,
     control: Control,
+    /// The embedding program has sent something, hence put init into its job.
+    heard: bool,
 }
 
 /// What the port delivers.
@@ -89,7 +91,9 @@ impl Init {
             self.supervisor.timer_expired(now);
         }
         console::poll(&*self.supervisor);
-        process::fill_pool();
+        if self.heard {
+            process::fill_pool();
+        }
         vvar::update();
     }
 
@@ -108,6 +112,7 @@ impl Init {
                 // SAFETY: the loader's buffer, which it leaves alone until it is told.
                 let bytes =
                     unsafe { core::slice::from_raw_parts(packet.value as *const u8, packet.count) };
+                self.heard = true;
                 self.control.take(bytes);
                 // SAFETY: touches no memory.
                 unsafe { nt!(control_taken) };

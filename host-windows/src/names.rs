@@ -31,11 +31,14 @@ pub(crate) fn component(name: &[u8]) -> HostResult<Vec<u16>> {
     Ok(out)
 }
 
-/// An absolute path of Windows, with either slash.
+/// An absolute path of Windows, with either slash, or a full name of NT.
 pub(crate) fn path(path: &[u8]) -> HostResult<Vec<u16>> {
     const SLASH: u16 = b'/' as u16;
     const BACKSLASH: u16 = b'\\' as u16;
-    let mut out: Vec<u16> = "\\??\\".encode_utf16().collect();
+    let mut out = Vec::new();
+    if !path.starts_with(b"\\??\\") {
+        utf16(b"\\??\\", &mut out)?;
+    }
     utf16(path, &mut out)?;
     for unit in &mut out {
         if *unit == SLASH {

@@ -157,6 +157,7 @@ macro_rules! nt {
 pub(crate) use nt;
 
 /// What a status means to Linux programs.
+#[track_caller]
 pub(crate) fn errno(status: Status) -> Errno {
     match status as u32 {
         0xc000_0002 | 0xc000_0010 => Errno::ENOSYS,
@@ -180,11 +181,18 @@ pub(crate) fn errno(status: Status) -> Errno {
         0xc000_00b0 | 0xc000_00b1 | 0xc000_014b => Errno::EPIPE,
         0xc000_00bb => Errno::EOPNOTSUPP,
         0xc000_0054 | 0xc000_0055 => Errno::EAGAIN,
-        _ => Errno::EIO,
+        _ => {
+            use core::fmt::Write;
+            let mut t = crate::report::Text::new();
+            let _ = writeln!(t, "DBG status {status:#x} {}", core::panic::Location::caller());
+            t.print();
+            Errno::EIO
+        }
     }
 }
 
 /// An error if the status is one.
+#[track_caller]
 pub(crate) fn check(status: Status) -> HostResult<()> {
     if status < 0 { Err(HostError(errno(status))) } else { Ok(()) }
 }

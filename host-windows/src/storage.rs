@@ -131,7 +131,11 @@ fn from_unix(time: i64) -> i64 {
 
 fn stat_of(file: Handle) -> HostResult<HostStat> {
     const ALL_INFORMATION: u32 = 18;
-    let all = query::<160>(file, ALL_INFORMATION)?;
+    let all = match query::<160>(file, ALL_INFORMATION) {
+        Ok(all) => all,
+        // Files without a name do not tell all.
+        Err(_) => nameless_information(file)?,
+    };
     let attributes = u32_at(&all, 32);
     let directory = attributes & FILE_ATTRIBUTE_DIRECTORY != 0;
     let writable = attributes & FILE_ATTRIBUTE_READONLY == 0 || directory;
@@ -150,6 +154,44 @@ fn stat_of(file: Handle) -> HostResult<HostStat> {
         mtime: to_unix(u64_at(&all, 16)),
         ctime: to_unix(u64_at(&all, 24)),
     })
+}
+
+/// As `FILE_ALL_INFORMATION`, without the name.
+fn nameless_information(file: Handle) -> HostResult<[u8; 160]> {
+    const BASIC_INFORMATION: u32 = 4;
+    const STANDARD_INFORMATION: u32 = 5;
+    const INTERNAL_INFORMATION: u32 = 6;
+    let basic = query::<40>(file, BASIC_INFORMATION)?;
+    let standard = query::<24>(file, STANDARD_INFORMATION)?;
+    let internal = query::<8>(file, INTERNAL_INFORMATION)?;
+    let mut all = [0; 160];
+    let parts = basic.iter().chain(&standard).chain(&internal);
+    all.iter_mut().zip(parts).for_each(|(to, &from)| *to = from);
+    Ok(all)
+}
+
+/// What a stream looks like.
+fn stream_stat(kind: Kind) -> HostStat {
+    let (file_type, mode) = match kind {
+        Kind::Pipe => (HostFileType::Fifo, 0o600),
+        _ => (HostFileType::CharDevice, 0o620),
+    };
+    HostStat {
+        file_type,
+        mode,
+        uid: 0,
+        gid: 0,
+        dev: 2,
+        ino: 1,
+        nlink: 1,
+        // As `/dev/null`, which is what has no other kind.
+        rdev: 1 << 8 | 3,
+        size: 0,
+        blocks: 0,
+        atime: 0,
+        mtime: 0,
+        ctime: 0,
+    }
 }
 
 /// The end of a read or write: bytes moved.
@@ -223,7 +265,11 @@ impl HostStorage for WindowsHost {
 
     fn stat(&self, dir: &HostFd, name: &[u8]) -> HostResult<HostStat> {
         if name.is_empty() {
-            return stat_of(files::local(dir)?);
+            let file = files::local(dir)?;
+            return match files::kind(dir) {
+                Kind::Disk => stat_of(file),
+                kind => Ok(stream_stat(kind)),
+            };
         }
         let file = open_for(dir, name, open::READ_ATTRIBUTES, 0)?;
         stat_of(file.0)

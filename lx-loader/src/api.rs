@@ -49,6 +49,7 @@ unsafe extern "system" {
     pub(crate) fn GetModuleFileNameW(module: Handle, out: *mut u16, len: u32) -> u32;
     pub(crate) fn GetStdHandle(which: u32) -> Handle;
     pub(crate) fn ExitProcess(status: u32) -> !;
+    pub(crate) fn ExitThread(status: u32) -> !;
     pub(crate) fn GetLastError() -> u32;
     pub(crate) fn CreateFileW(
         name: *const u16,

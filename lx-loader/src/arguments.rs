@@ -5,8 +5,8 @@ use crate::report::fail;
 
 /// What the process is to become.
 pub(crate) enum Role {
-    /// `init REQUESTS EVENTS`: handles, decimal.
-    Init { requests: usize, events: usize },
+    /// `init`: the pipes from and to `lx` are standard input and output.
+    Init,
     /// `guest ENTRY BLOCK`: addresses, decimal.
     Guest { entry: u64, block: u64 },
 }
@@ -28,7 +28,7 @@ pub(crate) fn role() -> Role {
     let first = number(words.next());
     let second = number(words.next());
     match kind.first().map(|&letter| letter as u8) {
-        Some(b'i') => Role::Init { requests: first as usize, events: second as usize },
+        Some(b'i') => Role::Init,
         Some(b'g') => Role::Guest { entry: first, block: second },
         _ => fail("this program is started by lx"),
     }

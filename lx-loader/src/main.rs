@@ -1,6 +1,6 @@
 //! `lx-host.exe`: brings the kernel image into Windows processes.
 //!
-//! `lx-host init REQUESTS EVENTS` becomes the init process of a machine: it makes the shared
+//! `lx-host init`, with pipes from and to `lx` as standard input and output, becomes the init process of a machine: it makes the shared
 //! region, loads the image into it and calls the image. Guests run in processes that init starts
 //! as `lx-host guest ENTRY BLOCK`, with the region already mapped.
 //!

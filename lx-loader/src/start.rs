@@ -23,7 +23,7 @@ static ENTRY: AtomicU64 = AtomicU64::new(0);
 unsafe extern "system" fn start() -> ! {
     reserve_slots();
     let boot = match arguments::role() {
-        Role::Init { requests, events } => init(requests, events),
+        Role::Init => init(),
         Role::Guest { entry, block } => {
             ENTRY.store(entry, Ordering::Relaxed);
             Boot { block, ..boot(boot_kind::PROCESS) }
@@ -32,12 +32,15 @@ unsafe extern "system" fn start() -> ! {
     // SAFETY: the image was loaded, here or by init.
     unsafe {
         call_image(&boot);
-        api::ExitProcess(0)
+        // Other threads may go on; the last one ends the process.
+        api::ExitThread(0)
     }
 }
 
 /// Makes a machine: the region, the image, the port, the job.
-fn init(requests: Handle, events: Handle) -> Boot {
+fn init() -> Boot {
+    const STD_INPUT_HANDLE: u32 = -10i32 as u32;
+    const STD_OUTPUT_HANDLE: u32 = -11i32 as u32;
     const SAME_ACCESS: u32 = 2;
     const HANDLE_FLAG_INHERIT: u32 = 1;
     const STD_ERROR_HANDLE: u32 = -12i32 as u32;
@@ -48,10 +51,13 @@ fn init(requests: Handle, events: Handle) -> Boot {
     ENTRY.store(image::load(), Ordering::Relaxed);
     // SAFETY: calls with our own handles and variables.
     unsafe {
+        let requests = api::GetStdHandle(STD_INPUT_HANDLE);
+        let events = api::GetStdHandle(STD_OUTPUT_HANDLE);
         let port = api::CreateIoCompletionPort(usize::MAX, 0, 0, 1);
         let mut init_process = 0;
         let good = port != 0
             && api::SetHandleInformation(port, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT) != 0
+            && api::SetHandleInformation(section, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT) != 0
             && api::DuplicateHandle(
                 CURRENT_PROCESS,
                 CURRENT_PROCESS,
