@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use lx_core::host::{HostClock, HostThreadId, Nanos};
 use lx_nt::ClientId;
+use lx_x86::vdso::VvarPage;
 
 use crate::WindowsHost;
 use crate::nt::{self, nt};
@@ -16,8 +17,17 @@ const CLOCK_BOOTTIME: usize = 7;
 /// From 1601 to 1970, in units of 100 ns.
 const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
 
+/// What the guests' vDSO reads: a page that never tells the time, so that guests ask the kernel.
+/// A page that changes would have to be mapped shared, in a unit of 64 KB of its own.
+static GUEST_PAGE: VvarPage = VvarPage::new();
+
 /// Deadline of the kernel's timer; `u64::MAX` if there is none.
 static TIMER: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Address of the page that guests have mapped.
+pub(crate) fn guest_page() -> u64 {
+    (&raw const GUEST_PAGE) as u64
+}
 
 /// The host's monotonic clock.
 pub(crate) fn monotonic() -> Nanos {
@@ -152,7 +162,6 @@ impl HostClock for WindowsHost {
     }
 
     fn vdso_clock_page(&self) -> Option<u64> {
-        // A shared mapping takes a unit of 64 KB at a place of its own; guests ask the kernel.
-        None
+        Some(guest_page())
     }
 }

@@ -12,7 +12,7 @@ use lx_x86::user_copy;
 use crate::ranges::{Kind, Range};
 use crate::region::{self, REGION_BASE};
 use crate::space::Space;
-use crate::{WindowsHost, host, process};
+use crate::{WindowsHost, clock, host, process};
 
 /// Checks that a range belongs to the guest; a wrong one would be the kernel's own bug.
 fn guest_range(addr: u64, len: u64) -> HostResult<u64> {
@@ -66,6 +66,10 @@ impl HostMemory for WindowsHost {
         let writable = Prot::READ | Prot::WRITE;
         match backing {
             Backing::Anonymous => with_space(|space| space.map_private(addr, end, prot)),
+            // Every process has the clock page, which does not change.
+            Backing::Pages { address, shared: true } if address == clock::guest_page() => {
+                self.map(addr, len, prot, Backing::Pages { address, shared: false })
+            }
             Backing::Pages { address, shared: true } => {
                 with_space(|space| space.map_views(addr, end, prot, address))
             }

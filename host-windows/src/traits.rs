@@ -10,6 +10,7 @@ use lx_core::host::{
     MachineLoad, Nanos, Resume, Rewritten, TrapHandler, VdsoImage, XstateNow,
 };
 use lx_x86::stub::{MAX_STUB, SLOT};
+use lx_x86::vdso::VVAR_SIZE;
 
 use crate::WindowsHost;
 use crate::memory::in_guest;
@@ -224,7 +225,7 @@ impl HostCode for WindowsHost {
     }
 
     fn vdso(&self) -> Option<VdsoImage> {
-        // It would read the clocks from a page that cannot be mapped beside it.
-        None
+        let vdso = lx_x86::vdso::build_vdso(&lx_x86::layout::gs);
+        Some(VdsoImage { image: vdso.bytes, data_len: VVAR_SIZE as u64, restorer: vdso.restorer })
     }
 }
