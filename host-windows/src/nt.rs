@@ -157,13 +157,12 @@ macro_rules! nt {
 pub(crate) use nt;
 
 /// What a status means to Linux programs.
-#[track_caller]
 pub(crate) fn errno(status: Status) -> Errno {
     match status as u32 {
         0xc000_0002 | 0xc000_0010 => Errno::ENOSYS,
         0xc000_0003 | 0xc000_000d | 0xc000_00ef..=0xc000_00fa => Errno::EINVAL,
         0xc000_0005 | 0x8000_0002 => Errno::EFAULT,
-        0xc000_0008 => Errno::EBADF,
+        0xc000_0008 | 0xc000_0024 => Errno::EBADF,
         0xc000_0013 | 0xc000_0014 => Errno::ENXIO,
         0xc000_0017 | 0xc000_009a | 0xc000_012d | 0xc000_0018 | 0xc000_0040 => Errno::ENOMEM,
         0xc000_000f | 0xc000_0033 | 0xc000_0034 | 0xc000_003a | 0xc000_0039 | 0xc000_003b
@@ -181,18 +180,11 @@ pub(crate) fn errno(status: Status) -> Errno {
         0xc000_00b0 | 0xc000_00b1 | 0xc000_014b => Errno::EPIPE,
         0xc000_00bb => Errno::EOPNOTSUPP,
         0xc000_0054 | 0xc000_0055 => Errno::EAGAIN,
-        _ => {
-            use core::fmt::Write;
-            let mut t = crate::report::Text::new();
-            let _ = writeln!(t, "DBG status {status:#x} {}", core::panic::Location::caller());
-            t.print();
-            Errno::EIO
-        }
+        _ => Errno::EIO,
     }
 }
 
 /// An error if the status is one.
-#[track_caller]
 pub(crate) fn check(status: Status) -> HostResult<()> {
     if status < 0 { Err(HostError(errno(status))) } else { Ok(()) }
 }
