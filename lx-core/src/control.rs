@@ -137,11 +137,6 @@ pub struct Configure {
     pub stats: bool,
     /// Print every system call to the descriptor that comes with the message.
     pub strace: bool,
-    /// Effective user id of the host user. In a [`Root::Directory`], files of an unprivileged
-    /// host user belong to the guest's root, so that the guest's root can use them.
-    pub host_uid: u32,
-    /// Effective group id of the host user, mapped likewise.
-    pub host_gid: u32,
 }
 
 /// The root file system. Host paths are absolute.
@@ -163,8 +158,10 @@ pub enum Root {
 /// A file or directory of the host that the guest sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BindMount {
-    /// Absolute path on the host.
+    /// Absolute path of a directory on the host.
     pub host_path: Vec<u8>,
+    /// The file in it that the guest sees; if empty, it sees the directory.
+    pub file_name: Vec<u8>,
     /// Absolute path in the guest; made in memory if it is missing.
     pub guest_path: Vec<u8>,
     /// Writes fail with `EROFS`.
@@ -316,8 +313,8 @@ wire_enum!(Event {
 wire_enum!(Root { 0 => HostOverlay, 1 => Directory { path, writable }, 2 => Memory });
 wire_enum!(SignalTarget { 0 => Process(id), 1 => Group(id), 2 => Foreground(id) });
 wire_enum!(Stage { 0 => Process, 1 => Directory, 2 => Lookup, 3 => Execute });
-wire_struct!(Configure { root, mounts, hostname, stats, strace, host_uid, host_gid });
-wire_struct!(BindMount { host_path, guest_path, read_only });
+wire_struct!(Configure { root, mounts, hostname, stats, strace });
+wire_struct!(BindMount { host_path, file_name, guest_path, read_only });
 wire_struct!(Spawn {
     id,
     program,

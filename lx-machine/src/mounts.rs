@@ -103,6 +103,12 @@ fn open_folder(host: &'static dyn Host, path: &[u8]) -> Result<HostFd> {
     host.open_root(path).map_err(|error| cannot("open", path, error.0))
 }
 
+/// The folder that the last name of a path is in.
+fn parent(path: &[u8]) -> &[u8] {
+    let slash = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    path.get(..slash).filter(|folder| !folder.is_empty()).unwrap_or(b"/")
+}
+
 fn cannot(what: &str, path: &[u8], errno: Errno) -> String {
     format!("cannot {what} {}: {errno}", String::from_utf8_lossy(path))
 }
@@ -122,10 +128,7 @@ impl Builder<'_> {
         match found.map_err(SysError::errno) {
             Ok(at) => Ok(at),
             Err(Errno::ENOENT) => {
-                let parent = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-                if let Some(parent) = path.get(..parent).filter(|parent| !parent.is_empty()) {
-                    self.directory(parent)?;
-                }
+                self.directory(parent(path))?;
                 self.fs
                     .create(&caller, None, path, NewKind::Directory, 0o755)
                     .map_err(|error| cannot("make", path, error.errno()))
@@ -158,17 +161,40 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// `-v HOST:GUEST`, for folders.
+    /// The file at a path; made, empty, if it is missing.
+    fn file(&self, path: &[u8]) -> Result<Path> {
+        let caller = self.boot.caller();
+        let found = self.fs.lookup(&caller, None, path, Lookup::FOLLOW);
+        match found.map_err(SysError::errno) {
+            Ok(at) => Ok(at),
+            Err(Errno::ENOENT) => {
+                self.directory(parent(path))?;
+                self.fs
+                    .create(&caller, None, path, NewKind::Regular, 0o644)
+                    .map_err(|error| cannot("make", path, error.errno()))
+            }
+            Err(errno) => Err(cannot("find", path, errno)),
+        }
+    }
+
+    /// `-v HOST:GUEST`: a folder, or a file as the one name of its folder that the guest sees.
     fn bind(&self, mount: &BindMount) -> Result<()> {
-        let (host_path, path) = (&mount.host_path, &mount.guest_path);
+        let (host_path, path) = (&*mount.host_path, &*mount.guest_path);
+        let failed = |error: SysError| cannot("mount", host_path, error.errno());
         let flags = if mount.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
         let folder = open_folder(self.host, host_path)?;
-        let fs = HostFs::new(self.host, folder, Trust::Shared)
-            .map_err(|error| cannot("mount", host_path, error.errno()))?;
-        let at = self.directory(path)?;
-        let source = String::from_utf8_lossy(host_path);
+        let fs = HostFs::new(self.host, folder, Trust::Shared).map_err(failed)?;
+        let shown = MountTree::new(fs, &String::from_utf8_lossy(host_path), flags);
+        let (from, at) = match &*mount.file_name {
+            [] => (shown.root(), self.directory(path)?),
+            name => {
+                let caller = self.boot.caller();
+                let found = FsContext::new(shown).lookup(&caller, None, name, Lookup::empty());
+                (found.map_err(failed)?, self.file(path)?)
+            }
+        };
         self.tree
-            .mount(fs, &at, &source, flags)
+            .bind(&from, &at, flags)
             .map(drop)
             .map_err(|error| cannot("mount on", path, error.errno()))
     }

@@ -220,15 +220,12 @@ impl Builder {
             (None, Root::HostOverlay) => sys::host_name(),
             (None, _) => b"lx".to_vec(),
         };
-        let caller = sys::caller();
         let configure = Configure {
             root,
             mounts: self.binds.iter().map(Bind::to_mount).collect::<io::Result<_>>()?,
             hostname,
             stats: self.stats,
             strace: self.strace.is_some(),
-            host_uid: caller.uid,
-            host_gid: caller.gid,
         };
         Ok(Setup { configure, root: source })
     }
@@ -273,8 +270,14 @@ impl Bind {
             let reason = format!("the path in the guest, '{path}', does not start with '/'");
             return Err(unusable(&self.host, purpose, &reason));
         }
+        let path = absolute(&self.host, purpose)?;
+        let (folder, file) = match (path.parent(), path.file_name()) {
+            (Some(folder), Some(name)) if !path.is_dir() => (folder, name),
+            _ => (&*path, OsStr::new("")),
+        };
         Ok(BindMount {
-            host_path: sys::host_path(absolute(&self.host, purpose)?.as_os_str()),
+            host_path: sys::host_path(folder.as_os_str()),
+            file_name: file.as_encoded_bytes().to_vec(),
             guest_path: guest.to_vec(),
             read_only: self.read_only,
         })

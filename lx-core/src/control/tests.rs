@@ -64,18 +64,17 @@ fn text_must_be_utf8_and_booleans_0_or_1() {
     bytes[HEADER_LEN + 4] = 0xff;
     assert_eq!(decode::<Event>(&bytes), Err(DecodeError::BadValue));
 
-    let mount = BindMount { host_path: vec![], guest_path: vec![], read_only: true };
+    let mount =
+        BindMount { host_path: vec![], file_name: vec![], guest_path: vec![], read_only: true };
     let configure = Configure {
         root: Root::HostOverlay,
         mounts: vec![mount],
         hostname: vec![],
         stats: false,
         strace: false,
-        host_uid: 0,
-        host_gid: 0,
     };
     let mut bytes = encoded(&Request::Configure(configure));
-    bytes[HEADER_LEN + 13] = 2;
+    bytes[HEADER_LEN + 17] = 2;
     assert_eq!(decode::<Request>(&bytes), Err(DecodeError::BadValue));
 }
 
@@ -103,19 +102,22 @@ fn root() -> impl Strategy<Value = Root> {
 }
 
 fn configure() -> impl Strategy<Value = Configure> {
-    let mount = (bytes(), bytes(), any::<bool>()).prop_map(|(host_path, guest_path, read_only)| {
-        BindMount { host_path, guest_path, read_only }
-    });
+    let mount = (bytes(), bytes(), bytes(), any::<bool>()).prop_map(
+        |(host_path, file_name, guest_path, read_only)| BindMount {
+            host_path,
+            file_name,
+            guest_path,
+            read_only,
+        },
+    );
     let mounts = prop::collection::vec(mount, 0..4);
-    (root(), mounts, bytes(), any::<(bool, bool)>(), any::<(u32, u32)>()).prop_map(
-        |(root, mounts, hostname, (stats, strace), (host_uid, host_gid))| Configure {
+    (root(), mounts, bytes(), any::<(bool, bool)>()).prop_map(
+        |(root, mounts, hostname, (stats, strace))| Configure {
             root,
             mounts,
             hostname,
             stats,
             strace,
-            host_uid,
-            host_gid,
         },
     )
 }
