@@ -5,6 +5,7 @@
 #![cfg(windows)]
 
 mod console;
+pub mod features;
 mod job;
 
 pub use console::{ConsoleEvent, console_size, on_console_event, prepare_console};

@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Parser, Subcommand};
 
 use crate::names::os_string;
+use crate::paths::Direction;
 
 /// Run Linux programs on lx, a Linux kernel in user mode
 #[derive(Debug, Parser)]
@@ -21,6 +22,9 @@ enum Command {
     Run(RunOptions),
     /// List the system calls that are implemented, and how far
     Syscalls,
+    Path(PathOptions),
+    /// Tell what this host offers, and what lx does without it
+    Doctor,
 }
 
 /// Run a program
@@ -77,6 +81,38 @@ pub(crate) struct RunOptions {
     pub(crate) command: Vec<OsString>,
 }
 
+/// Translate a path between Windows and the guest, as wslpath does
+///
+/// Windows' drives are below /mnt: C:\\Users is /mnt/c/Users.
+#[derive(Debug, Default, PartialEq, Eq, clap::Args)]
+pub(crate) struct PathOptions {
+    /// From Windows to the guest (default)
+    #[arg(short = 'u', conflicts_with_all = ["to_windows", "to_windows_with_slashes"])]
+    to_guest: bool,
+    /// From the guest to Windows
+    #[arg(short = 'w', conflicts_with = "to_windows_with_slashes")]
+    to_windows: bool,
+    /// From the guest to Windows, with '/' instead of '\\'
+    #[arg(short = 'm')]
+    to_windows_with_slashes: bool,
+    /// Make the result absolute
+    #[arg(short = 'a')]
+    pub(crate) absolute: bool,
+    /// The path
+    pub(crate) path: OsString,
+}
+
+impl PathOptions {
+    /// The way that the options ask for.
+    pub(crate) fn direction(&self) -> Direction {
+        match (self.to_windows, self.to_windows_with_slashes) {
+            (_, true) => Direction::WindowsWithSlashes,
+            (true, false) => Direction::Windows,
+            (false, false) => Direction::Guest,
+        }
+    }
+}
+
 /// The value of `--volume`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Volume {
@@ -123,6 +159,8 @@ impl clap::builder::TypedValueParser for ParseVolume {
 pub(crate) enum Action {
     Run(RunOptions),
     Syscalls,
+    Path(PathOptions),
+    Doctor,
     /// Help, the version: text for standard output.
     Print(String),
 }
@@ -148,6 +186,8 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Action, 
             }
         }
         Ok(Cli { command: Command::Syscalls }) => Ok(Action::Syscalls),
+        Ok(Cli { command: Command::Path(options) }) => Ok(Action::Path(options)),
+        Ok(Cli { command: Command::Doctor }) => Ok(Action::Doctor),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Ok(Action::Print(error.render().to_string()))
@@ -207,6 +247,19 @@ mod tests {
         assert_eq!(found.stats, None);
         assert_eq!(options("lx run -- -x --rootfs y").command, ["-x", "--rootfs", "y"]);
         assert_eq!(options("lx run --stats -- prog --").command, ["prog", "--"]);
+    }
+
+    #[test]
+    fn paths_have_a_direction() {
+        let direction = |line: &str| match parsed(line) {
+            Ok(Action::Path(options)) => (options.direction(), options.absolute),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(direction("lx path x"), (Direction::Guest, false));
+        assert_eq!(direction("lx path -au x"), (Direction::Guest, true));
+        assert_eq!(direction("lx path -w x"), (Direction::Windows, false));
+        assert_eq!(direction("lx path -m x"), (Direction::WindowsWithSlashes, false));
+        assert!(parsed("lx path -u -w x").is_err());
     }
 
     #[test]

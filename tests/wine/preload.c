@@ -26,7 +26,7 @@
 #endif
 
 /* Guests live below this address; Wine's own code and its libraries above. */
-#define GUEST_END 0x6f0000000000ul
+#define GUEST_END 0x700000000000ul
 #define USER_END 0x7ffffffff000ul
 
 /* Status that the tests take for a raw system call. */

@@ -39,8 +39,14 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that check the product: they may depend on all of it, and nothing on them.
-const FREE: &[&str] =
-    &["lx-benches", "lx-differential-tests", "lx-guest-tests", "lx-tests", "xtask"];
+const FREE: &[&str] = &[
+    "lx-benches",
+    "lx-differential-tests",
+    "lx-guest-tests",
+    "lx-tests",
+    "lx-windows-tests",
+    "xtask",
+];
 
 /// What tests inside a crate may use besides its layer.
 const FOR_TESTS: &[&str] = &["host-mock"];

@@ -17,6 +17,7 @@ const SAFE: &[&str] = &[
     "lx-syscall",
     "lx-vfs",
     "tests",
+    "tests/windows",
     "xtask",
 ];
 

@@ -6,6 +6,7 @@ mod docs;
 mod layers;
 mod lints;
 mod windows;
+mod wine;
 
 use std::env;
 use std::process::ExitCode;
@@ -21,7 +22,8 @@ usage: cargo xtask <task>
   docs   writes the generated documents
   deny   licences and duplicates of the dependencies
 
-  build-windows  builds lx for Windows into target/windows";
+  build-windows  builds lx for Windows into target/windows
+  test-windows   runs it under Wine, in a prefix of its own";
 
 /// What a task reports when it did not succeed: a sentence, or several lines.
 type Failure = String;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Some("bench") => cargo(&["bench", "--bench", "latency"]).args(rest).run(),
         Some("docs") => docs::write(),
         Some("build-windows") => windows::build(),
+        Some("test-windows") => wine::test(rest),
         Some("deny") => check::deny().map(|summary| println!("{summary}")),
         _ => Err(USAGE.to_owned()),
     };

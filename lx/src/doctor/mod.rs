@@ -1,0 +1,52 @@
+//! `lx doctor`: what this host offers, and what lx does without it.
+
+use std::fmt::Write as _;
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix::checks;
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+use windows::checks;
+
+/// A feature of the host.
+struct Check {
+    name: String,
+    is_there: bool,
+    /// lx does not work without it.
+    needed: bool,
+    /// What it is for, or what happens without it.
+    note: &'static str,
+}
+
+/// The report, and whether everything that lx needs is there.
+pub(crate) fn report() -> (String, bool) {
+    let mut text = String::new();
+    let mut works = true;
+    for Check { name, is_there, needed, note } in checks() {
+        works &= is_there || !needed;
+        let word = match (is_there, needed) {
+            (true, _) => "ok",
+            (false, true) => "MISSING",
+            (false, false) => "absent",
+        };
+        let _ = writeln!(text, "{word:<8} {name}: {note}");
+    }
+    text.push_str(if works { "lx can work here\n" } else { "lx cannot work here\n" });
+    (text, works)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lx_works_where_its_tests_run() {
+        let (text, works) = report();
+        assert!(works, "{text}");
+        assert!(text.ends_with("lx can work here\n"));
+    }
+}

@@ -1,0 +1,66 @@
+//! Shell scripts that must do on Windows what they do on Linux, from the same root file system.
+//! There, other tests compare lx with the native kernel.
+
+use std::path::Path;
+
+use libtest_mimic::{Failed, Trial};
+use lx_tests::{Run, compare, lx};
+
+use crate::{expectations, rootfs, wine};
+
+/// Scripts for busybox's shell: what each is about, and its text.
+const SCRIPTS: &[(&str, &str)] = &[
+    ("echo", "echo hello"),
+    ("exit_status", "exit 7"),
+    ("standard_error", "echo out; echo err >&2; exit 3"),
+    ("arithmetic", "i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); done; echo $i"),
+    ("subshell", "x=1; (x=2; echo $x); echo $x"),
+    ("command_substitution", "echo $(echo $(echo deep))"),
+    ("fork_many", "for i in 1 2 3 4 5 6 7 8 9 10; do (exit $i); echo $?; done"),
+    ("pipe", "echo abc | tr a-c A-C"),
+    ("long_pipe", "seq 1000 | sort -n | uniq | tail -n 1 | cat | cat"),
+    ("big_pipe", "head -c 1000000 /dev/zero | md5sum"),
+    ("exec", "exec /bin/busybox echo replaced"),
+    ("not_found", "no-such-program 2> /dev/null; echo $?"),
+    ("background", "(exit 3) & wait $!; echo $?"),
+    ("kill", "sleep 100 & kill $!; wait $!; echo $?"),
+    ("kill_self", "kill -9 $$"),
+    ("trap", "trap 'echo caught' USR1; kill -USR1 $$; echo after"),
+    ("trap_exit", "trap 'echo bye' EXIT; exit 4"),
+    ("files", "cd /tmp && echo a > a && cat a a > b && wc -c b && rm a b && ls"),
+    ("redirections", "cd /tmp && { echo 1; echo 2 >&2; } > a 2>&1 && cat a && rm a"),
+    ("here_document", "cat <<X\nline $((1 + 1))\nX"),
+    ("directories", "mkdir -p /tmp/x/y && cd /tmp/x/y && pwd && cd / && rmdir /tmp/x/y /tmp/x"),
+    ("links", "cd /tmp && ln -s nowhere l && readlink l && rm l && ln /etc/passwd p && rm p"),
+    ("find", "find /etc | sort"),
+    ("sed_awk", "seq 5 | sed s/3/three/ | awk '{ print NR \": \" $0 }'"),
+    ("tar", "cd /tmp && tar cf t.tar -C / etc && tar tf t.tar | sort && rm t.tar"),
+    ("gzip", "seq 10000 | gzip | gunzip | md5sum"),
+    ("read_loop", "seq 100 | { n=0; while read x; do n=$((n + x)); done; echo $n; }"),
+    ("sleep", "sleep 0.1; echo slept"),
+    ("fifo", "mkfifo /tmp/f; (echo through > /tmp/f) & cat /tmp/f; rm /tmp/f"),
+    ("proc", "cd /proc/self && readlink cwd && head -n 1 status"),
+];
+
+/// One test for each script.
+pub(crate) fn trials() -> Result<Vec<Trial>, String> {
+    let root = rootfs::small()?;
+    let scripts = SCRIPTS.iter().map(|(name, script)| {
+        expectations::trial(format!("busybox::{name}"), move || same(root, script))
+    });
+    Ok(scripts.collect())
+}
+
+fn same(root: &Path, script: &str) -> Result<(), Failed> {
+    let scratch = tempfile::tempdir()?;
+    // Its own applets first, as in the tree.
+    let script = format!("export PATH=/bin; {script}");
+    let run = |root: &str, lx: Run| {
+        lx.args(["run", "--rootfs", root, "--", "/bin/sh", "-c", &script]).outcome()
+    };
+    let root = root.to_str().ok_or("the path of the archive is no text")?;
+    let on_linux = run(root, Run::new(lx::command()?, scratch.path()))?;
+    let no_more: [&str; 0] = [];
+    let on_windows = run(&format!("Z:{root}"), wine::lx(no_more, scratch.path())?)?;
+    Ok(compare::outcomes(&on_linux, "lx.exe", &on_windows)?)
+}

@@ -1,0 +1,55 @@
+//! The guest programs of `tests/guest`: every check that holds natively holds on Windows too.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use libtest_mimic::{Failed, Trial};
+use lx_tests::{Outcome, Run, programs};
+
+use crate::{expectations, rootfs, wine};
+
+/// Programs that other tests run.
+const OTHERS: &[&str] = &["faults"];
+
+/// One test for each program.
+pub(crate) fn trials() -> Result<Vec<Trial>, String> {
+    let Some(folder) = env::var_os("LX_GUESTS").map(PathBuf::from) else { return Ok(Vec::new()) };
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest/src/bin");
+    let sources = programs::discover(&sources).map_err(|error| error.to_string())?;
+    let names = sources.iter().filter_map(|path| path.file_stem()?.to_str());
+    let names: Vec<_> = names.filter(|name| !OTHERS.contains(name)).map(str::to_owned).collect();
+    let programs: Vec<_> = names.iter().map(|name| folder.join(name)).collect();
+    let root = rootfs::guests(&programs)?;
+    let trials = names.into_iter().zip(programs).map(|(name, program)| {
+        expectations::trial(format!("guest::{name}"), move || same(root, &program))
+    });
+    Ok(trials.collect())
+}
+
+fn same(root: &Path, program: &Path) -> Result<(), Failed> {
+    let scratch = tempfile::tempdir()?;
+    let native = Run::new(program, scratch.path()).outcome()?;
+    let name = program.file_name().and_then(|name| name.to_str()).ok_or("a strange name")?;
+    let root = format!("Z:{}", root.display());
+    let args = ["run", "--rootfs", &root, "-e", "TMPDIR=/tmp", "--", &format!("/bin/{name}")];
+    let on_lx = wine::lx(args, scratch.path())?.outcome()?;
+    if on_lx.status > 1 || on_lx.defect.is_some() {
+        return Err(report(&on_lx));
+    }
+    let text = |outcome: &Outcome| String::from_utf8_lossy(&outcome.stdout).into_owned();
+    Ok(lx_tests::expectations::compare(name, &text(&native), &text(&on_lx))?)
+}
+
+/// How far the program came, and what it said.
+fn report(outcome: &Outcome) -> Failed {
+    let stdout = String::from_utf8_lossy(&outcome.stdout);
+    let failed: Vec<&str> = stdout.lines().filter(|line| !line.starts_with("ok ")).collect();
+    Failed::from(format!(
+        "status {}, {}\n{}\nlast line: {}\n{}",
+        outcome.status,
+        outcome.defect.as_deref().unwrap_or("came to its end"),
+        failed.join("\n"),
+        stdout.lines().last().unwrap_or("nothing"),
+        String::from_utf8_lossy(&outcome.stderr)
+    ))
+}

@@ -1,0 +1,36 @@
+//! Runs `lx.exe`, by Wine, and compares what guests do with what they do natively.
+//!
+//! `cargo xtask test-windows` prepares Wine and starts this program. Each test is one run of
+//! `lx.exe` with a time limit. What a run leaves behind is killed: its process group, and in the
+//! end everything of the Wine prefix, by the task that made it.
+
+mod cases;
+mod command_line;
+mod expectations;
+mod guests;
+mod rootfs;
+mod wine;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Two guests at once are enough to see that they do not disturb each other.
+    arguments.test_threads = arguments.test_threads.or(Some(2));
+    match trials() {
+        Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+        Err(sentence) => {
+            eprintln!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn trials() -> Result<Vec<Trial>, String> {
+    let mut trials = command_line::trials();
+    trials.extend(cases::trials()?);
+    trials.extend(guests::trials()?);
+    Ok(trials)
+}

@@ -1,0 +1,80 @@
+//! Root file systems for the guests, as archives that are made from this machine.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+/// A small tree: busybox, static, under the names that scripts use.
+const SMALL: &str = "
+    mkdir -p bin etc tmp root usr/bin
+    cp /bin/busybox bin/busybox
+    for name in $(bin/busybox --list); do [ -e bin/$name ] || ln -s busybox bin/$name; done
+    echo root:x:0:0:root:/root:/bin/sh > etc/passwd
+    echo root:x:0: > etc/group
+    chmod 1777 tmp
+    tar --numeric-owner --owner=0 --group=0 -cf ../small.tar .
+";
+
+/// The archive with busybox.
+///
+/// # Errors
+/// A sentence if it cannot be made.
+pub(crate) fn small() -> Result<&'static Path, String> {
+    static ARCHIVE: OnceLock<Result<Archive, String>> = OnceLock::new();
+    let archive = ARCHIVE.get_or_init(|| Archive::new(SMALL, "small.tar"));
+    archive.as_ref().map(|archive| archive.path.as_path()).map_err(Clone::clone)
+}
+
+/// Packs the folder `tree` as it is, with the programs of `tests/guest` in it.
+const GUESTS: &str = "
+    mkdir -p bin tmp etc lib64 dev proc sys
+    for program in $LX_GUESTS; do
+        cp $program bin/
+        for library in $(ldd $program | grep -o '/[^ ]*'); do
+            [ -e .$library ] || cp --parents $library .
+        done
+    done
+    cp /bin/busybox bin/busybox
+    ln -s busybox bin/sh
+    echo root:x:0:0:root:/root:/bin/sh > etc/passwd
+    echo root:x:0: > etc/group
+    chmod 1777 tmp
+    tar --numeric-owner --owner=0 --group=0 -cf ../guests.tar .
+";
+
+/// The archive with the guest programs of `tests/guest`, dynamically linked, and busybox.
+///
+/// # Errors
+/// A sentence if it cannot be made.
+pub(crate) fn guests(programs: &[PathBuf]) -> Result<&'static Path, String> {
+    static ARCHIVE: OnceLock<Result<Archive, String>> = OnceLock::new();
+    let archive = ARCHIVE.get_or_init(|| {
+        let list: Vec<_> = programs.iter().map(|path| path.display().to_string()).collect();
+        Archive::new(&GUESTS.replace("$LX_GUESTS", &list.join(" ")), "guests.tar")
+    });
+    archive.as_ref().map(|archive| archive.path.as_path()).map_err(Clone::clone)
+}
+
+struct Archive {
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+impl Archive {
+    fn new(script: &str, name: &str) -> Result<Self, String> {
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let tree = folder.path().join("tree");
+        fs::create_dir(&tree).map_err(|error| error.to_string())?;
+        let script = format!("set -e\n{script}");
+        let output = Command::new("/bin/sh").args(["-c", &script]).current_dir(&tree).output();
+        let output = output.map_err(|error| error.to_string())?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("cannot make the root file system {name}: {said}"));
+        }
+        Ok(Self { path: folder.path().join(name), _folder: folder })
+    }
+}
