@@ -5,6 +5,9 @@
 //! where the routine returns what it has done so far. There is no cost unless a fault happens.
 
 use core::arch::global_asm;
+use core::arch::x86_64::{
+    __m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8,
+};
 
 use lx_core::host::Fault;
 
@@ -340,6 +343,10 @@ pub unsafe fn compare_exchange_u32(dst: u64, current: u32, new: u32) -> Option<u
 /// Opcode of the jump from a site to its stub.
 const JUMP: u8 = 0xe9;
 
+/// How far before an instruction that was moved that jump can begin.
+const BEFORE: usize = stub::MAX_WINDOW as usize;
+const _: () = assert!(BEFORE == 32);
+
 /// End of the addresses that code of a guest can have.
 const GUEST_END: u64 = 0x7000_0000_0000;
 
@@ -350,20 +357,24 @@ pub fn read_code(address: u64, bytes: &mut [u8]) -> bool {
     in_guest && unsafe { copy(bytes.as_mut_ptr() as u64, address, bytes.len()) } == bytes.len()
 }
 
-/// Whether a byte of `code` is the opcode of a jump to a stub, but for its last few bytes.
-fn may_have_jump(code: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let found = code.as_chunks::<8>().0.iter().fold(0, |found, word| {
-        // A byte of the difference is 0 where the opcode is.
-        let difference = u64::from_le_bytes(*word) ^ (ONES * JUMP as u64);
-        found | (difference.wrapping_sub(ONES) & !difference)
-    });
-    found & (ONES << 7) != 0
+/// Which bytes of `code` are the opcode of a jump to a stub, as a bit set.
+fn jumps_in(code: &[u8; BEFORE]) -> u32 {
+    #[target_feature(enable = "sse2")]
+    fn compare(code: &[u8; BEFORE]) -> u32 {
+        let opcode = _mm_set1_epi8(JUMP.cast_signed());
+        let (low, high) = (code.as_ptr().cast::<__m128i>(), code.as_ptr().wrapping_add(16).cast());
+        // SAFETY: both halves lie in the array, and these loads need no alignment.
+        let [low, high] = [low, high].map(|half| unsafe { _mm_loadu_si128(half) });
+        let low = _mm_movemask_epi8(_mm_cmpeq_epi8(low, opcode)).cast_unsigned();
+        let high = _mm_movemask_epi8(_mm_cmpeq_epi8(high, opcode)).cast_unsigned();
+        high << 16 | low
+    }
+    // SAFETY: every x86-64 processor has SSE2.
+    unsafe { compare(code) }
 }
 
 /// [`stub::resume_rip`] on the guest's memory, with one look at the bytes around `rip`.
 pub(crate) fn resume_rip(rip: u64) -> Option<u64> {
-    const BEFORE: usize = stub::MAX_WINDOW as usize;
     const AFTER: usize = 4;
     const PAGE: u64 = 4096;
     let start = rip.checked_sub(BEFORE as u64)?;
@@ -373,13 +384,17 @@ pub(crate) fn resume_rip(rip: u64) -> Option<u64> {
         if !read_code(start, &mut bytes) {
             return None;
         }
-        if !may_have_jump(&bytes) {
-            return None;
+        let mut jumps = jumps_in(bytes.first_chunk()?);
+        while jumps != 0 {
+            let at = jumps.trailing_zeros() as usize;
+            jumps &= jumps.wrapping_sub(1);
+            let jump = bytes.get(at..)?.first_chunk::<5>()?;
+            let found = stub::resume_behind(start.wrapping_add(at as u64), *jump, rip, &read_code);
+            if found.is_some() {
+                return found;
+            }
         }
-        return bytes.windows(5).zip(start..rip).find_map(|(bytes, jump)| {
-            let bytes = bytes.first_chunk::<5>().filter(|bytes| bytes.first() == Some(&JUMP))?;
-            stub::resume_behind(jump, *bytes, rip, &read_code)
-        });
+        return None;
     }
     // The page before may be unreadable: find that out once, as each fault is expensive.
     let first = if start < page && !read_code(start, bytes.get_mut(..1)?) { page } else { start };
@@ -390,7 +405,7 @@ pub(crate) fn resume_rip(rip: u64) -> Option<u64> {
 mod tests {
     use alloc::vec::Vec;
 
-    use super::{FIXUPS, compare_exchange_u32, copy, copy_str, fixup, load_u32, zero};
+    use super::{FIXUPS, compare_exchange_u32, copy, copy_str, fixup, jumps_in, load_u32, zero};
 
     #[test]
     fn copies_of_every_length_and_nothing_else() {
@@ -404,6 +419,17 @@ mod tests {
             assert_eq!(target[3..3 + len], source[1..=len]);
             assert!(target[..3].iter().chain(&target[3 + len..]).all(|&byte| byte == 0xee));
         }
+    }
+
+    #[test]
+    fn jumps_are_found_at_every_place() {
+        for at in 0..32 {
+            let mut code = [0x90; 32];
+            code[at] = 0xe9;
+            assert_eq!(jumps_in(&code), 1 << at);
+        }
+        assert_eq!(jumps_in(&[0xe8; 32]), 0);
+        assert_eq!(jumps_in(&[0xe9; 32]), u32::MAX);
     }
 
     #[test]
