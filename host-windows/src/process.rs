@@ -169,7 +169,10 @@ pub(crate) fn run_borrowed(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> H
     // SAFETY: the block is the thread's now, its frame is complete.
     unsafe { entry::borrow_thread(&child.engine, Resume::Full, &child.saved_rsp) };
 
-    // `on_exit` has made the lender the current block again.
+    // `on_exit` has made the lender the current block again. The slot with the guest's stack
+    // pointer is the host thread's, and the child has used it.
+    // SAFETY: own frame.
+    thread::set_guest_stack(unsafe { (*lender.engine.frame()).regs.rsp });
     lender.parked.swap(0, Ordering::SeqCst);
     set_fs_base(lender.guest_fs.get());
     // SAFETY: the area was saved above.

@@ -176,6 +176,19 @@ pub(crate) unsafe fn set_current(block: &Block) {
     }
 }
 
+/// Sets what the short way out returns the guest's stack pointer to.
+pub(crate) fn set_guest_stack(rsp: u64) {
+    // SAFETY: the slot is ours.
+    unsafe {
+        asm!(
+            "mov gs:[{u_rsp}], {rsp}",
+            rsp = in(reg) rsp,
+            u_rsp = const gs.u_rsp,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
 /// Takes the calling thread its block away, before it goes back to the loader.
 pub(crate) fn forget_current() {
     // SAFETY: the slot is ours.
