@@ -5,13 +5,13 @@ use alloc::vec;
 use lx_core::abi::Errno;
 use lx_core::host::{
     Backing, BufMut, Fault, HostError, HostFd, HostMemory, HostPages, HostResult, HostStorage,
-    PageBlock, Prot,
+    PageBlock, Prot, SharedWindow,
 };
 use lx_x86::user_copy;
 
 use crate::ranges::{Kind, Range};
 use crate::region::{self, REGION_BASE};
-use crate::space::Space;
+use crate::space::{Space, UNIT};
 use crate::{WindowsHost, clock, host, process};
 
 /// Checks that a range belongs to the guest; a wrong one would be the kernel's own bug.
@@ -91,6 +91,11 @@ impl HostMemory for WindowsHost {
         }
     }
 
+    fn shared_window(&self) -> Option<SharedWindow> {
+        // Away from private memory: no view fits into an arena.
+        Some(SharedWindow { low: 0x4000_0000_0000, high: 0x5000_0000_0000, unit: UNIT })
+    }
+
     fn unmap(&self, addr: u64, len: u64) -> HostResult<()> {
         let end = guest_range(addr, len)?;
         with_space(|space| space.unmap(addr, end))
@@ -106,9 +111,16 @@ impl HostMemory for WindowsHost {
         with_space(|space| space.discard(addr, end))
     }
 
-    fn advise(&self, addr: u64, len: u64, _advice: i32) -> HostResult<()> {
-        // The host has no such thing.
-        guest_range(addr, len).map(drop)
+    fn advise(&self, addr: u64, len: u64, advice: i32) -> HostResult<()> {
+        const DONTFORK: i32 = 10;
+        const WIPEONFORK: i32 = 18;
+        guest_range(addr, len)?;
+        match advice {
+            // A twin gets all that there is.
+            DONTFORK | WIPEONFORK => Err(HostError(Errno::EINVAL)),
+            // The host has no such hints.
+            _ => Ok(()),
+        }
     }
 
     fn relocate(&self, old: u64, old_len: u64, new: u64, new_len: u64) -> HostResult<()> {

@@ -43,6 +43,18 @@ pub enum Backing<'a> {
     },
 }
 
+/// Where shared mappings of region pages have to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedWindow {
+    /// Lowest address.
+    pub low: u64,
+    /// End of the addresses.
+    pub high: u64,
+    /// Mappings share no unit of this size with others, and a page has the same place in its unit
+    /// as in a unit of the region. A power of two.
+    pub unit: u64,
+}
+
 /// Mapping of guest memory and fault-safe access to it.
 ///
 /// Addresses and lengths are page aligned except in the access methods; the kernel chooses all
@@ -50,6 +62,11 @@ pub enum Backing<'a> {
 pub trait HostMemory {
     /// Maps `len` bytes at `addr`.
     fn map(&self, addr: u64, len: u64, prot: Prot, backing: Backing<'_>) -> HostResult<()>;
+    /// Where the kernel has to put shared mappings of pages whose address it chooses; `None` if they
+    /// may be anywhere.
+    fn shared_window(&self) -> Option<SharedWindow> {
+        None
+    }
     /// Removes all mappings in the range; holes are no error.
     fn unmap(&self, addr: u64, len: u64) -> HostResult<()>;
     /// Changes the access rights.

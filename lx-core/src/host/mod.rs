@@ -24,7 +24,7 @@ pub use code::{HostCode, Rewritten, VdsoImage};
 pub use console::{HostConsole, HostEvents, ReadyToken};
 pub use entropy::HostEntropy;
 pub use error::{HostError, HostResult};
-pub use memory::{Backing, Fault, HostMemory, Prot};
+pub use memory::{Backing, Fault, HostMemory, Prot, SharedWindow};
 pub use pages::{BLOCK_SIZE, HostPages, PageBlock};
 pub use process::{HostProcess, HostStats, MachineLoad, Supervisor};
 pub use storage::{

@@ -8,7 +8,7 @@ use lx_core::abi::mman::MapFlags;
 use lx_core::abi::{Errno, PAGE_SIZE, USER_END};
 use lx_core::caller::Caller;
 use lx_core::file::{MapSource, OpenFile};
-use lx_core::host::{Backing, Host, Prot};
+use lx_core::host::{Backing, Host, Prot, SharedWindow};
 use lx_core::rlimit::{RLIM_INFINITY, Resource};
 use lx_vfs::location::Path;
 use lx_vfs::mount::MountFlags;
@@ -189,7 +189,7 @@ impl Inner {
         } else {
             self.check_new(caller, &vma, len)?;
             let gap = if request.file.is_some() { gap_behind(len) } else { 0 };
-            self.choose(request, len, gap)?
+            self.choose(caller.host, request, &vma, gap)?
         };
         if request.is_small_private() {
             self.note_small(addr, len);
@@ -228,7 +228,17 @@ impl Inner {
     }
 
     /// An address for a mapping that may go anywhere.
-    fn choose(&mut self, request: &MapRequest<'_>, len: u64, gap: u64) -> Result<u64> {
+    fn choose(
+        &mut self,
+        host: &dyn Host,
+        request: &MapRequest<'_>,
+        vma: &Vma,
+        gap: u64,
+    ) -> Result<u64> {
+        let len = vma.end;
+        if let Some(found) = self.find_shared(host, vma, len) {
+            return found;
+        }
         let hint = page_down(request.addr);
         if hint != 0 {
             let hint = hint.max(MMAP_MIN_ADDR);
@@ -244,6 +254,20 @@ impl Inner {
             return low.ok_or_else(|| Errno::ENOMEM.into());
         }
         self.find_free(len, gap).ok_or_else(|| Errno::ENOMEM.into())
+    }
+
+    /// A place for a shared mapping on a host that is particular about it.
+    pub(super) fn find_shared(&self, host: &dyn Host, vma: &Vma, len: u64) -> Option<Result<u64>> {
+        let VmaBacking::Pages(_, offset) = vma.backing else { return None };
+        if !vma.flags.contains(VmaFlags::SHARED) {
+            return None;
+        }
+        let SharedWindow { low, high, unit } = host.shared_window()?;
+        let place = offset & (unit - 1);
+        let room = len.checked_add(place)?.checked_next_multiple_of(unit)?.checked_add(unit)?;
+        let found = self.tree.find_free_upwards(room, Window { low, high });
+        let start = found.map(|at| at.next_multiple_of(unit).saturating_add(place));
+        Some(start.ok_or_else(|| Errno::ENOMEM.into()))
     }
 
     /// The highest free range below the stack, with `gap` free bytes behind it.

@@ -125,7 +125,10 @@ impl AddressSpace {
                 return Err(Errno::ENOMEM.into());
             }
         } else {
-            request.new = inner.find_free(request.new_len, 0).ok_or(Errno::ENOMEM)?;
+            request.new = match inner.find_shared(caller.host, &vma, request.new_len) {
+                Some(found) => found?,
+                None => inner.find_free(request.new_len, 0).ok_or(Errno::ENOMEM)?,
+            };
         }
         let mut target = Vma { start: request.new, end: request.new_end(), ..vma.clone() };
         if let VmaBacking::Text(text, offset) = &vma.backing {
