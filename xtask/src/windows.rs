@@ -74,9 +74,20 @@ fn image() -> Result<PathBuf, Failure> {
         .args(&["--profile", "image", "--no-default-features", "--features", "host-windows"])
         .args(&["--target", IMAGE_TARGET, "--target-dir"])
         .arg(&folder)
-        .env("RUSTFLAGS", IMAGE_FLAGS)
+        .env("RUSTFLAGS", image_flags())
+        .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER", image_linker())
         .run()?;
     Ok(folder.join(IMAGE_TARGET).join("image/lx-image"))
+}
+
+/// Windows has no compiler that links ELF programs: there it is Rust's own lld.
+fn image_linker() -> &'static str {
+    if cfg!(windows) { "rust-lld" } else { "cc" }
+}
+
+fn image_flags() -> String {
+    let linker = if cfg!(windows) { " -C linker-flavor=ld.lld" } else { "" };
+    format!("{IMAGE_FLAGS}{linker}")
 }
 
 /// Builds a program that Windows starts.

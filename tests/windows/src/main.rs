@@ -9,6 +9,7 @@ mod command_line;
 mod expectations;
 mod guests;
 mod rootfs;
+mod scripts;
 mod wine;
 
 use std::process::ExitCode;
@@ -32,5 +33,6 @@ fn trials() -> Result<Vec<Trial>, String> {
     let mut trials = command_line::trials();
     trials.extend(cases::trials()?);
     trials.extend(guests::trials()?);
+    trials.extend(scripts::trials()?);
     Ok(trials)
 }

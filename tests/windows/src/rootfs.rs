@@ -58,6 +58,40 @@ pub(crate) fn guests(programs: &[PathBuf]) -> Result<&'static Path, String> {
     archive.as_ref().map(|archive| archive.path.as_path()).map_err(Clone::clone)
 }
 
+/// The files of these packages and of all that they need, without documentation; and the scripts.
+const DEBIAN: &str = r"
+    packages='base-files base-passwd bash busybox-static coreutils dash diffutils findutils grep
+        gzip hostname libc-bin mawk perl procps python3 sed tar util-linux'
+    without='--no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances'
+    all=$(apt-cache depends --recurse --installed $without $packages | grep '^[a-z]')
+    all=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' $(echo $all | tr ' ' '\n' |
+        sed 's/:.*//' | sort -u) 2> /dev/null | sed -n 's/^ii *//p' | sort -u)
+    mkdir programs && cp $LX_SCRIPTS/* programs
+    {
+        dpkg -L $all
+        ls -d /bin /sbin /lib /lib64 /etc/passwd /etc/group /etc/ld.so.cache /root /dev /proc /sys
+        ls -d /etc/alternatives/*
+    } | grep -v '^/usr/share/\(doc\|man\|locale\|info\|lintian\|i18n\|zoneinfo\)/\|^/\.$\|/gconv/' |
+        sort -u > ../list
+    mkdir -m 1777 tmp
+    set -- --numeric-owner --owner=0 --group=0
+    tar $@ -C / --no-recursion --ignore-failed-read -cf ../debian.tar -T ../list 2> /dev/null || true
+    tar $@ -rf ../debian.tar programs tmp
+";
+
+/// The archive with a Debian tree of what `tests/programs` needs.
+///
+/// # Errors
+/// A sentence if it cannot be made.
+pub(crate) fn debian() -> Result<&'static Path, String> {
+    static ARCHIVE: OnceLock<Result<Archive, String>> = OnceLock::new();
+    let archive = ARCHIVE.get_or_init(|| {
+        let scripts = lx_tests::programs::folder().display().to_string();
+        Archive::new(&DEBIAN.replace("$LX_SCRIPTS", &scripts), "debian.tar")
+    });
+    archive.as_ref().map(|archive| archive.path.as_path()).map_err(Clone::clone)
+}
+
 struct Archive {
     path: PathBuf,
     _folder: TempDir,
