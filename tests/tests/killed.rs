@@ -13,8 +13,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use lx_tests::lx;
+use lx_tests::processes::children_of;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};
+use rustix::process::{Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};
 
 /// How many times lx is killed.
 const INSTANTS: u32 = 200;
@@ -106,30 +107,13 @@ fn descendants_after(grace: Duration) -> Vec<String> {
             Ok(None) | Err(_) => {}
         }
         if Instant::now() > deadline {
-            for (pid, name) in children() {
-                named.push(format!("{} {name}", pid.as_raw_nonzero()));
-                let _ = kill_process(pid, Signal::KILL);
+            for process in children_of(getpid()) {
+                let _ = kill_process(process.pid, Signal::KILL);
+                named.push(process.title);
             }
         }
         thread::sleep(Duration::from_millis(1));
     }
-}
-
-/// This process's children with their names, from /proc.
-fn children() -> Vec<(Pid, String)> {
-    let me = getpid().as_raw_nonzero().to_string();
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .filter_map(|entry| {
-            let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
-            let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
-            // pid (name) state ppid …, where the name may hold anything.
-            let (front, back) = stat.rsplit_once(") ")?;
-            let mut fields = back.split(' ');
-            let state = fields.next()?;
-            (fields.next()? == me && state != "Z").then(|| (pid, format!("{front}) {state}")))
-        })
-        .collect()
 }
 
 /// SplitMix64: the same seed gives the same instants.
