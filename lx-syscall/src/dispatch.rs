@@ -5,11 +5,11 @@ use alloc::sync::Arc;
 use core::fmt::{self, Write};
 
 use lx_core::abi::GuestRegs;
+use lx_core::error::SysError;
 use lx_core::host::{FaultInfo, HostThreadId, Resume, TrapHandler};
-use lx_proc::signal::{self, Outcome};
+use lx_proc::signal::{self, Outcome, Restart};
 use lx_proc::{CurrentTask, Task};
 
-use crate::answer::Answer;
 use crate::strace;
 use crate::table::{Call, Entry, TABLE, call_of};
 
@@ -74,16 +74,18 @@ impl TaskTrap {
         let call: Call =
             if self.task.kernel().observe.is_on() { observed_call } else { call_of(number) };
         loop {
-            let restart = match call(current).value() {
-                Ok(value) => {
-                    current.set_return(value);
-                    if !self.task.waiter().is_interrupted() {
-                        return;
-                    }
-                    None
-                }
-                Err(restart) => Some(restart),
+            let (value, restart) = match call(current) {
+                Ok(value) => (value, None),
+                Err(SysError::Errno(errno)) => (errno.as_return(), None),
+                Err(SysError::Restart) => (0, Some(Restart::UnlessHandlerRefuses)),
+                Err(SysError::RestartNoHandler) => (0, Some(Restart::WithoutHandler)),
             };
+            if restart.is_none() {
+                current.set_return(value);
+                if !self.task.waiter().is_interrupted() {
+                    return;
+                }
+            }
             // The task may run on another thread already.
             if current.resume() == Resume::Exit {
                 return;
@@ -106,7 +108,7 @@ impl fmt::Display for Arguments<'_, '_> {
 
 /// A call that is counted, and printed if tracing is on.
 #[cold]
-fn observed_call(current: &CurrentTask<'_>) -> Answer {
+fn observed_call(current: &CurrentTask<'_>) -> Result<u64, SysError> {
     let regs = current.regs();
     let (number, args) = (regs.orig_rax, &regs.args());
     let kernel = current.kernel();
@@ -127,14 +129,13 @@ fn observed_call(current: &CurrentTask<'_>) -> Answer {
         };
     }
     let before = kernel.host.host_calls();
-    let answer = call_of(number)(current);
+    let result = call_of(number)(current);
     let after = kernel.host.host_calls();
-    let result = answer.result();
     kernel.observe.count(number, result.is_err(), after.saturating_sub(before));
     if kernel.observe.is_tracing() {
-        strace::trace_result(&mut line, result);
+        strace::trace_result(&mut line, result.map_err(SysError::errno));
         line.push('\n');
         kernel.trace_line(&line);
     }
-    answer
+    result
 }

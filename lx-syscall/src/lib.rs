@@ -6,7 +6,6 @@
 
 extern crate alloc;
 
-pub mod answer;
 pub mod dispatch;
 pub mod handler;
 pub mod strace;

@@ -5,10 +5,10 @@
 
 use core::fmt;
 
+use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_proc::CurrentTask;
 
-use crate::answer::Answer;
 use crate::handler::Handler;
 use crate::sys;
 
@@ -34,7 +34,7 @@ pub struct Entry {
 }
 
 /// Decodes the arguments and calls the handler.
-pub type Call = fn(&CurrentTask<'_>) -> Answer;
+pub type Call = fn(&CurrentTask<'_>) -> Result<u64>;
 
 /// One more than the highest number in the table.
 pub const TABLE_LEN: usize = 512;
@@ -58,7 +58,7 @@ macro_rules! syscalls {
         /// What to call for each number: all that dispatch needs, in few lines of the cache.
         static CALLS: [Call; TABLE_LEN] = {
             let mut calls: [Call; TABLE_LEN] = [unknown; TABLE_LEN];
-            $(calls[$number] = |task| Handler::call(&sys::$($handler)::+, task).into();)*
+            $(calls[$number] = |task| Handler::call(&sys::$($handler)::+, task);)*
             calls
         };
     };
@@ -74,9 +74,9 @@ pub fn call_of(number: u64) -> Call {
 }
 
 #[cold]
-fn unknown(current: &CurrentTask<'_>) -> Answer {
+fn unknown(current: &CurrentTask<'_>) -> Result<u64> {
     lx_core::unsupported::note("system call", current.regs().orig_rax);
-    Err(Errno::ENOSYS.into()).into()
+    Err(Errno::ENOSYS.into())
 }
 
 use Support::{Full, Partial};

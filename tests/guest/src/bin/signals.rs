@@ -417,4 +417,39 @@ fn sending(t: &mut Checks) {
     });
     t.ok("it ends", ended);
     t.is("and a handler interrupts it", Ended::from_status(status), Ended::Exit(5));
+    registers(t);
+}
+
+/// Registers come back from a handler whatever they hold: numbers that a kernel could take for
+/// errors, for calls that are to be restarted, for the number of a call.
+fn registers(t: &mut Checks) {
+    const VALUES: [u64; 8] =
+        [0, 15, u64::MAX, -4_i64 as u64, -512_i64 as u64, 1 << 63, 1 << 63 | 1, 1 << 63 | 2];
+    let busy = fork(|| {
+        let _ = action(libc::SIGUSR1, count as *const () as usize, 0);
+        for value in VALUES.repeat(5) {
+            COUNT.store(0, Ordering::SeqCst);
+            let mut rax = value;
+            // SAFETY: reads COUNT until a handler has changed it.
+            unsafe {
+                core::arch::asm!(
+                    "2: cmp dword ptr [{count}], 0",
+                    "je 2b",
+                    count = in(reg) COUNT.as_ptr(),
+                    inout("rax") rax,
+                );
+            }
+            if rax != value {
+                return 1;
+            }
+        }
+        5
+    });
+    let mut status = 0;
+    let ended = until(|| {
+        let _ = call!(kill(busy, libc::SIGUSR1));
+        call!(waitpid(busy, &mut status, libc::WNOHANG)) != Ok(0)
+    });
+    t.ok("it ends", ended);
+    t.is("rax survives", Ended::from_status(status), Ended::Exit(5));
 }
