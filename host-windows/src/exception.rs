@@ -6,10 +6,11 @@
 
 use core::arch::naked_asm;
 use core::mem::offset_of;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use lx_core::host::{FaultInfo, FaultKind};
 use lx_nt::{CURRENT_PROCESS, Context, ExceptionPointers, ExceptionRecord, MemoryBasicInformation};
-use lx_x86::context::write_fs_base;
+use lx_x86::context::{read_fs_base, read_tsc, write_fs_base};
 use lx_x86::layout::gs;
 use lx_x86::stub::{Side, classify_stub_rip};
 use lx_x86::thread_block::TrapCause;
@@ -49,6 +50,24 @@ unsafe extern "C" fn resume() {
     )
 }
 
+/// As [`resume`], for a thread that runs guest code: the guest's stack stays as it is, and the slot
+/// for its stack pointer is free.
+#[unsafe(naked)]
+unsafe extern "C" fn resume_guest() {
+    naked_asm!(
+        "mov gs:[{free}], rax",
+        "mov rax, gs:[{this}]",
+        "mov rax, [rax + {guest_fs}]",
+        "wrfsbase rax",
+        "mov rax, gs:[{free}]",
+        "jmp qword ptr gs:[{target}]",
+        free = const gs.u_rsp,
+        this = const gs.this,
+        guest_fs = const offset_of!(Block, guest_fs),
+        target = const gs.u_rip,
+    )
+}
+
 /// Lets the thread continue at `target` in the image.
 fn continue_at(context: &mut Context, target: u64) -> i32 {
     // SAFETY: the slot is ours; the kernel does not use it now.
@@ -64,8 +83,47 @@ fn continue_at(context: &mut Context, target: u64) -> i32 {
     CONTINUE_EXECUTION
 }
 
+/// Stands where a `syscall` instruction could not be rewritten: on this host that would call Windows.
+/// No processor knows this instruction, and no program has it.
+const MARK: [u8; 2] = [0x0f, 0x04];
+
+/// Guest calls that came by an exception.
+static TRAPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Guest calls that were not rewritten and came by an exception.
+pub(crate) fn trapped_calls() -> u64 {
+    TRAPPED.load(Ordering::Relaxed)
+}
+
+/// Puts the mark at the sites with these offsets.
+pub(crate) fn mark_sites(text: &mut [u8], sites: impl Iterator<Item = u64>) {
+    for site in sites {
+        if let Some(bytes) = text.get_mut(site as usize..).and_then(<[u8]>::first_chunk_mut) {
+            *bytes = MARK;
+        }
+    }
+}
+
+/// Reads guest code. A failure is an exception inside this one, behind which FS is the guest's.
+fn read_code(address: u64, bytes: &mut [u8]) -> bool {
+    let good = user_copy::read_code(address, bytes);
+    if let Some(block) = thread::current_or_none() {
+        // SAFETY: the host's code goes on after the handler.
+        unsafe { write_fs_base(block.host_fs.get()) };
+    }
+    good
+}
+
+/// Whether the instruction is a marked site.
+fn is_marked(rip: u64) -> bool {
+    let mut bytes = [0; 2];
+    read_code(rip, &mut bytes) && bytes == MARK
+}
+
 unsafe extern "win64" fn handle(pointers: *const ExceptionPointers) -> i32 {
     let Some(block) = thread::current_or_none() else { return CONTINUE_SEARCH };
+    // SAFETY: only reads.
+    let fs = unsafe { read_fs_base() };
     // SAFETY: the host's code goes on after this.
     unsafe { write_fs_base(block.host_fs.get()) };
     // SAFETY: the host passes both; they live on the running stack.
@@ -85,7 +143,7 @@ unsafe extern "win64" fn handle(pointers: *const ExceptionPointers) -> i32 {
     if boot::in_image(rip) {
         kernel_fault(record, context, block);
     }
-    let stub = classify_stub_rip(rip, user_copy::read_code);
+    let stub = classify_stub_rip(rip, read_code);
     if block.on_kernel_stack(context.rsp) && stub.is_none() {
         // The host's own code, which handles its exceptions.
         return CONTINUE_SEARCH;
@@ -94,8 +152,19 @@ unsafe extern "win64" fn handle(pointers: *const ExceptionPointers) -> i32 {
     if !in_guest {
         kernel_fault(record, context, block);
     }
+    if record.code == ACCESS_VIOLATION && has_lost_fs(block, fs, rip) {
+        continue_at(context, rip);
+        context.rip = resume_guest as *const () as u64;
+        return CONTINUE_EXECUTION;
+    }
     if let Some(stub) = stub {
         context.rip = stub.original_rip;
+    }
+    if record.code == ILLEGAL_INSTRUCTION && stub.is_none() && is_marked(rip) {
+        TRAPPED.fetch_add(1, Ordering::Relaxed);
+        context.rip = rip.wrapping_add(MARK.len() as u64);
+        enter_kernel(block, context, TrapCause::Syscall);
+        return continue_at(context, entry::trap_resume_address());
     }
     block.engine.fault.set(fault_info(record, context));
     if record.code == BREAKPOINT {
@@ -103,6 +172,44 @@ unsafe extern "win64" fn handle(pointers: *const ExceptionPointers) -> i32 {
     }
     enter_kernel(block, context, TrapCause::Fault);
     continue_at(context, entry::trap_resume_address())
+}
+
+/// Whether an access failed because the FS base was not the guest's: Windows may set it to zero
+/// when it switches threads. `fs` is what the handler has found, which under Wine is Wine's own.
+///
+/// The instruction is tried again with the right base. One that fails again at once fails by itself.
+fn has_lost_fs(block: &Block, fs: u64, rip: u64) -> bool {
+    /// Repairs of one instruction in a row, each within so many ticks of the last.
+    const IN_A_ROW: u32 = 3;
+    const TICKS: u64 = 1_000_000;
+    let guest = block.guest_fs.get();
+    if guest == 0 || fs == guest || !names_fs(rip) {
+        return false;
+    }
+    let now = read_tsc();
+    let (last_rip, last_time, count) = block.repaired.get();
+    let again = last_rip == rip && now.wrapping_sub(last_time) < TICKS;
+    let count = if again { count + 1 } else { 1 };
+    block.repaired.set((rip, now, count));
+    count <= IN_A_ROW
+}
+
+/// Whether the instruction has the prefix that makes it use FS.
+fn names_fs(rip: u64) -> bool {
+    const FS: u8 = 0x64;
+    const OTHERS: [u8; 10] = [0x26, 0x2e, 0x36, 0x3e, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3];
+    let mut byte = [0];
+    for at in rip..rip.saturating_add(4) {
+        if !read_code(at, &mut byte) {
+            return false;
+        }
+        match byte[0] {
+            FS => return true,
+            other if OTHERS.contains(&other) => {}
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// Puts the guest's registers into the frame, and the kernel's stack into RSP. `context` has the
@@ -132,6 +239,7 @@ pub(crate) fn enter_kernel(block: &Block, context: &mut Context, cause: TrapCaus
 const ACCESS_VIOLATION: u32 = 0xc000_0005;
 const IN_PAGE_ERROR: u32 = 0xc000_0006;
 const BREAKPOINT: u32 = 0x8000_0003;
+const ILLEGAL_INSTRUCTION: u32 = 0xc000_001d;
 
 fn fault_info(record: &ExceptionRecord, context: &Context) -> FaultInfo {
     const PAGE_FAULT: u64 = 14;
@@ -159,7 +267,7 @@ fn fault_info(record: &ExceptionRecord, context: &Context) -> FaultInfo {
         BREAKPOINT => (FaultKind::Breakpoint, 0, 3, 0),
         0x8000_0004 => (FaultKind::Step, context.rip, 1, 0),
         0x8000_0002 => (FaultKind::Bus, 0, 17, 0),
-        0xc000_001d => (FaultKind::Illegal, context.rip, 6, 0),
+        ILLEGAL_INSTRUCTION => (FaultKind::Illegal, context.rip, 6, 0),
         0xc000_0094 | 0xc000_0095 => (FaultKind::Divide, context.rip, 0, 0),
         0xc000_008d..=0xc000_0093 => (FaultKind::Float, context.rip, 16, 0),
         0xc000_02b4 | 0xc000_02b5 => (FaultKind::Float, context.rip, 19, 0),
@@ -211,7 +319,7 @@ fn kernel_fault(record: &ExceptionRecord, context: &Context, block: &Block) -> !
         context.r8_to_r15,
         block.index,
         block.owner_id(),
-        block.held_levels.load(core::sync::atomic::Ordering::Relaxed),
+        block.held_levels.load(Ordering::Relaxed),
         engine.u_rip.get(),
         engine.u_rsp.get(),
     ))

@@ -90,6 +90,8 @@ pub(crate) struct Block {
     pub(crate) loader_rsp: Cell<u64>,
     /// FS base of the guest.
     pub(crate) guest_fs: Cell<u64>,
+    /// The last instruction that got its FS base back, when, and how often in a row.
+    pub(crate) repaired: Cell<(u64, u64, u32)>,
     /// FS base that the host's code needs on this thread.
     pub(crate) host_fs: Cell<u64>,
     /// Thread CPU time at the start of the present task.
@@ -365,6 +367,7 @@ fn create(index: u32, state: u32) -> Option<&'static Block> {
             saved_rsp: Cell::new(0),
             loader_rsp: Cell::new(0),
             guest_fs: Cell::new(0),
+            repaired: Cell::new((0, 0, 0)),
             host_fs: Cell::new(0),
             cpu_base: Cell::new(0),
             process: UnsafeCell::new(None),

@@ -15,7 +15,7 @@ use lx_x86::vdso::VVAR_SIZE;
 use crate::WindowsHost;
 use crate::memory::in_guest;
 use crate::nt::nt;
-use crate::{init, interrupt, park, process, report, thread};
+use crate::{exception, init, interrupt, park, process, report, thread};
 
 /// Number of processors that lx may use, once it was asked for.
 static CPU_COUNT: AtomicU32 = AtomicU32::new(0);
@@ -200,6 +200,10 @@ impl HostStats for WindowsHost {
     fn host_calls(&self) -> u64 {
         thread::current().engine.host_calls.get()
     }
+
+    fn trapped_calls(&self) -> u64 {
+        exception::trapped_calls()
+    }
 }
 
 impl HostCode for WindowsHost {
@@ -213,6 +217,7 @@ impl HostCode for WindowsHost {
             &lx_x86::layout::gs,
             &lx_x86::rewrite::Hints::default(),
         );
+        exception::mark_sites(text, report.unpatched.iter().map(|site| site - text_addr));
         let (patched, unpatched) = (report.patched.len(), report.unpatched.len());
         Some(Rewritten { stubs, patched, unpatched })
     }
