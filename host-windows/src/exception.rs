@@ -96,9 +96,9 @@ pub(crate) fn trapped_calls() -> u64 {
 }
 
 /// Puts the mark at the sites with these offsets.
-pub(crate) fn mark_sites(text: &mut [u8], sites: impl Iterator<Item = u64>) {
-    for site in sites {
-        if let Some(bytes) = text.get_mut(site as usize..).and_then(<[u8]>::first_chunk_mut) {
+pub(crate) fn mark_sites(text: &mut [u8], sites: &[usize]) {
+    for &site in sites {
+        if let Some(bytes) = text.get_mut(site..).and_then(<[u8]>::first_chunk_mut) {
             *bytes = MARK;
         }
     }
@@ -279,6 +279,8 @@ fn fault_info(record: &ExceptionRecord, context: &Context) -> FaultInfo {
 /// Whether there is a page at the address.
 fn is_committed(address: u64) -> bool {
     const MEM_COMMIT: u32 = 0x1000;
+    const MEM_MAPPED: u32 = 0x4_0000;
+    const PAGE_NOACCESS: u32 = 1;
     let mut found = MemoryBasicInformation::default();
     let len = size_of::<MemoryBasicInformation>();
     // SAFETY: the call writes the structure. The thread is on the host's side already.
@@ -292,7 +294,9 @@ fn is_committed(address: u64) -> bool {
             core::ptr::null_mut(),
         )
     };
-    status >= 0 && found.state == MEM_COMMIT
+    // What belongs to a unit of a view and was not asked for is as good as absent.
+    let absent = found.kind == MEM_MAPPED && found.protect == PAGE_NOACCESS;
+    status >= 0 && found.state == MEM_COMMIT && !absent
 }
 
 /// The kernel itself failed.

@@ -9,6 +9,7 @@ use lx_core::host::{
     Fault, HostCode, HostError, HostProcess, HostResult, HostStats, HostThread, HostThreadId,
     MachineLoad, Nanos, Resume, Rewritten, TrapHandler, VdsoImage, XstateNow,
 };
+use lx_x86::scan::CodeImage;
 use lx_x86::stub::{MAX_STUB, SLOT};
 use lx_x86::vdso::VVAR_SIZE;
 
@@ -16,6 +17,9 @@ use crate::WindowsHost;
 use crate::memory::in_guest;
 use crate::nt::nt;
 use crate::{exception, init, interrupt, park, process, report, thread};
+
+/// Fills what nobody executes.
+const INT3: u8 = 0xcc;
 
 /// Number of processors that lx may use, once it was asked for.
 static CPU_COUNT: AtomicU32 = AtomicU32::new(0);
@@ -208,6 +212,8 @@ impl HostStats for WindowsHost {
 
 impl HostCode for WindowsHost {
     fn rewrite(&self, text: &mut [u8], text_addr: u64, stub_addr: u64) -> Option<Rewritten> {
+        let image = CodeImage { bytes: text, base: text_addr };
+        let doubtful = lx_x86::scan::doubtful_sites(&image);
         let mut stubs = Vec::new();
         let report = lx_x86::rewrite::rewrite(
             text,
@@ -217,8 +223,15 @@ impl HostCode for WindowsHost {
             &lx_x86::layout::gs,
             &lx_x86::rewrite::Hints::default(),
         );
-        exception::mark_sites(text, report.unpatched.iter().map(|site| site - text_addr));
-        let (patched, unpatched) = (report.patched.len(), report.unpatched.len());
+        let unpatched = report.unpatched.iter().map(|site| (site - text_addr) as usize);
+        let marked: Vec<usize> = unpatched.chain(doubtful).collect();
+        exception::mark_sites(text, &marked);
+        if stubs.is_empty() {
+            // Text with marks only has to be kept, too.
+            stubs.push(INT3);
+        }
+        // A marked site needs the changed text as much as a patched one.
+        let (patched, unpatched) = (report.patched.len() + marked.len(), marked.len());
         Some(Rewritten { stubs, patched, unpatched })
     }
 
