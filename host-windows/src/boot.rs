@@ -95,6 +95,7 @@ pub unsafe fn boot(boot: &Boot, layout: &ImageLayout, make_kernel: MakeKernel) {
         _ => unsafe { &*(boot.block as *const Block) },
     };
     block.host_fs.set(boot.host_fs);
+    block.host_code.set(boot.host_code);
     if boot.kind == boot_kind::INIT {
         block.guest_fs.set(boot.host_fs);
     }

@@ -7,7 +7,7 @@
 use core::sync::atomic::Ordering;
 
 use lx_core::host::HostThreadId;
-use lx_nt::{ClientId, Context, Handle, MemoryBasicInformation};
+use lx_nt::{ClientId, Context, Handle};
 use lx_x86::entry;
 use lx_x86::stub::{Side, classify_stub_rip};
 use lx_x86::thread_block::TrapCause;
@@ -103,8 +103,12 @@ fn place(block: &Block, context: &Context, pid: u32) -> Place {
     if boot::in_image(context.rip) {
         return Place::Kernel;
     }
-    let Some(memory) = Memory::open(pid) else { return Place::Kernel };
-    match classify_stub_rip(context.rip, |address, bytes| memory.read(address, bytes)) {
+    let [start, end] = block.host_code.get();
+    if (start..end).contains(&context.rip) {
+        return Place::Kernel;
+    }
+    let Some(page) = Page::read(pid, context.rip) else { return Place::Kernel };
+    match classify_stub_rip(context.rip, |address, bytes| page.copy(address, bytes)) {
         Some(stub) => match stub.side {
             Side::Guest => Place::Guest(stub.original_rip, context.rsp),
             Side::BeforeCall => Place::Kernel,
@@ -114,51 +118,46 @@ fn place(block: &Block, context: &Context, pid: u32) -> Place {
                 Place::Guest(stub.original_rip, rsp)
             }
         },
-        None if block.on_kernel_stack(context.rsp) || memory.is_host_code(context.rip) => {
-            Place::Kernel
-        }
+        None if block.on_kernel_stack(context.rsp) => Place::Kernel,
         None => Place::Guest(context.rip, context.rsp),
     }
 }
 
-/// The memory of the suspended thread's process.
-struct Memory(Handle);
+const PAGE: usize = 4096;
 
-impl Memory {
-    fn open(pid: u32) -> Option<Self> {
-        const READ_QUERY: u32 = 0x410;
+/// The page of code that a suspended thread runs: one call of the host, which is a slow one.
+struct Page {
+    start: u64,
+    bytes: [u8; PAGE],
+}
+
+impl Page {
+    fn read(pid: u32, address: u64) -> Option<Self> {
+        const READ: u32 = 0x10;
         let mut process = 0;
         let id = ClientId { process: pid as usize, thread: 0 };
         let attributes = nt::no_attributes();
         // SAFETY: the call reads the structures and writes the handle.
-        let status = unsafe { nt!(open_process, &mut process, READ_QUERY, &attributes, &id) };
-        (status >= 0).then_some(Self(process))
-    }
-
-    fn read(&self, address: u64, bytes: &mut [u8]) -> bool {
+        let status = unsafe { nt!(open_process, &mut process, READ, &attributes, &id) };
+        if status < 0 {
+            return None;
+        }
+        let start = address & !(PAGE as u64 - 1);
+        let mut page = Self { start, bytes: [0; PAGE] };
         let mut done = 0;
-        // SAFETY: the call writes the bytes.
-        let status = unsafe {
-            nt!(read_memory, self.0, address, bytes.as_mut_ptr(), bytes.len(), &mut done)
-        };
-        status >= 0 && done == bytes.len()
+        // SAFETY: the call writes the bytes. A page that cannot be read has no stubs.
+        let _ =
+            unsafe { nt!(read_memory, process, start, page.bytes.as_mut_ptr(), PAGE, &mut done) };
+        nt::close(process);
+        Some(page)
     }
 
-    /// Whether the address belongs to a program or library of the host.
-    fn is_host_code(&self, address: u64) -> bool {
-        const MEM_IMAGE: u32 = 0x100_0000;
-        let mut found = MemoryBasicInformation::default();
-        let len = size_of::<MemoryBasicInformation>();
-        // SAFETY: the call writes the structure.
-        let status = unsafe {
-            nt!(query_memory, self.0, address, 0, &mut found, len, core::ptr::null_mut())
-        };
-        status < 0 || found.kind == MEM_IMAGE
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        nt::close(self.0);
+    fn copy(&self, address: u64, bytes: &mut [u8]) -> bool {
+        let start = address.checked_sub(self.start).map(|at| at as usize);
+        let from = start.and_then(|at| self.bytes.get(at..)).and_then(|it| it.get(..bytes.len()));
+        if let Some(from) = from {
+            bytes.copy_from_slice(from);
+        }
+        from.is_some()
     }
 }

@@ -153,6 +153,7 @@ pub(crate) fn run_borrowed(handler: Arc<dyn TrapHandler>, regs: &GuestRegs) -> H
     child.pid.store(lender.pid.load(Ordering::Relaxed), Ordering::Relaxed);
     child.guest_fs.set(lender.guest_fs.get());
     child.host_fs.set(lender.host_fs.get());
+    child.host_code.set(lender.host_code.get());
     let tid = lender.engine.host_tid.load(Ordering::Relaxed);
 
     // The child may change what the lender's guest has in the vector registers.

@@ -94,6 +94,8 @@ pub(crate) struct Block {
     pub(crate) repaired: Cell<(u64, u64, u32)>,
     /// FS base that the host's code needs on this thread.
     pub(crate) host_fs: Cell<u64>,
+    /// Where the host's library for exceptions is in the thread's process.
+    pub(crate) host_code: Cell<[u64; 2]>,
     /// Thread CPU time at the start of the present task.
     pub(crate) cpu_base: Cell<u64>,
     pub(crate) process: UnsafeCell<Option<Arc<Process>>>,
@@ -369,6 +371,7 @@ fn create(index: u32, state: u32) -> Option<&'static Block> {
             guest_fs: Cell::new(0),
             repaired: Cell::new((0, 0, 0)),
             host_fs: Cell::new(0),
+            host_code: Cell::new([0; 2]),
             cpu_base: Cell::new(0),
             process: UnsafeCell::new(None),
             snapshot: UnsafeCell::new(None),

@@ -47,6 +47,7 @@ pub(crate) type ThreadStart = unsafe extern "system" fn(*mut c_void) -> u32;
 unsafe extern "system" {
     pub(crate) fn GetCommandLineW() -> *const u16;
     pub(crate) fn GetModuleFileNameW(module: Handle, out: *mut u16, len: u32) -> u32;
+    pub(crate) fn GetModuleHandleW(name: *const u16) -> Handle;
     pub(crate) fn GetStdHandle(which: u32) -> Handle;
     pub(crate) fn ExitProcess(status: u32) -> !;
     pub(crate) fn ExitThread(status: u32) -> !;

@@ -131,11 +131,26 @@ pub(crate) fn boot(kind: u32) -> Boot {
         services: &raw const SERVICES,
         block: 0,
         host_fs: fs_base(),
+        host_code: host_code(),
         section: 0,
         init_process: 0,
         port: 0,
         events: 0,
         error_output: 0,
+    }
+}
+
+/// Where ntdll is: first address and end.
+fn host_code() -> [u64; 2] {
+    const NAME: [u16; 10] = [0x6e, 0x74, 0x64, 0x6c, 0x6c, 0x2e, 0x64, 0x6c, 0x6c, 0];
+    const NEW_HEADER: u64 = 0x3c;
+    const SIZE_OF_IMAGE: u64 = 0x50;
+    // SAFETY: ntdll is in every process, with its headers.
+    unsafe {
+        let base = api::GetModuleHandleW(NAME.as_ptr()) as u64;
+        let header = ((base + NEW_HEADER) as *const u32).read_unaligned();
+        let size = ((base + u64::from(header) + SIZE_OF_IMAGE) as *const u32).read_unaligned();
+        [base, base + u64::from(size)]
     }
 }
 

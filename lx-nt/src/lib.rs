@@ -62,6 +62,8 @@ pub struct Boot {
     pub block: u64,
     /// FS base that the host's code expects on this thread.
     pub host_fs: u64,
+    /// Where the library that dispatches exceptions is: first address and end.
+    pub host_code: [u64; 2],
     /// The shared region's section. Init only, as all that follows.
     pub section: Handle,
     /// A handle to init itself that every process inherits.
