@@ -152,7 +152,7 @@ unsafe extern "win64" fn handle(pointers: *const ExceptionPointers) -> i32 {
     if !in_guest {
         kernel_fault(record, context, block);
     }
-    if record.code == ACCESS_VIOLATION && has_lost_fs(block, fs, rip) {
+    if record.code == ACCESS_VIOLATION && has_lost_fs(block, fs, context) {
         continue_at(context, rip);
         context.rip = resume_guest as *const () as u64;
         return CONTINUE_EXECUTION;
@@ -178,20 +178,39 @@ unsafe extern "win64" fn handle(pointers: *const ExceptionPointers) -> i32 {
 /// when it switches threads. `fs` is what the handler has found, which under Wine is Wine's own.
 ///
 /// The instruction is tried again with the right base. One that fails again at once fails by itself.
-fn has_lost_fs(block: &Block, fs: u64, rip: u64) -> bool {
-    /// Repairs of one instruction in a row, each within so many ticks of the last.
+fn has_lost_fs(block: &Block, fs: u64, context: &Context) -> bool {
+    /// Repairs without progress, each within so many ticks of the last.
     const IN_A_ROW: u32 = 3;
     const TICKS: u64 = 1_000_000;
     let guest = block.guest_fs.get();
-    if guest == 0 || fs == guest || !names_fs(rip) {
+    if guest == 0 || fs == guest || !names_fs(context.rip) {
         return false;
     }
     let now = read_tsc();
-    let (last_rip, last_time, count) = block.repaired.get();
-    let again = last_rip == rip && now.wrapping_sub(last_time) < TICKS;
+    let state = digest(context);
+    let (last_state, last_time, count) = block.repaired.get();
+    let again = last_state == state && now.wrapping_sub(last_time) < TICKS;
     let count = if again { count + 1 } else { 1 };
-    block.repaired.set((rip, now, count));
+    block.repaired.set((state, now, count));
     count <= IN_A_ROW
+}
+
+/// Tells states of a thread apart: one that makes no progress has the same registers.
+fn digest(context: &Context) -> u64 {
+    let registers = [
+        context.rip,
+        context.rsp,
+        context.rax,
+        context.rcx,
+        context.rdx,
+        context.rbx,
+        context.rbp,
+        context.rsi,
+        context.rdi,
+    ];
+    registers.iter().chain(&context.r8_to_r15).fold(0, |digest: u64, &register| {
+        (digest.rotate_left(5) ^ register).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    })
 }
 
 /// Whether the instruction has the prefix that makes it use FS.

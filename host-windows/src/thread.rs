@@ -90,7 +90,7 @@ pub(crate) struct Block {
     pub(crate) loader_rsp: Cell<u64>,
     /// FS base of the guest.
     pub(crate) guest_fs: Cell<u64>,
-    /// The last instruction that got its FS base back, when, and how often in a row.
+    /// The last state in which the thread got its FS base back, when, and how often in a row.
     pub(crate) repaired: Cell<(u64, u64, u32)>,
     /// FS base that the host's code needs on this thread.
     pub(crate) host_fs: Cell<u64>,
