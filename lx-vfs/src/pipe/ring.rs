@@ -43,7 +43,10 @@ pub(super) struct Ring {
     capacity: usize,
     /// Position of the next byte to be read.
     tail: usize,
+    /// Bytes in the blocks.
     len: usize,
+    /// Bytes before those: readers have put them back when the ring had no room for them.
+    returned: Vec<u8>,
     pub(super) readers: u32,
     pub(super) writers: u32,
     /// How many ends were ever opened: FIFO opens wait for these to change.
@@ -70,6 +73,7 @@ impl Ring {
             capacity: DEFAULT_CAPACITY,
             tail: 0,
             len: 0,
+            returned: Vec::new(),
             readers: 0,
             writers: 0,
             readers_opened: 0,
@@ -84,7 +88,12 @@ impl Ring {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.len
+        self.returned.len() + self.len
+    }
+
+    /// Whether the oldest bytes are not in the blocks.
+    pub(super) fn has_returned(&self) -> bool {
+        !self.returned.is_empty()
     }
 
     pub(super) fn capacity(&self) -> usize {
@@ -92,7 +101,7 @@ impl Ring {
     }
 
     pub(super) fn room(&self) -> usize {
-        self.capacity - self.len
+        self.capacity.saturating_sub(self.len())
     }
 
     /// Whether `poll(2)` says that the pipe can be written.
@@ -123,12 +132,15 @@ impl Ring {
     ) -> Vec<Arc<RingBlock>> {
         self.capacity = capacity;
         self.tail = 0;
+        self.len = self.len();
+        self.returned = Vec::new();
         self.set_blocks(blocks)
     }
 
     /// Forgets the bytes and the capacity, when the last end of a FIFO is gone; its memory.
     pub(super) fn reset(&mut self) -> Vec<Arc<RingBlock>> {
         self.len = 0;
+        self.returned = Vec::new();
         self.resize(DEFAULT_CAPACITY, Vec::new())
     }
 
@@ -194,7 +206,7 @@ impl Ring {
     #[inline(always)]
     pub(super) fn peek(&self, skip: usize, dst: &mut [u8]) {
         match self.contiguous(self.wrap(self.tail + skip), dst.len()) {
-            Some((block, offset, part)) if part == dst.len() => {
+            Some((block, offset, part)) if part == dst.len() && self.returned.is_empty() => {
                 if let Some(block) = block.get() {
                     block.read(offset, dst);
                 }
@@ -205,9 +217,16 @@ impl Ring {
 
     #[inline(never)]
     fn peek_parts(&self, skip: usize, dst: &mut [u8]) {
-        let mut done = 0;
+        let returned = self.returned.get(skip..).unwrap_or_default();
+        let mut done = returned.len().min(dst.len());
+        if let (Some(dst), Some(bytes)) = (dst.get_mut(..done), returned.get(..done)) {
+            dst.copy_from_slice(bytes);
+        }
+        // From here on in the blocks.
+        let before = self.returned.len();
         while done < dst.len() {
-            let position = self.wrap(self.tail + skip + done);
+            let skip = (skip + done).saturating_sub(before);
+            let position = self.wrap(self.tail + skip);
             let Some((block, offset, part)) = self.contiguous(position, dst.len() - done) else {
                 return;
             };
@@ -225,6 +244,15 @@ impl Ring {
 
     /// Takes the oldest bytes away.
     pub(super) fn consume(&mut self, len: usize) {
+        let returned = len.min(self.returned.len());
+        if returned > 0 {
+            self.returned.drain(..returned);
+        }
+        self.consume_filled(len - returned);
+    }
+
+    /// Takes the oldest bytes in the blocks away: those of a [`filled_piece`](Self::filled_piece).
+    pub(super) fn consume_filled(&mut self, len: usize) {
         let len = len.min(self.len);
         self.len -= len;
         // An empty ring starts over, so that a pipe of short messages stays in the same few lines
@@ -232,10 +260,15 @@ impl Ring {
         self.tail = if self.len == 0 && !self.writing { 0 } else { self.wrap(self.tail + len) };
     }
 
-    /// Puts bytes back in front of the others; `false` if there is no room for them any more.
+    /// Puts bytes back in front of the others; `false` if there is no memory for that.
     pub(super) fn unread(&mut self, bytes: &[u8]) -> bool {
-        if self.room() < bytes.len() || self.writing || self.reading {
-            return false;
+        let busy = self.writing || self.reading || !self.returned.is_empty();
+        if busy || self.room() < bytes.len() {
+            if self.returned.try_reserve(bytes.len()).is_err() {
+                return false;
+            }
+            self.returned.splice(0..0, bytes.iter().copied());
+            return true;
         }
         let len = self.len;
         self.tail = self.wrap(self.tail + self.capacity - bytes.len());

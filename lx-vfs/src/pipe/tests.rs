@@ -55,6 +55,37 @@ fn a_full_pipe_takes_nothing_and_a_small_write_is_never_split() {
 }
 
 #[test]
+fn bytes_that_are_put_back_come_first_though_the_pipe_is_full() {
+    let t = Tester::new();
+    let (r, w) = new_pair(&t.caller(), NONBLOCK).unwrap();
+    let pipe = r.ops_as::<PipeEnd>().unwrap().pipe();
+    let bytes = pattern(DEFAULT_CAPACITY + 300);
+    assert_eq!(t.write(&w, &bytes), Ok(DEFAULT_CAPACITY));
+    for len in [3, 200] {
+        let taken = t.read(&r, len).unwrap();
+        assert_eq!(taken, bytes[..len]);
+        let more = DEFAULT_CAPACITY - pipe.len();
+        assert_eq!(t.write(&w, &bytes[DEFAULT_CAPACITY..][..more]), Ok(more));
+        assert!(pipe.put_back(&taken));
+        assert_eq!(pipe.len(), DEFAULT_CAPACITY + len);
+        assert_eq!(t.write(&w, b"x"), errno(Errno::EAGAIN));
+        let mut all = t.read(&r, 2).unwrap();
+        while let Ok(more) = t.read(&r, 1000) {
+            all.extend(more);
+        }
+        assert_eq!(all[..DEFAULT_CAPACITY], bytes[..DEFAULT_CAPACITY]);
+        assert_eq!(all[DEFAULT_CAPACITY..], bytes[DEFAULT_CAPACITY..][..len]);
+        assert_eq!(t.write(&w, &bytes), Ok(DEFAULT_CAPACITY));
+    }
+    let taken = t.read(&r, 200).unwrap();
+    assert_eq!(t.write(&w, &bytes[DEFAULT_CAPACITY..][..200]), Ok(200));
+    assert!(pipe.put_back(&taken));
+    let larger = 2 * DEFAULT_CAPACITY;
+    assert_eq!(pipe.set_capacity(&t.caller(), larger), Ok(larger));
+    assert_eq!(t.read(&r, larger), Ok(bytes[..DEFAULT_CAPACITY + 200].to_vec()));
+}
+
+#[test]
 fn closed_ends() {
     let t = Tester::new();
     let (r, w) = new_pair(&t.caller(), NONBLOCK).unwrap();

@@ -224,7 +224,8 @@ impl Pipe {
             ring.contended = true;
             return None;
         }
-        let len = want.min(ring.len());
+        let most = if ring.has_returned() { SMALL } else { CHUNK };
+        let len = want.min(ring.len()).min(most);
         if len == 0 {
             if ring.writers == 0 {
                 return Some(Ok(Found::End));
@@ -239,7 +240,6 @@ impl Pipe {
             let key = self.bytes_taken(&mut ring, writable);
             return Some(Ok(Found::Taken(len, key)));
         }
-        let len = len.min(CHUNK);
         let pieces = collect_pieces(len, |skip, len| ring.filled_piece(skip, len));
         ring.reading = true;
         Some(Ok(Found::Reserved(pieces, len)))
@@ -256,7 +256,7 @@ impl Pipe {
 
     #[cold]
     fn undo(&self, bytes: &[u8]) -> Result<usize> {
-        let _ = self.ring.lock().unread(bytes);
+        self.put_back(bytes);
         Err(Errno::EFAULT.into())
     }
 
@@ -283,7 +283,7 @@ impl Pipe {
             let mut ring = self.ring.lock();
             let writable = ring.is_writable();
             ring.reading = false;
-            ring.consume(copied);
+            ring.consume_filled(copied);
             self.bytes_taken(&mut ring, writable) | Self::released(&mut ring)
         };
         self.wake(key);
@@ -483,7 +483,7 @@ impl Pipe {
         })
     }
 
-    /// Puts bytes back that have just been read; `false` if there is no room for them any more.
+    /// Puts bytes back that have just been read; `false` if there is no memory for that.
     pub fn put_back(&self, bytes: &[u8]) -> bool {
         let (done, key) = {
             let mut ring = self.ring.lock();
