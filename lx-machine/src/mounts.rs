@@ -123,6 +123,11 @@ struct Builder<'a> {
 impl Builder<'_> {
     /// The directory at a path; made if it is missing.
     fn directory(&self, path: &[u8]) -> Result<Path> {
+        self.found_or_made(path, NewKind::Directory, 0o755)
+    }
+
+    /// What is at a path; made if it is missing, with the directories above it.
+    fn found_or_made(&self, path: &[u8], kind: NewKind<'_>, mode: u32) -> Result<Path> {
         let caller = self.boot.caller();
         let found = self.fs.lookup(&caller, None, path, Lookup::FOLLOW);
         match found.map_err(SysError::errno) {
@@ -130,7 +135,7 @@ impl Builder<'_> {
             Err(Errno::ENOENT) => {
                 self.directory(parent(path))?;
                 self.fs
-                    .create(&caller, None, path, NewKind::Directory, 0o755)
+                    .create(&caller, None, path, kind, mode)
                     .map_err(|error| cannot("make", path, error.errno()))
             }
             Err(errno) => Err(cannot("find", path, errno)),
@@ -161,22 +166,6 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// The file at a path; made, empty, if it is missing.
-    fn file(&self, path: &[u8]) -> Result<Path> {
-        let caller = self.boot.caller();
-        let found = self.fs.lookup(&caller, None, path, Lookup::FOLLOW);
-        match found.map_err(SysError::errno) {
-            Ok(at) => Ok(at),
-            Err(Errno::ENOENT) => {
-                self.directory(parent(path))?;
-                self.fs
-                    .create(&caller, None, path, NewKind::Regular, 0o644)
-                    .map_err(|error| cannot("make", path, error.errno()))
-            }
-            Err(errno) => Err(cannot("find", path, errno)),
-        }
-    }
-
     /// `-v HOST:GUEST`: a folder, or a file as the one name of its folder that the guest sees.
     fn bind(&self, mount: &BindMount) -> Result<()> {
         let (host_path, path) = (&*mount.host_path, &*mount.guest_path);
@@ -190,7 +179,7 @@ impl Builder<'_> {
             name => {
                 let caller = self.boot.caller();
                 let found = FsContext::new(shown).lookup(&caller, None, name, Lookup::empty());
-                (found.map_err(failed)?, self.file(path)?)
+                (found.map_err(failed)?, self.found_or_made(path, NewKind::Regular, 0o644)?)
             }
         };
         self.tree

@@ -202,8 +202,8 @@ syscalls! {
     135 personality => prctl::sys_personality, Partial("recorded");
     137 statfs => stat::sys_statfs, Full;
     138 fstatfs => stat::sys_fstatfs, Full;
-    140 getpriority => sched::sys_getpriority, Full;
-    141 setpriority => sched::sys_setpriority, Partial("recorded; the host schedules");
+    140 getpriority => priority::sys_getpriority, Full;
+    141 setpriority => priority::sys_setpriority, Partial("recorded; the host schedules");
     142 sched_setparam => sched::sys_sched_setparam, Partial("recorded; the host schedules");
     143 sched_getparam => sched::sys_sched_getparam, Full;
     144 sched_setscheduler => sched::sys_sched_setscheduler, Partial("recorded; the host schedules");
@@ -265,8 +265,8 @@ syscalls! {
     234 tgkill => signal::sys_tgkill, Full;
     235 utimes => utime::sys_utimes, Full;
     247 waitid => process::sys_waitid, Partial("of the usage only the time");
-    251 ioprio_set => sched::sys_ioprio_set, Partial("recorded; the host schedules");
-    252 ioprio_get => sched::sys_ioprio_get, Full;
+    251 ioprio_set => priority::sys_ioprio_set, Partial("recorded; the host schedules");
+    252 ioprio_get => priority::sys_ioprio_get, Full;
     257 openat => open::sys_openat, Full;
     258 mkdirat => path::sys_mkdirat, Full;
     259 mknodat => path::sys_mknodat, Full;

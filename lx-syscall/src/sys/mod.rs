@@ -25,6 +25,7 @@ pub(crate) mod pidfd;
 pub(crate) mod pipe;
 pub(crate) mod poll;
 pub(crate) mod prctl;
+pub(crate) mod priority;
 pub(crate) mod process;
 pub(crate) mod sched;
 pub(crate) mod signal;

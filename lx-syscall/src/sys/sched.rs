@@ -1,18 +1,16 @@
-//! Scheduling: `sched_setscheduler(2)`, `sched_setaffinity(2)`, `getpriority(2)`, `ioprio_get(2)`,
-//! `getcpu(2)`. The attributes are kept and reported; the host decides who runs.
+//! Scheduling: `sched_setscheduler(2)`, `sched_setaffinity(2)`, `sched_getattr(2)`, `getcpu(2)`. The attributes are kept and reported; the host decides who runs.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 use lx_core::Result;
-use lx_core::abi::resource::{MAX_NICE, MIN_NICE, PrioWhich};
+use lx_core::abi::resource::{MAX_NICE, MIN_NICE};
 use lx_core::abi::sched::{SCHED_RESET_ON_FORK, SchedAttr, SchedParam, SchedPolicy};
 use lx_core::abi::time::Timespec;
 use lx_core::abi::{Errno, PAGE_SIZE, UserPtr};
 use lx_core::cred::Capabilities;
 use lx_core::rlimit::Resource;
 use lx_core::time::to_timespec;
-use lx_proc::sched::{AFFINITY_WORDS, Scheduling};
+use lx_proc::sched::AFFINITY_WORDS;
 use lx_proc::{CurrentTask, Task};
 
 /// Highest real-time priority.
@@ -27,7 +25,7 @@ const SCHED_FLAG_KEEP_POLICY: u64 = 8;
 const SCHED_FLAG_KEEP_PARAMS: u64 = 16;
 
 /// The task that `pid` names, 0 for the caller.
-fn find(task: &CurrentTask<'_>, pid: i32) -> Result<Arc<Task>> {
+pub(super) fn find(task: &CurrentTask<'_>, pid: i32) -> Result<Arc<Task>> {
     match pid {
         0 => Ok(Arc::clone(task.task())),
         _ if pid < 0 => Err(Errno::EINVAL.into()),
@@ -36,7 +34,7 @@ fn find(task: &CurrentTask<'_>, pid: i32) -> Result<Arc<Task>> {
 }
 
 /// Whether the caller may change the scheduling of `target`.
-fn check_owner(task: &CurrentTask<'_>, target: &Arc<Task>) -> Result<()> {
+pub(super) fn check_owner(task: &CurrentTask<'_>, target: &Arc<Task>) -> Result<()> {
     let cred = task.cred();
     let other = target.cred();
     if Arc::ptr_eq(task.task(), target)
@@ -391,114 +389,8 @@ fn read_attr(task: &CurrentTask<'_>, attr: UserPtr<SchedAttr>) -> Result<SchedAt
 }
 
 /// Whether the caller may give `target` this nice value: raising it is free.
-fn can_nice(task: &CurrentTask<'_>, target: &Arc<Task>, nice: i32) -> bool {
+pub(super) fn can_nice(task: &CurrentTask<'_>, target: &Arc<Task>, nice: i32) -> bool {
     let limit = target.group().rlimits().soft(Resource::Nice);
     let wanted = u64::from((20 - nice).unsigned_abs());
     nice >= target.scheduling().nice() || wanted <= limit || task.cred().has(Capabilities::SYS_NICE)
-}
-
-/// The tasks that `getpriority(2)` and `ioprio_get(2)` mean.
-fn select(task: &CurrentTask<'_>, which: PrioWhich, who: i32) -> Result<Vec<Arc<Task>>> {
-    let all = || task.kernel().pids.tasks().into_iter();
-    let found: Vec<_> = match which {
-        PrioWhich::PRIO_PROCESS => find(task, who).into_iter().collect(),
-        PrioWhich::PRIO_PGRP => {
-            let pgid = if who == 0 { task.group().pgid() } else { who };
-            all().filter(|other| other.group().pgid() == pgid).collect()
-        }
-        PrioWhich::PRIO_USER => {
-            let uid = if who == 0 { task.cred().uid } else { who.cast_unsigned() };
-            all().filter(|other| other.cred().uid == uid).collect()
-        }
-        _ => return Err(Errno::EINVAL.into()),
-    };
-    if found.is_empty() { Err(Errno::ESRCH.into()) } else { Ok(found) }
-}
-
-/// `getpriority(2)`: 20 minus the lowest nice value, so that no result is negative.
-///
-/// # Errors
-/// `EINVAL` for an unknown `which`; `ESRCH`.
-pub(crate) fn sys_getpriority(task: &CurrentTask<'_>, which: PrioWhich, who: i32) -> Result<i32> {
-    let found = select(task, which, who)?;
-    let lowest = found.iter().map(|task| task.scheduling().nice()).min();
-    Ok(20 - lowest.unwrap_or(0))
-}
-
-/// `setpriority(2)`.
-///
-/// # Errors
-/// `EINVAL` for an unknown `which`; `ESRCH`; `EPERM` for tasks of others; `EACCES` for a lower
-/// value than allowed.
-pub(crate) fn sys_setpriority(
-    task: &CurrentTask<'_>,
-    which: PrioWhich,
-    who: i32,
-    nice: i32,
-) -> Result<()> {
-    let nice = nice.clamp(MIN_NICE, MAX_NICE);
-    let mut result = Ok(());
-    for target in select(task, which, who)? {
-        if let Err(error) = check_owner(task, &target) {
-            result = Err(error);
-        } else if !can_nice(task, &target, nice) {
-            result = Err(Errno::EACCES.into());
-        } else {
-            target.scheduling().set_nice(nice);
-        }
-    }
-    result
-}
-
-/// `IOPRIO_WHO_*` are those of `getpriority` plus one.
-fn io_which(which: i32) -> PrioWhich {
-    PrioWhich(which.wrapping_sub(1).cast_unsigned())
-}
-
-/// The I/O priority that a task has without a call: best effort, by its nice value.
-fn io_priority(scheduling: &Scheduling) -> u32 {
-    match scheduling.io_priority() {
-        0 => (2 << 13) | ((scheduling.nice() + 20) / 5).unsigned_abs(),
-        priority => priority,
-    }
-}
-
-/// `ioprio_get(2)`.
-///
-/// # Errors
-/// `EINVAL` for an unknown `which`; `ESRCH`.
-pub(crate) fn sys_ioprio_get(task: &CurrentTask<'_>, which: i32, who: i32) -> Result<u32> {
-    let found = select(task, io_which(which), who)?;
-    if let [only] = found.as_slice()
-        && which == 1
-    {
-        return Ok(only.scheduling().io_priority());
-    }
-    Ok(found.iter().map(|task| io_priority(task.scheduling())).min().unwrap_or(0))
-}
-
-/// `ioprio_set(2)`.
-///
-/// # Errors
-/// `EINVAL` for an unknown class, level or `which`; `EPERM`; `ESRCH`.
-pub(crate) fn sys_ioprio_set(
-    task: &CurrentTask<'_>,
-    which: i32,
-    who: i32,
-    priority: u32,
-) -> Result<()> {
-    let (class, level) = (priority >> 13, priority & 7);
-    match class {
-        0 if level == 0 => {}
-        1 if task.cred().has(Capabilities::SYS_NICE)
-            || task.cred().has(Capabilities::SYS_ADMIN) => {}
-        1 => return Err(Errno::EPERM.into()),
-        2 | 3 => {}
-        _ => return Err(Errno::EINVAL.into()),
-    }
-    for target in select(task, io_which(which), who)? {
-        check_owner(task, &target)?;
-        target.scheduling().set_io_priority(priority);
-    }
-    Ok(())
 }

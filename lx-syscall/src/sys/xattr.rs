@@ -1,13 +1,12 @@
 //! Extended attributes: `setxattr(2)`, `getxattr(2)`, `listxattr(2)`, `removexattr(2)`, with the
 //! forms for links and for descriptors.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use lx_core::Result;
 use lx_core::abi::xattr::{XATTR_NAME_MAX, XATTR_SIZE_MAX, XattrFlags};
 use lx_core::abi::{DirFd, Errno, Fd, UserCStr, UserPtr};
-use lx_core::file::OpenFile;
+use lx_core::caller::Caller;
 use lx_proc::CurrentTask;
 use lx_vfs::location::Path;
 use lx_vfs::path::Lookup;
@@ -59,12 +58,64 @@ fn write_result(
     Ok(result.len())
 }
 
-fn lookup(task: &CurrentTask<'_>, path: UserCStr, how: Lookup) -> Result<Path> {
-    at::lookup(task, DirFd::AT_FDCWD, path, how)
+/// Whose attributes.
+#[derive(Clone, Copy)]
+enum Subject {
+    /// Of a file, found through links.
+    Path(UserCStr),
+    /// Of a file that may be a link.
+    Link(UserCStr),
+    /// Of an open file.
+    File(Fd),
 }
 
-fn open_file(task: &CurrentTask<'_>, fd: Fd) -> Result<Arc<OpenFile>> {
-    task.files().get(fd)
+impl Subject {
+    /// Calls `f` with the place.
+    fn with<T>(
+        self,
+        task: &CurrentTask<'_>,
+        f: impl FnOnce(&Caller<'_>, &Path) -> Result<T>,
+    ) -> Result<T> {
+        let lookup = |path, how| at::lookup(task, DirFd::AT_FDCWD, path, how);
+        match self {
+            Self::Path(path) => f(&task.caller(), &lookup(path, Lookup::FOLLOW)?),
+            Self::Link(path) => f(&task.caller(), &lookup(path, Lookup::empty())?),
+            Self::File(fd) => f(&task.caller(), at::place_of(&*task.files().get(fd)?)?),
+        }
+    }
+}
+
+fn set(
+    task: &CurrentTask<'_>,
+    subject: Subject,
+    name: UserCStr,
+    value: (UserPtr<u8>, usize),
+    flags: XattrFlags,
+) -> Result<()> {
+    let new = read_attribute(task, name, value.0, value.1)?;
+    subject.with(task, |caller, place| xattr::set(caller, place, &new.name, &new.value, flags))
+}
+
+fn get(
+    task: &CurrentTask<'_>,
+    subject: Subject,
+    name: UserCStr,
+    out: UserPtr<u8>,
+    size: usize,
+) -> Result<usize> {
+    let name = read_name(task, name)?;
+    let value = subject.with(task, |caller, place| xattr::get(caller, place, &name))?;
+    write_result(task, &value, out, size)
+}
+
+fn list(task: &CurrentTask<'_>, subject: Subject, out: UserPtr<u8>, size: usize) -> Result<usize> {
+    let names = subject.with(task, xattr::list)?;
+    write_result(task, &names, out, size)
+}
+
+fn remove(task: &CurrentTask<'_>, subject: Subject, name: UserCStr) -> Result<()> {
+    let name = read_name(task, name)?;
+    subject.with(task, |caller, place| xattr::remove(caller, place, &name))
 }
 
 /// `setxattr(2)`.
@@ -76,9 +127,7 @@ pub(crate) fn sys_setxattr(
     size: usize,
     flags: XattrFlags,
 ) -> Result<()> {
-    let new = read_attribute(task, name, value, size)?;
-    let place = lookup(task, path, Lookup::FOLLOW)?;
-    xattr::set(&task.caller(), &place, &new.name, &new.value, flags)
+    set(task, Subject::Path(path), name, (value, size), flags)
 }
 
 /// `lsetxattr(2)`.
@@ -90,9 +139,7 @@ pub(crate) fn sys_lsetxattr(
     size: usize,
     flags: XattrFlags,
 ) -> Result<()> {
-    let new = read_attribute(task, name, value, size)?;
-    let place = lookup(task, path, Lookup::empty())?;
-    xattr::set(&task.caller(), &place, &new.name, &new.value, flags)
+    set(task, Subject::Link(path), name, (value, size), flags)
 }
 
 /// `fsetxattr(2)`.
@@ -104,9 +151,7 @@ pub(crate) fn sys_fsetxattr(
     size: usize,
     flags: XattrFlags,
 ) -> Result<()> {
-    let new = read_attribute(task, name, value, size)?;
-    let file = open_file(task, fd)?;
-    xattr::set(&task.caller(), at::place_of(&file)?, &new.name, &new.value, flags)
+    set(task, Subject::File(fd), name, (value, size), flags)
 }
 
 /// `getxattr(2)`.
@@ -117,10 +162,7 @@ pub(crate) fn sys_getxattr(
     out: UserPtr<u8>,
     size: usize,
 ) -> Result<usize> {
-    let name = read_name(task, name)?;
-    let place = lookup(task, path, Lookup::FOLLOW)?;
-    let value = xattr::get(&task.caller(), &place, &name)?;
-    write_result(task, &value, out, size)
+    get(task, Subject::Path(path), name, out, size)
 }
 
 /// `lgetxattr(2)`.
@@ -131,10 +173,7 @@ pub(crate) fn sys_lgetxattr(
     out: UserPtr<u8>,
     size: usize,
 ) -> Result<usize> {
-    let name = read_name(task, name)?;
-    let place = lookup(task, path, Lookup::empty())?;
-    let value = xattr::get(&task.caller(), &place, &name)?;
-    write_result(task, &value, out, size)
+    get(task, Subject::Link(path), name, out, size)
 }
 
 /// `fgetxattr(2)`.
@@ -145,10 +184,7 @@ pub(crate) fn sys_fgetxattr(
     out: UserPtr<u8>,
     size: usize,
 ) -> Result<usize> {
-    let name = read_name(task, name)?;
-    let file = open_file(task, fd)?;
-    let value = xattr::get(&task.caller(), at::place_of(&file)?, &name)?;
-    write_result(task, &value, out, size)
+    get(task, Subject::File(fd), name, out, size)
 }
 
 /// `listxattr(2)`.
@@ -158,8 +194,7 @@ pub(crate) fn sys_listxattr(
     out: UserPtr<u8>,
     size: usize,
 ) -> Result<usize> {
-    let place = lookup(task, path, Lookup::FOLLOW)?;
-    write_result(task, &xattr::list(&task.caller(), &place)?, out, size)
+    list(task, Subject::Path(path), out, size)
 }
 
 /// `llistxattr(2)`.
@@ -169,8 +204,7 @@ pub(crate) fn sys_llistxattr(
     out: UserPtr<u8>,
     size: usize,
 ) -> Result<usize> {
-    let place = lookup(task, path, Lookup::empty())?;
-    write_result(task, &xattr::list(&task.caller(), &place)?, out, size)
+    list(task, Subject::Link(path), out, size)
 }
 
 /// `flistxattr(2)`: a file without a place in the tree has no attributes.
@@ -180,9 +214,10 @@ pub(crate) fn sys_flistxattr(
     out: UserPtr<u8>,
     size: usize,
 ) -> Result<usize> {
-    let file = open_file(task, fd)?;
-    let Some(place) = Path::of(&file) else { return Ok(0) };
-    write_result(task, &xattr::list(&task.caller(), place)?, out, size)
+    if Path::of(&*task.files().get(fd)?).is_none() {
+        return Ok(0);
+    }
+    list(task, Subject::File(fd), out, size)
 }
 
 /// `removexattr(2)`.
@@ -191,8 +226,7 @@ pub(crate) fn sys_removexattr(
     path: UserCStr,
     name: UserCStr,
 ) -> Result<()> {
-    let name = read_name(task, name)?;
-    xattr::remove(&task.caller(), &lookup(task, path, Lookup::FOLLOW)?, &name)
+    remove(task, Subject::Path(path), name)
 }
 
 /// `lremovexattr(2)`.
@@ -201,13 +235,10 @@ pub(crate) fn sys_lremovexattr(
     path: UserCStr,
     name: UserCStr,
 ) -> Result<()> {
-    let name = read_name(task, name)?;
-    xattr::remove(&task.caller(), &lookup(task, path, Lookup::empty())?, &name)
+    remove(task, Subject::Link(path), name)
 }
 
 /// `fremovexattr(2)`.
 pub(crate) fn sys_fremovexattr(task: &CurrentTask<'_>, fd: Fd, name: UserCStr) -> Result<()> {
-    let name = read_name(task, name)?;
-    let file = open_file(task, fd)?;
-    xattr::remove(&task.caller(), at::place_of(&file)?, &name)
+    remove(task, Subject::File(fd), name)
 }

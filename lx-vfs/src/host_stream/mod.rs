@@ -25,6 +25,7 @@ pub use console::Console;
 pub use port::host_ready;
 
 use crate::dev;
+use crate::fs::hostfs::guest_type;
 use crate::inode::InodeOps;
 use port::Port;
 
@@ -297,15 +298,7 @@ fn shorten(buffer: Buf<'_>, max: usize) -> Buf<'_> {
 pub(crate) fn host_stat(port: &Port) -> Result<Stat> {
     use lx_core::abi::stat::FileType;
     let stat = port.host().stat(port.fd(), b"")?;
-    let kind = match stat.file_type {
-        HostFileType::Regular => FileType::Regular,
-        HostFileType::Directory => FileType::Directory,
-        HostFileType::Symlink => FileType::Symlink,
-        HostFileType::CharDevice => FileType::CharDevice,
-        HostFileType::BlockDevice => FileType::BlockDevice,
-        HostFileType::Fifo => FileType::Fifo,
-        HostFileType::Socket => FileType::Socket,
-    };
+    let kind = guest_type(stat.file_type);
     let time = |time| {
         let (secs, nanos) = split_time(time);
         (secs, i64::from(nanos))

@@ -74,7 +74,8 @@ pub(super) struct Known {
     pub(super) names_checked: Nanos,
 }
 
-pub(super) fn guest_type(file_type: HostFileType) -> FileType {
+/// The type that guests see.
+pub(crate) fn guest_type(file_type: HostFileType) -> FileType {
     match file_type {
         HostFileType::Regular => FileType::Regular,
         HostFileType::Directory => FileType::Directory,

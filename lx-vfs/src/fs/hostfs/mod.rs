@@ -22,6 +22,7 @@ use crate::inode::{FileSystem, InodeOps, NAME_MAX};
 
 pub(crate) use file::HostFile;
 pub use inode::HostInode;
+pub(crate) use inode::guest_type;
 
 /// `f_type` of `statfs(2)`: that of 9P, the usual way to see a host's files from inside.
 const V9FS_MAGIC: i64 = 0x0102_1997;

@@ -17,7 +17,7 @@ use std::process::exit;
 use std::ptr::null_mut;
 
 use libc::c_long;
-use lx_guest_tests::{Scratch, c};
+use lx_guest_tests::{Scratch, c, call};
 
 /// An argument of a recipe.
 #[derive(Clone, Copy)]
@@ -409,16 +409,11 @@ fn interrupt_soon() {
 fn prepare() -> std::io::Result<Scratch> {
     let scratch = Scratch::enter()?;
     std::fs::write(TAGGED, "tagged")?;
-    let (path, name) = (c(TAGGED), c("user.tag"));
-    let value = b"value";
-    // SAFETY: both are strings, the value is as long as it says.
-    let set = unsafe {
-        libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0)
-    };
-    check(set.into());
-    let groups = [0, 1];
-    // SAFETY: as many groups as it says. Where it is forbidden, the groups stay.
-    unsafe { libc::setgroups(groups.len(), groups.as_ptr()) };
+    let (path, name, value) = (c(TAGGED), c("user.tag"), c("value"));
+    let set = call!(setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), 5, 0));
+    check(set.map_or(-1, |_| 0));
+    // Where it is forbidden, the groups stay.
+    let _ = call!(setgroups(2, [0, 1].as_ptr()));
     Ok(scratch)
 }
 
