@@ -17,6 +17,7 @@ pub(crate) mod io;
 pub(crate) mod ioctl;
 pub(crate) mod membarrier;
 pub(crate) mod memfd;
+pub(crate) mod message;
 pub(crate) mod mm;
 pub(crate) mod mount;
 pub(crate) mod open;

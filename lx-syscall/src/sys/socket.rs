@@ -1,46 +1,80 @@
-//! Sockets: `socketpair(2)`, `send(2)`, `recv(2)`, `getsockopt(2)` and relatives.
+//! Sockets: `socket(2)`, `socketpair(2)`, `bind(2)`, `listen(2)`, `accept(2)`, `connect(2)`, names,
+//! `shutdown(2)`, `getsockopt(2)`, `setsockopt(2)`.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
+use arrayvec::ArrayVec;
 use lx_core::Result;
 use lx_core::abi::fcntl::OpenFlags;
 use lx_core::abi::socket::{
-    AddressFamily, MsgFlags, MsgHdr, SOCKADDR_STORAGE_SIZE, SOL_SOCKET, ShutdownHow, SocketFlags,
-    SocketKind, SocketOption, SocketType,
+    AddressFamily, SOCKADDR_STORAGE_SIZE, ShutdownHow, SocketFlags, SocketKind, SocketType,
 };
+use lx_core::abi::stat::FileType;
 use lx_core::abi::{Errno, Fd, UserPtr};
+use lx_core::fd_table::ReservedFd;
 use lx_core::file::OpenFile;
-use lx_core::io::{IoDst, IoSrc};
 use lx_core::rlimit::Resource;
 use lx_core::unsupported;
-use lx_net::{StreamSocket, stream};
+use lx_net::unix::UnixAddress;
+use lx_net::{Family, Socket, UnixSocket};
 use lx_proc::CurrentTask;
+use lx_vfs::inode::NewKind;
+use lx_vfs::path::Lookup;
+use lx_vfs::permission::{Access, check_path};
 
-use super::io::raise_for_write;
+/// Kinds are below this (`SOCK_MAX`).
+const SOCK_MAX: u32 = 11;
+/// The longest value of an option that is looked at.
+const MAX_OPTION: usize = 4096;
 
-/// What `getsockopt(SO_SNDBUF)` reports, Linux's default.
-const BUFFER_SIZE: i32 = 212_992;
+/// An address in the kernel.
+pub(super) type Address = ArrayVec<u8, SOCKADDR_STORAGE_SIZE>;
 
-/// `socket(2)`: no family can be opened yet but by [`sys_socketpair`].
+fn status(flags: SocketFlags) -> OpenFlags {
+    let nonblocking = flags.contains(SocketFlags::SOCK_NONBLOCK);
+    if nonblocking { OpenFlags::O_NONBLOCK } else { OpenFlags::empty() }
+}
+
+fn reserve<'t>(task: &'t CurrentTask<'_>, flags: SocketFlags) -> Result<ReservedFd<'t>> {
+    let limit = task.group().rlimits().soft(Resource::Nofile);
+    task.files().reserve(0, limit, flags.contains(SocketFlags::SOCK_CLOEXEC))
+}
+
+fn check_kind(family: AddressFamily, kind: SocketKind) -> Result<()> {
+    if !(0..AddressFamily::AF_MAX).contains(&family.0) {
+        return Err(Errno::EAFNOSUPPORT.into());
+    }
+    if kind.0 >= SOCK_MAX { Err(Errno::EINVAL.into()) } else { Ok(()) }
+}
+
+/// `socket(2)`.
 ///
 /// # Errors
-/// `EAFNOSUPPORT`, as for a family that the kernel was built without.
+/// `EAFNOSUPPORT`, `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`, `EINVAL`, `EMFILE`.
 pub(crate) fn sys_socket(
-    _task: &CurrentTask<'_>,
+    task: &CurrentTask<'_>,
     family: AddressFamily,
     kind: SocketType,
     protocol: i32,
 ) -> Result<Fd> {
-    let _ = (kind, protocol);
-    unsupported::note("socket family", u64::from(family.0.cast_unsigned()));
-    Err(Errno::EAFNOSUPPORT.into())
+    check_kind(family, kind.kind)?;
+    let socket = match family {
+        AddressFamily::AF_UNIX => Family::Unix(UnixSocket::new(kind.kind, protocol)?),
+        _ => {
+            unsupported::note("socket family", u64::from(family.0.cast_unsigned()));
+            return Err(Errno::EAFNOSUPPORT.into());
+        }
+    };
+    let file = Socket::open(socket, status(kind.flags));
+    Ok(reserve(task, kind.flags)?.install(file))
 }
 
 /// `socketpair(2)`.
 ///
 /// # Errors
-/// `EAFNOSUPPORT` for a family other than `AF_UNIX`; `ESOCKTNOSUPPORT` for other kinds than
-/// streams and sequenced packets; `EPROTONOSUPPORT`, `EMFILE`, `EFAULT`.
+/// `EOPNOTSUPP` for families other than `AF_UNIX`; `ESOCKTNOSUPPORT`, `EPROTONOSUPPORT`, `EMFILE`,
+/// `EFAULT`.
 pub(crate) fn sys_socketpair(
     task: &CurrentTask<'_>,
     family: AddressFamily,
@@ -48,155 +82,215 @@ pub(crate) fn sys_socketpair(
     protocol: i32,
     fds: UserPtr<[Fd; 2]>,
 ) -> Result<()> {
-    if family != AddressFamily::AF_UNIX {
-        unsupported::note("socketpair family", u64::from(family.0.cast_unsigned()));
-        return Err(Errno::EAFNOSUPPORT.into());
+    check_kind(family, kind.kind)?;
+    match family {
+        AddressFamily::AF_UNIX => {}
+        AddressFamily::AF_INET | AddressFamily::AF_INET6 | AddressFamily::AF_NETLINK => {
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        _ => {
+            unsupported::note("socketpair family", u64::from(family.0.cast_unsigned()));
+            return Err(Errno::EAFNOSUPPORT.into());
+        }
     }
-    if protocol != 0 && protocol != AddressFamily::AF_UNIX.0 {
-        return Err(Errno::EPROTONOSUPPORT.into());
-    }
-    let packets = kind.kind == SocketKind::SOCK_SEQPACKET;
-    if kind.kind != SocketKind::SOCK_STREAM && !packets {
-        unsupported::note("socketpair type", kind.kind.0.into());
-        return Err(Errno::ESOCKTNOSUPPORT.into());
-    }
-    let nonblocking = kind.flags.contains(SocketFlags::SOCK_NONBLOCK);
-    let status = if nonblocking { OpenFlags::O_NONBLOCK } else { OpenFlags::empty() };
-    let (first, second) = stream::new_pair(&task.caller(), status, packets);
-    let limit = task.group().rlimits().soft(Resource::Nofile);
-    let cloexec = kind.flags.contains(SocketFlags::SOCK_CLOEXEC);
-    let first_fd = task.files().reserve(0, limit, cloexec)?;
-    let second_fd = task.files().reserve(0, limit, cloexec)?;
+    let (first, second) = UnixSocket::pair(&task.caller(), kind.kind, protocol)?;
+    let first = Socket::open(Family::Unix(first), status(kind.flags));
+    let second = Socket::open(Family::Unix(second), status(kind.flags));
+    let first_fd = reserve(task, kind.flags)?;
+    let second_fd = reserve(task, kind.flags)?;
     task.memory().write(fds, &[first_fd.number(), second_fd.number()])?;
     first_fd.install(first);
     second_fd.install(second);
     Ok(())
 }
 
-fn find(task: &CurrentTask<'_>, fd: Fd) -> Result<Arc<OpenFile>> {
+/// The description of a socket.
+///
+/// # Errors
+/// `EBADF`, `ENOTSOCK`.
+pub(super) fn find(task: &CurrentTask<'_>, fd: Fd) -> Result<Arc<OpenFile>> {
     let file = task.files().get(fd)?;
-    StreamSocket::of(&file)?;
+    Socket::of(&file)?;
     Ok(file)
 }
 
-fn send(
+/// Copies an address in.
+///
+/// # Errors
+/// `EINVAL` for a length that no address has; `EFAULT`.
+pub(super) fn read_address(
     task: &CurrentTask<'_>,
-    file: &OpenFile,
-    src: &mut IoSrc<'_>,
-    flags: MsgFlags,
-) -> Result<usize> {
-    let sent = StreamSocket::of(file)?.send(&task.caller(), file, src, flags);
-    if flags.contains(MsgFlags::MSG_NOSIGNAL) { sent } else { raise_for_write(task, sent) }
-}
-
-/// Reads an address as far as it can be wrong.
-fn check_address(task: &CurrentTask<'_>, address: UserPtr<u8>, len: i32) -> Result<()> {
-    let mut storage = [0; SOCKADDR_STORAGE_SIZE];
+    address: UserPtr<u8>,
+    len: i32,
+) -> Result<Address> {
+    let mut bytes = Address::from([0; SOCKADDR_STORAGE_SIZE]);
     let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?;
-    let part = storage.get_mut(..len).ok_or(Errno::EINVAL)?;
-    task.memory().read_bytes(address.addr(), part)
-}
-
-/// `sendto(2)`, `send(2)`.
-///
-/// # Errors
-/// `ENOTSOCK`; `EISCONN` with an address; else as [`StreamSocket::send`].
-pub(crate) fn sys_sendto(
-    task: &CurrentTask<'_>,
-    fd: Fd,
-    buf: UserPtr<u8>,
-    len: usize,
-    flags: MsgFlags,
-    address: UserPtr<u8>,
-    address_len: i32,
-) -> Result<usize> {
-    let file = find(task, fd)?;
-    let mut src = IoSrc::guest(task.memory(), buf.addr(), len)?;
-    if !address.is_null() && address_len != 0 {
-        check_address(task, address, address_len)?;
-        return Err(Errno::EISCONN.into());
-    }
-    send(task, &file, &mut src, flags)
-}
-
-/// `recvfrom(2)`, `recv(2)`: the peer has no address.
-///
-/// # Errors
-/// `ENOTSOCK`; else as [`StreamSocket::receive`].
-pub(crate) fn sys_recvfrom(
-    task: &CurrentTask<'_>,
-    fd: Fd,
-    buf: UserPtr<u8>,
-    len: usize,
-    flags: MsgFlags,
-    address: UserPtr<u8>,
-    address_len: UserPtr<i32>,
-) -> Result<usize> {
-    let file = find(task, fd)?;
-    let mut dst = IoDst::guest(task.memory(), buf.addr(), len)?;
-    let count = StreamSocket::of(&file)?.receive(&task.caller(), &file, &mut dst, flags)?;
-    if !address.is_null() {
-        task.memory().write(address_len, &0)?;
-    }
-    Ok(count)
-}
-
-/// `sendmsg(2)`; control messages are not carried.
-///
-/// # Errors
-/// `EINVAL` with control messages; else as [`sys_sendto`].
-pub(crate) fn sys_sendmsg(
-    task: &CurrentTask<'_>,
-    fd: Fd,
-    message: UserPtr<MsgHdr>,
-    flags: MsgFlags,
-) -> Result<usize> {
-    let file = find(task, fd)?;
-    let message = task.memory().read(message)?;
-    if message.msg_controllen != 0 {
-        unsupported::note("sendmsg with control messages", message.msg_controllen);
+    if len > bytes.len() {
         return Err(Errno::EINVAL.into());
     }
-    let count = usize::try_from(message.msg_iovlen).map_err(|_| Errno::EMSGSIZE)?;
-    let mut src = IoSrc::vectors(task.memory(), message.msg_iov, count)?;
-    if !message.msg_name.is_null() && message.msg_namelen != 0 {
-        check_address(task, message.msg_name, message.msg_namelen)?;
-        return Err(Errno::EISCONN.into());
+    bytes.truncate(len);
+    if len > 0 {
+        task.memory().read_bytes(address.addr(), &mut bytes)?;
     }
-    send(task, &file, &mut src, flags)
+    Ok(bytes)
 }
 
-/// `recvmsg(2)`.
+/// Copies an address out, as much of it as there is room for, and its whole length.
 ///
 /// # Errors
-/// As [`sys_recvfrom`].
-pub(crate) fn sys_recvmsg(
+/// `EINVAL` for a negative room; `EFAULT`.
+pub(super) fn write_address(
+    task: &CurrentTask<'_>,
+    bytes: &[u8],
+    address: UserPtr<u8>,
+    len: UserPtr<i32>,
+) -> Result<()> {
+    let memory = task.memory();
+    let room = usize::try_from(memory.read(len)?).map_err(|_| Errno::EINVAL)?;
+    let part = bytes.get(..room.min(bytes.len())).unwrap_or_default();
+    if !part.is_empty() {
+        memory.write_bytes(address.addr(), part)?;
+    }
+    memory.write(len, &(bytes.len() as i32))
+}
+
+/// The `AF_UNIX` socket that an address leads to, for one of the same kind.
+///
+/// # Errors
+/// `ECONNREFUSED`, `EPROTOTYPE`, `EINVAL`; `EACCES` and others of a path.
+pub(super) fn find_unix(
+    task: &CurrentTask<'_>,
+    from: &UnixSocket,
+    address: &[u8],
+) -> Result<Arc<UnixSocket>> {
+    match UnixAddress::parse(address)? {
+        UnixAddress::Unnamed => Err(Errno::EINVAL.into()),
+        UnixAddress::Abstract(name) => from.at_abstract(name),
+        UnixAddress::Path(path) => {
+            let caller = task.caller();
+            let path = task.fs().lookup(&caller, None, path, Lookup::FOLLOW)?;
+            check_path(caller.cred(), &path, Access::WRITE)?;
+            if path.dentry.file_type() != FileType::Socket {
+                return Err(Errno::ECONNREFUSED.into());
+            }
+            let attr = path.inode().attr(&caller)?;
+            from.at_node(attr.dev, attr.ino)
+        }
+    }
+}
+
+/// `bind(2)`.
+///
+/// # Errors
+/// `EADDRINUSE`, `EINVAL`; those of making a node.
+pub(crate) fn sys_bind(
     task: &CurrentTask<'_>,
     fd: Fd,
-    message: UserPtr<MsgHdr>,
-    flags: MsgFlags,
-) -> Result<usize> {
+    address: UserPtr<u8>,
+    address_len: i32,
+) -> Result<()> {
     let file = find(task, fd)?;
-    let mut header = task.memory().read(message)?;
-    let count = usize::try_from(header.msg_iovlen).map_err(|_| Errno::EMSGSIZE)?;
-    let mut dst = IoDst::vectors(task.memory(), header.msg_iov, count)?;
-    let received = StreamSocket::of(&file)?.receive(&task.caller(), &file, &mut dst, flags)?;
-    header.msg_namelen = 0;
-    header.msg_controllen = 0;
-    header.msg_flags = 0;
-    task.memory().write(message, &header)?;
-    Ok(received)
+    let address = read_address(task, address, address_len)?;
+    match Socket::of(&file)?.family() {
+        Family::Unix(socket) => match UnixAddress::parse(&address)? {
+            UnixAddress::Unnamed => socket.bind_any(),
+            UnixAddress::Abstract(name) => socket.bind_abstract(name),
+            UnixAddress::Path(path) => bind_path(task, socket, path),
+        },
+    }
+}
+
+fn bind_path(task: &CurrentTask<'_>, socket: &UnixSocket, path: &[u8]) -> Result<()> {
+    let caller = task.caller();
+    let node = match task.fs().create(&caller, None, path, NewKind::Socket, 0o777) {
+        Err(error) if error.errno() == Errno::EEXIST => return Err(Errno::EADDRINUSE.into()),
+        other => other?,
+    };
+    let attr = node.inode().attr(&caller)?;
+    let bound = socket.bind_node(path, (attr.dev, attr.ino), Box::new(node));
+    if bound.is_err() {
+        task.fs().unlink(&caller, None, path)?;
+    }
+    bound
+}
+
+/// `listen(2)`.
+///
+/// # Errors
+/// `EOPNOTSUPP`, `EINVAL`, `EADDRINUSE`.
+pub(crate) fn sys_listen(task: &CurrentTask<'_>, fd: Fd, backlog: i32) -> Result<()> {
+    Socket::of(&*find(task, fd)?)?.listen(&task.caller(), backlog)
+}
+
+/// `accept(2)`.
+///
+/// # Errors
+/// As [`sys_accept4`].
+pub(crate) fn sys_accept(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    address: UserPtr<u8>,
+    address_len: UserPtr<i32>,
+) -> Result<Fd> {
+    sys_accept4(task, fd, address, address_len, SocketFlags::empty())
+}
+
+/// `accept4(2)`.
+///
+/// # Errors
+/// `EAGAIN`, `EINVAL`, `EOPNOTSUPP`, `EMFILE`, `EFAULT`.
+pub(crate) fn sys_accept4(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    address: UserPtr<u8>,
+    address_len: UserPtr<i32>,
+    flags: SocketFlags,
+) -> Result<Fd> {
+    let file = find(task, fd)?;
+    let new_fd = reserve(task, flags)?;
+    let socket = Socket::of(&file)?;
+    let (new, peer) = socket.accept(&task.caller(), file.is_nonblocking())?;
+    let new = Socket::open(new, status(flags));
+    if !address.is_null() {
+        write_address(task, &peer, address, address_len)?;
+    }
+    Ok(new_fd.install(new))
+}
+
+/// `connect(2)`.
+///
+/// # Errors
+/// `ECONNREFUSED`, `EISCONN`, `EINPROGRESS`, `EAGAIN` and others.
+pub(crate) fn sys_connect(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    address: UserPtr<u8>,
+    address_len: i32,
+) -> Result<()> {
+    let file = find(task, fd)?;
+    let address = read_address(task, address, address_len)?;
+    match Socket::of(&file)?.family() {
+        Family::Unix(socket) => {
+            let family = address.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes));
+            let family = i32::from(family.ok_or(Errno::EINVAL)?);
+            if family == AddressFamily::AF_UNSPEC.0 {
+                return socket.disconnect();
+            }
+            let to = find_unix(task, socket, &address)?;
+            socket.connect(&task.caller(), &to, file.is_nonblocking())
+        }
+    }
 }
 
 /// `shutdown(2)`.
 ///
 /// # Errors
-/// `ENOTSOCK`, `EINVAL`.
+/// `ENOTSOCK`, `EINVAL`, `ENOTCONN`.
 pub(crate) fn sys_shutdown(task: &CurrentTask<'_>, fd: Fd, how: ShutdownHow) -> Result<()> {
-    StreamSocket::of(&*find(task, fd)?)?.shut_down(how)
+    Socket::of(&*find(task, fd)?)?.shut_down(how)
 }
 
-/// `getsockname(2)` and `getpeername(2)`: sockets of a pair have no name.
+/// `getsockname(2)`.
 ///
 /// # Errors
 /// `ENOTSOCK`, `EINVAL`, `EFAULT`.
@@ -206,12 +300,22 @@ pub(crate) fn sys_getsockname(
     address: UserPtr<u8>,
     address_len: UserPtr<i32>,
 ) -> Result<()> {
-    find(task, fd)?;
-    let memory = task.memory();
-    let room = usize::try_from(memory.read(address_len)?).map_err(|_| Errno::EINVAL)?;
-    let family = (AddressFamily::AF_UNIX.0 as u16).to_le_bytes();
-    memory.write_bytes(address.addr(), family.get(..room.min(2)).unwrap_or_default())?;
-    memory.write(address_len, &2)
+    let name = Socket::of(&*find(task, fd)?)?.name()?;
+    write_address(task, &name, address, address_len)
+}
+
+/// `getpeername(2)`.
+///
+/// # Errors
+/// `ENOTSOCK`, `ENOTCONN`, `EINVAL`, `EFAULT`.
+pub(crate) fn sys_getpeername(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    address: UserPtr<u8>,
+    address_len: UserPtr<i32>,
+) -> Result<()> {
+    let name = Socket::of(&*find(task, fd)?)?.peer_name()?;
+    write_address(task, &name, address, address_len)
 }
 
 /// `getsockopt(2)`.
@@ -223,43 +327,34 @@ pub(crate) fn sys_getsockopt(
     task: &CurrentTask<'_>,
     fd: Fd,
     level: i32,
-    option: SocketOption,
+    option: i32,
     value: UserPtr<u8>,
     len: UserPtr<i32>,
 ) -> Result<()> {
     let file = find(task, fd)?;
     let memory = task.memory();
-    if level != SOL_SOCKET {
-        unsupported::note("getsockopt level", u64::from(level.cast_unsigned()));
-        return Err(Errno::EOPNOTSUPP.into());
-    }
     let room = usize::try_from(memory.read(len)?).map_err(|_| Errno::EINVAL)?;
-    let number = match option {
-        SocketOption::SO_TYPE => {
-            let packets = StreamSocket::of(&file)?.keeps_packets();
-            let kind = if packets { SocketKind::SOCK_SEQPACKET } else { SocketKind::SOCK_STREAM };
-            kind.0.cast_signed()
-        }
-        SocketOption::SO_DOMAIN => AddressFamily::AF_UNIX.0,
-        SocketOption::SO_ERROR
-        | SocketOption::SO_PROTOCOL
-        | SocketOption::SO_ACCEPTCONN
-        | SocketOption::SO_PASSCRED => 0,
-        SocketOption::SO_SNDBUF | SocketOption::SO_RCVBUF => BUFFER_SIZE,
-        SocketOption::SO_PEERCRED => {
-            let peer = StreamSocket::of(&file)?.peer();
-            let bytes = zerocopy::IntoBytes::as_bytes(&peer);
-            let part = bytes.get(..room.min(bytes.len())).unwrap_or_default();
-            memory.write_bytes(value.addr(), part)?;
-            return memory.write(len, &(part.len() as i32));
-        }
-        _ => {
-            unsupported::note("getsockopt", u64::from(option.0.cast_unsigned()));
-            return Err(Errno::ENOPROTOOPT.into());
-        }
-    };
-    let bytes = number.to_le_bytes();
+    let bytes = Socket::of(&file)?.option(level, option, room.min(MAX_OPTION))?;
     let part = bytes.get(..room.min(bytes.len())).unwrap_or_default();
     memory.write_bytes(value.addr(), part)?;
     memory.write(len, &(part.len() as i32))
+}
+
+/// `setsockopt(2)`.
+///
+/// # Errors
+/// `ENOTSOCK`; `EOPNOTSUPP` or `ENOPROTOOPT` for what is not known; `EINVAL`, `EDOM`, `EPERM`,
+/// `EFAULT`.
+pub(crate) fn sys_setsockopt(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    level: i32,
+    option: i32,
+    value: UserPtr<u8>,
+    len: i32,
+) -> Result<()> {
+    let file = find(task, fd)?;
+    let len = usize::try_from(len).map_err(|_| Errno::EINVAL)?.min(MAX_OPTION);
+    let value = task.memory().read_array(value, len)?;
+    Socket::of(&file)?.set_option(&task.caller(), level, option, &value)
 }

@@ -9,6 +9,8 @@
     reason = "`call!` would have to repeat the signature of every function otherwise"
 )]
 
+pub mod sockets;
+
 use std::ffi::CString;
 use std::fmt::Debug;
 use std::io::{self, Write};

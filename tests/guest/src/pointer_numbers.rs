@@ -20,6 +20,13 @@ numbers! {
     getitimer = SYS_getitimer;
     setitimer = SYS_setitimer;
     sendfile = SYS_sendfile;
+    bind = SYS_bind;
+    connect = SYS_connect;
+    accept = SYS_accept;
+    accept4 = SYS_accept4;
+    setsockopt = SYS_setsockopt;
+    sendmmsg = SYS_sendmmsg;
+    recvmmsg = SYS_recvmmsg;
     sendto = SYS_sendto;
     recvfrom = SYS_recvfrom;
     sendmsg = SYS_sendmsg;

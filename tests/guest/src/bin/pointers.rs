@@ -51,6 +51,8 @@ enum Arg {
     PipeIn,
     PipeOut,
     Sock,
+    /// A listening socket that somebody has connected to.
+    Listener,
     Epoll,
     Event,
     TimerFd,
@@ -60,8 +62,8 @@ enum Arg {
 }
 
 use Arg::{
-    CapHeader, Dir, Epoll, Event, File, In, Length, Mem, N, Null, Out, Page, PidFd, PipeIn,
-    PipeOut, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd,
+    CapHeader, Dir, Epoll, Event, File, In, Length, Listener, Mem, N, Null, Out, Page, PidFd,
+    PipeIn, PipeOut, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd,
 };
 
 /// The folder that the calls may look at.
@@ -122,6 +124,13 @@ recipes! {
     sendto(Sock, In, N(8), N(0), N(0), N(0));
     sendto(Sock, N(0), N(0), N(0), In, N(16));
     recvfrom(Sock, Out, N(8), N(0), Out, Length);
+    bind(Sock, In, N(16));
+    connect(Sock, In, N(16));
+    accept(Listener, Out, Length);
+    accept4(Listener, Out, Length, N(0));
+    setsockopt(Sock, N(1), N(2), In, N(4));
+    sendmmsg(Sock, Out, N(1), N(0));
+    recvmmsg(Sock, Out, N(1), N(0x40), Out);
     sendmsg(Sock, In, N(0));
     recvmsg(Sock, Out, N(0x40));
     getsockname(Sock, Out, Length);
@@ -360,6 +369,18 @@ impl Fixture {
                 check(unsafe { libc::socketpair(1, 1, 0, pair.as_mut_ptr()) }.into());
                 check(unsafe { libc::write(pair[1], c"12345678".as_ptr().cast(), 8) } as i64);
                 pair[0].into()
+            }
+            Listener => {
+                let (listener, client) = unsafe { (libc::socket(1, 1, 0), libc::socket(1, 1, 0)) };
+                // No name: the kernel chooses one.
+                let mut address = [1_u8, 0, 0, 0, 0, 0, 0, 0];
+                let mut len = address.len() as u32;
+                let at = address.as_mut_ptr().cast();
+                check(unsafe { libc::bind(listener, at, 2) }.into());
+                check(unsafe { libc::listen(listener, 1) }.into());
+                check(unsafe { libc::getsockname(listener, at, &raw mut len) }.into());
+                check(unsafe { libc::connect(client, at, len) }.into());
+                listener.into()
             }
             Event => check(unsafe { libc::eventfd(1, 0) }.into()),
             Epoll => {
