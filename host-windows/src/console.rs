@@ -16,6 +16,7 @@ use crate::WindowsHost;
 use crate::files::{self, Kind};
 use crate::init;
 use crate::nt::{nt, status};
+use crate::terminal;
 
 /// Lock level of the list.
 const LEVEL: u8 = 57;
@@ -78,6 +79,10 @@ fn events(handle: Handle, kind: Kind, interest: PollEvents) -> PollEvents {
             Err(Errno::EACCES) => interest & PollEvents::POLLOUT,
             Err(_) => PollEvents::POLLHUP | (interest & both),
         },
+        // SAFETY: touches no memory of ours.
+        Kind::Keyboard if unsafe { nt!(console_pending, handle) } == 0 => {
+            interest & PollEvents::POLLOUT
+        }
         _ => interest & both,
     }
 }
@@ -140,9 +145,8 @@ impl HostConsole for WindowsHost {
         ARMED.lock().retain(|entry| entry.raw != fd.raw());
     }
 
-    fn is_terminal(&self, _fd: &HostFd) -> bool {
-        // The console's input would have to be translated; until then it is a stream.
-        false
+    fn is_terminal(&self, fd: &HostFd) -> bool {
+        files::kind(fd).is_console()
     }
 
     fn terminal_ioctl(&self, fd: &HostFd, request: u32, arg: &mut [u8]) -> HostResult<i32> {
@@ -154,6 +158,10 @@ impl HostConsole for WindowsHost {
             }
             return Ok(0);
         }
-        Err(HostError(Errno::ENOTTY))
+        let kind = files::kind(fd);
+        if !kind.is_console() {
+            return Err(HostError(Errno::ENOTTY));
+        }
+        terminal::request(files::local(fd)?, kind, request, arg).map_err(HostError)
     }
 }

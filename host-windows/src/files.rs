@@ -11,7 +11,7 @@ use lx_core::sync::Mutex;
 use lx_nt::{Handle, IoStatus};
 
 use crate::nt::{self, nt};
-use crate::{host, process, thread};
+use crate::{host, process, terminal, thread};
 
 /// Lock level of the table.
 const LEVEL: u8 = 57;
@@ -25,8 +25,10 @@ pub(crate) enum Kind {
     Disk,
     /// A pipe.
     Pipe,
-    /// A console.
-    Console,
+    /// The input of the console.
+    Keyboard,
+    /// The output of the console.
+    Screen,
     /// Anything else.
     Other,
 }
@@ -52,9 +54,24 @@ pub(crate) struct HandleCache {
     map: Mutex<BTreeMap<u32, (u32, Handle)>, CACHE_LEVEL>,
 }
 
+impl Kind {
+    /// Whether it is a terminal.
+    pub(crate) fn is_console(self) -> bool {
+        matches!(self, Self::Keyboard | Self::Screen)
+    }
+}
+
 impl HandleCache {
     pub(crate) fn new() -> Self {
         Self { map: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// Closes all of them: the process gets another guest.
+    pub(crate) fn clear(&self) {
+        let handles = core::mem::take(&mut *self.map.lock());
+        for (_, handle) in handles.into_values() {
+            nt::close(handle);
+        }
     }
 
     /// Remembers a handle; the one of a former user of the entry is closed.
@@ -95,7 +112,9 @@ fn enter(handle: Handle, kind: Kind) -> u64 {
 
 /// A handle that `lx` has put into init.
 pub(crate) fn adopt(handle: Handle) -> HostFd {
-    HostFd::from_raw(enter(handle, kind_of(handle)), host())
+    let kind = terminal::kind(handle).unwrap_or_else(|| kind_of(handle));
+    terminal::prepare(handle, kind);
+    HostFd::from_raw(enter(handle, kind), host())
 }
 
 /// A handle that the calling process has opened.
@@ -126,7 +145,11 @@ pub(crate) fn local(fd: &HostFd) -> HostResult<Handle> {
     {
         return Ok(handle);
     }
-    let handle = nt::take_from_init(entry(raw)?.handle)?;
+    let entry = entry(raw)?;
+    let handle = match entry.kind {
+        Kind::Keyboard | Kind::Screen => terminal::open(entry.kind)?,
+        _ => nt::take_from_init(entry.handle)?,
+    };
     process.files.put(index, generation, handle);
     Ok(handle)
 }
@@ -173,7 +196,6 @@ fn kind_of(handle: Handle) -> Kind {
     const DEVICE_INFORMATION: u32 = 4;
     const DISK: [u32; 4] = [0x02, 0x07, 0x08, 0x14];
     const PIPE: u32 = 0x11;
-    const CONSOLE: u32 = 0x50;
     let mut io = IoStatus::default();
     let mut device = [0u32; 2];
     // SAFETY: the call writes the structure.
@@ -190,7 +212,6 @@ fn kind_of(handle: Handle) -> Kind {
     match device[0] {
         _ if status < 0 => Kind::Other,
         PIPE => Kind::Pipe,
-        CONSOLE => Kind::Console,
         device if DISK.contains(&device) => Kind::Disk,
         _ => Kind::Other,
     }

@@ -36,6 +36,7 @@ mod region;
 mod report;
 mod space;
 mod storage;
+mod terminal;
 mod thread;
 mod traits;
 #[allow(dead_code, reason = "shared with host-linux, which maps the page for guests")]

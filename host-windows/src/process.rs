@@ -340,6 +340,7 @@ pub(crate) unsafe extern "C" fn on_exit(engine: *const ThreadBlock) -> ! {
         block.state.store(state::IDLE, Ordering::Release);
         memory::reset();
         if let Some(process) = block.process() {
+            process.files.clear();
             process.threads.store(1, Ordering::Release);
         }
         block.engine.pending.store(0, Ordering::Relaxed);

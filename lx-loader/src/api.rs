@@ -41,6 +41,34 @@ pub(crate) struct JobPort {
 
 const _: () = assert!(size_of::<JobLimits>() == 144 && size_of::<StartupInfo>() == 104);
 
+/// `CONSOLE_SCREEN_BUFFER_INFO`.
+#[derive(Default)]
+#[repr(C)]
+pub(crate) struct ScreenBuffer {
+    pub(crate) size: [i16; 2],
+    pub(crate) cursor: [i16; 2],
+    pub(crate) attributes: u16,
+    /// Left, top, right, bottom.
+    pub(crate) window: [i16; 4],
+    pub(crate) largest: [i16; 2],
+}
+
+/// `INPUT_RECORD`, with the fields of a key.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct InputRecord {
+    pub(crate) kind: u16,
+    pub(crate) reserved: u16,
+    pub(crate) key_down: i32,
+    pub(crate) repeat: u16,
+    pub(crate) key: u16,
+    pub(crate) scan: u16,
+    pub(crate) letter: u16,
+    pub(crate) state: u32,
+}
+
+const _: () = assert!(size_of::<ScreenBuffer>() == 22 && size_of::<InputRecord>() == 20);
+
 pub(crate) type ThreadStart = unsafe extern "system" fn(*mut c_void) -> u32;
 
 #[link(name = "kernel32")]
@@ -133,6 +161,23 @@ unsafe extern "system" {
     ) -> Handle;
     pub(crate) fn GetCurrentProcessId() -> u32;
     pub(crate) fn GetCurrentThreadId() -> u32;
+    pub(crate) fn GetConsoleMode(console: Handle, mode: *mut u32) -> i32;
+    pub(crate) fn SetConsoleMode(console: Handle, mode: u32) -> i32;
+    pub(crate) fn GetConsoleScreenBufferInfo(console: Handle, out: *mut ScreenBuffer) -> i32;
+    pub(crate) fn PeekConsoleInputW(
+        console: Handle,
+        records: *mut InputRecord,
+        len: u32,
+        count: *mut u32,
+    ) -> i32;
+    pub(crate) fn ReadConsoleInputW(
+        console: Handle,
+        records: *mut InputRecord,
+        len: u32,
+        count: *mut u32,
+    ) -> i32;
+    pub(crate) fn SetConsoleCP(page: u32) -> i32;
+    pub(crate) fn SetConsoleOutputCP(page: u32) -> i32;
     pub(crate) fn TlsAlloc() -> u32;
     pub(crate) fn TlsFree(index: u32) -> i32;
     pub(crate) fn LoadLibraryW(name: *const u16) -> Handle;

@@ -14,6 +14,8 @@ mod api;
 #[cfg(windows)]
 mod arguments;
 #[cfg(windows)]
+mod console;
+#[cfg(windows)]
 mod control;
 #[cfg(windows)]
 mod image;

@@ -5,7 +5,7 @@ use lx_nt::{
     Status, UnicodeString,
 };
 
-use crate::{control, process};
+use crate::{console, control, process};
 
 macro_rules! imports {
     ($($field:ident: $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?;)*) => {
@@ -20,6 +20,10 @@ macro_rules! imports {
             create_process: process::create_process,
             create_thread: process::create_thread,
             random: process::random,
+            console_open: console::open,
+            console_mode: console::mode,
+            console_size: console::size,
+            console_pending: console::pending,
             control_taken: control::taken,
         };
     };

@@ -152,6 +152,15 @@ services! {
     create_thread(block: u64, entry: u64) -> u32;
     /// The loader: fills the buffer with strong random bytes; 0 if there are none.
     random(buffer: *mut u8, len: u32) -> u32;
+    /// The loader: opens the console's input, or its screen; 0 if there is none. A handle of another
+    /// process does not do.
+    console_open(input: u32) -> Handle;
+    /// The loader: reads the mode of a console, or sets it; 0 if it is none.
+    console_mode(handle: Handle, mode: *mut u32, set: u32) -> u32;
+    /// The loader: lines and columns of a console's window; 0 if it has none.
+    console_size(handle: Handle, size: *mut u16) -> u32;
+    /// The loader: how many characters were typed and not read. Events that are none are dropped.
+    console_pending(handle: Handle) -> u32;
     /// The loader: the bytes of a [`CONTROL`](super::port_key::CONTROL) packet were taken.
     control_taken();
 }

@@ -1,0 +1,76 @@
+//! The console, which only Win32 functions can talk to.
+
+use lx_nt::Handle;
+
+use crate::api::{self, InputRecord, ScreenBuffer};
+
+/// Reads the mode of a console's input or output, or sets it.
+pub(crate) unsafe extern "win64" fn mode(handle: Handle, mode: *mut u32, set: u32) -> u32 {
+    const UTF8: u32 = 65001;
+    // SAFETY: the caller's variable.
+    unsafe {
+        if set == 0 {
+            return u32::from(api::GetConsoleMode(handle, mode) != 0);
+        }
+        // Linux programs speak UTF-8.
+        api::SetConsoleCP(UTF8);
+        api::SetConsoleOutputCP(UTF8);
+        u32::from(api::SetConsoleMode(handle, mode.read()) != 0)
+    }
+}
+
+/// Opens the console that the process is attached to: its input, or its screen.
+pub(crate) unsafe extern "win64" fn open(input: u32) -> Handle {
+    const READ_WRITE: u32 = 0xc000_0000;
+    const SHARE: u32 = 3;
+    const OPEN_EXISTING: u32 = 3;
+    const INPUT: [u16; 7] = [0x43, 0x4f, 0x4e, 0x49, 0x4e, 0x24, 0];
+    const SCREEN: [u16; 8] = [0x43, 0x4f, 0x4e, 0x4f, 0x55, 0x54, 0x24, 0];
+    let name = if input != 0 { INPUT.as_ptr() } else { SCREEN.as_ptr() };
+    // SAFETY: the names end with NULs.
+    let handle = unsafe { api::CreateFileW(name, READ_WRITE, SHARE, 0, OPEN_EXISTING, 0, 0) };
+    if handle == usize::MAX { 0 } else { handle }
+}
+
+/// Lines and columns of the window.
+pub(crate) unsafe extern "win64" fn size(handle: Handle, size: *mut u16) -> u32 {
+    let mut buffer = ScreenBuffer::default();
+    // SAFETY: the call writes the structure; the caller has room for two numbers.
+    unsafe {
+        if api::GetConsoleScreenBufferInfo(handle, &mut buffer) == 0 {
+            return 0;
+        }
+        let [left, top, right, bottom] = buffer.window;
+        size.write((bottom - top + 1) as u16);
+        size.add(1).write((right - left + 1) as u16);
+    }
+    1
+}
+
+/// Characters that a read would find. What is none, such as a key that goes up, would make a read
+/// wait, so it is taken away from the front.
+pub(crate) unsafe extern "win64" fn pending(handle: Handle) -> u32 {
+    const KEY: u16 = 1;
+    loop {
+        let mut records = [InputRecord::default(); 64];
+        let mut count = 0;
+        // SAFETY: the call writes the records.
+        let good = unsafe {
+            api::PeekConsoleInputW(handle, records.as_mut_ptr(), records.len() as u32, &mut count)
+        };
+        if good == 0 || count == 0 {
+            return 0;
+        }
+        let is_letter =
+            |record: &InputRecord| record.kind == KEY && record.key_down != 0 && record.letter != 0;
+        let seen = records.get(..count as usize).unwrap_or_default();
+        let others = seen.iter().take_while(|record| !is_letter(record)).count();
+        if others == 0 {
+            return seen.iter().filter(|record| is_letter(record)).count() as u32;
+        }
+        // SAFETY: as above; as many records as were seen are there.
+        unsafe {
+            api::ReadConsoleInputW(handle, records.as_mut_ptr(), others as u32, &mut count);
+        }
+    }
+}
