@@ -16,7 +16,7 @@ use crate::{clock, interrupt, process, report};
 /// Lists of sleepers.
 const BUCKETS: usize = 256;
 /// How long a sleeper looks before it asks the host to wait, in ticks of the time stamp counter.
-const SPIN_TICKS: u64 = 6000;
+const SPIN_TICKS: u64 = 20_000;
 
 /// Sleepers on the words of one hash value.
 struct Bucket {

@@ -116,7 +116,7 @@ pub(crate) fn request(
     const HARMLESS: [u32; 4] = [0x5409, 0x540a, 0x540b, 0x5425];
     match request {
         TCGETS => {
-            let settings = SETTINGS.lock().clone();
+            let settings = *SETTINGS.lock();
             settings.write_to_prefix(arg).map_err(|_| Errno::EINVAL)?;
         }
         _ if TCSETS.contains(&request) => {
