@@ -52,14 +52,14 @@ fn guest_buffer(addr: u64, len: usize) -> HostResult<(u64, usize)> {
     if in_guest(addr, len) { Ok((addr, len)) } else { Err(HostError(Errno::EFAULT)) }
 }
 
-fn target(dst: BufMut<'_>) -> HostResult<(u64, usize)> {
+pub(crate) fn target(dst: BufMut<'_>) -> HostResult<(u64, usize)> {
     match dst {
         BufMut::Kernel(bytes) => Ok((bytes.as_mut_ptr() as u64, bytes.len())),
         BufMut::Guest { addr, len } => guest_buffer(addr, len),
     }
 }
 
-fn source(src: Buf<'_>) -> HostResult<(u64, usize)> {
+pub(crate) fn source(src: Buf<'_>) -> HostResult<(u64, usize)> {
     match src {
         Buf::Kernel(bytes) => Ok((bytes.as_ptr() as u64, bytes.len())),
         Buf::Guest { addr, len } => guest_buffer(addr, len),

@@ -121,6 +121,9 @@ impl MockHost {
 
 impl Host for MockHost {}
 
+/// The mock has no network.
+impl lx_core::host::HostNet for MockHost {}
+
 impl HostClock for MockHost {
     fn monotonic(&self) -> Nanos {
         self.world().clock

@@ -55,6 +55,9 @@ pub(crate) struct WindowsHost;
 
 impl Host for WindowsHost {}
 
+/// Sockets are not offered yet.
+impl lx_core::host::HostNet for WindowsHost {}
+
 static HOST: WindowsHost = WindowsHost;
 
 /// The one instance.

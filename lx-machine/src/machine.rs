@@ -255,7 +255,9 @@ impl Supervisor for Machine {
     }
 
     fn host_ready(&self, token: ReadyToken, events: PollEvents) {
-        lx_vfs::host_stream::host_ready(token, events);
+        if !lx_net::inet::host_ready(token, events) {
+            lx_vfs::host_stream::host_ready(token, events);
+        }
     }
 
     fn host_thread_died(&self, thread: HostThreadId, signal: u8) {

@@ -16,7 +16,9 @@ use lx_core::file::{FileOps, OpenFile};
 use lx_core::io::{IoDst, IoSrc};
 use lx_core::poll::{PollEvents, PollSource, PollTable};
 
+use crate::inet::InetSocket;
 use crate::message::{Incoming, Outgoing, Received};
+use crate::netlink::NetlinkSocket;
 use crate::options::Options;
 use crate::unix::UnixSocket;
 
@@ -29,6 +31,10 @@ static NEXT_INO: AtomicU64 = AtomicU64::new(32_768);
 pub enum Family {
     /// `AF_UNIX`.
     Unix(Arc<UnixSocket>),
+    /// `AF_INET` or `AF_INET6`.
+    Inet(Arc<InetSocket>),
+    /// `AF_NETLINK`.
+    Netlink(Arc<NetlinkSocket>),
 }
 
 /// A socket as a file.
@@ -62,6 +68,8 @@ impl Socket {
     pub fn options(&self) -> &Options {
         match &self.family {
             Family::Unix(socket) => socket.options(),
+            Family::Inet(socket) => socket.options(),
+            Family::Netlink(socket) => socket.options(),
         }
     }
 
@@ -82,6 +90,8 @@ impl Socket {
     ) -> Result<usize> {
         match &self.family {
             Family::Unix(socket) => socket.send(caller, src, message, None),
+            Family::Inet(socket) => socket.send(caller, src, &message),
+            Family::Netlink(socket) => socket.send(caller, src, &message),
         }
     }
 
@@ -97,6 +107,8 @@ impl Socket {
     ) -> Result<Received> {
         match &self.family {
             Family::Unix(socket) => socket.receive(caller, dst, how),
+            Family::Inet(socket) => socket.receive(caller, dst, how),
+            Family::Netlink(socket) => socket.receive(caller, dst, how),
         }
     }
 
@@ -107,6 +119,8 @@ impl Socket {
     pub fn listen(&self, caller: &Caller<'_>, backlog: i32) -> Result<()> {
         match &self.family {
             Family::Unix(socket) => socket.listen(caller, backlog),
+            Family::Inet(socket) => socket.listen(backlog),
+            Family::Netlink(_) => Err(Errno::EOPNOTSUPP.into()),
         }
     }
 
@@ -121,6 +135,11 @@ impl Socket {
                 let peer = new.peer_name().unwrap_or_default();
                 Ok((Family::Unix(new), peer))
             }
+            Family::Inet(socket) => {
+                let (new, peer) = socket.accept(caller, nonblocking)?;
+                Ok((Family::Inet(new), peer))
+            }
+            Family::Netlink(_) => Err(Errno::EOPNOTSUPP.into()),
         }
     }
 
@@ -131,6 +150,8 @@ impl Socket {
     pub fn name(&self) -> Result<Vec<u8>> {
         match &self.family {
             Family::Unix(socket) => Ok(socket.name()),
+            Family::Inet(socket) => socket.name(false),
+            Family::Netlink(socket) => Ok(socket.name()),
         }
     }
 
@@ -141,6 +162,8 @@ impl Socket {
     pub fn peer_name(&self) -> Result<Vec<u8>> {
         match &self.family {
             Family::Unix(socket) => socket.peer_name(),
+            Family::Inet(socket) => socket.name(true),
+            Family::Netlink(socket) => Ok(socket.peer_name()),
         }
     }
 
@@ -157,6 +180,8 @@ impl Socket {
                 socket.shut_down(how);
                 Ok(())
             }
+            Family::Inet(socket) => socket.shut_down(how),
+            Family::Netlink(_) => Err(Errno::EOPNOTSUPP.into()),
         }
     }
 
@@ -165,9 +190,10 @@ impl Socket {
     /// # Errors
     /// `ENOPROTOOPT`, `EOPNOTSUPP`.
     pub fn option(&self, level: i32, name: i32, room: usize) -> Result<Vec<u8>> {
-        let _ = room;
         match &self.family {
             Family::Unix(socket) => socket.option(level, name),
+            Family::Inet(socket) => socket.option(level, name, room),
+            Family::Netlink(socket) => socket.option(level, name),
         }
     }
 
@@ -184,6 +210,8 @@ impl Socket {
     ) -> Result<()> {
         match &self.family {
             Family::Unix(socket) => socket.set_option(caller, level, name, value),
+            Family::Inet(socket) => socket.set_option(level, name, value),
+            Family::Netlink(socket) => socket.set_option(caller, level, name, value),
         }
     }
 }
@@ -192,6 +220,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         match &self.family {
             Family::Unix(socket) => socket.release(false),
+            Family::Inet(_) | Family::Netlink(_) => {}
         }
     }
 }
@@ -210,12 +239,21 @@ impl FileOps for Socket {
     fn poll(&self, _caller: &Caller<'_>, _file: &OpenFile) -> PollEvents {
         match &self.family {
             Family::Unix(socket) => socket.poll(),
+            Family::Inet(socket) => socket.poll(),
+            Family::Netlink(socket) => socket.poll(),
         }
     }
 
-    fn poll_register(&self, _file: &OpenFile, _interest: PollEvents, table: &mut PollTable) {
+    fn poll_register(&self, _file: &OpenFile, interest: PollEvents, table: &mut PollTable) {
         match &self.family {
             Family::Unix(socket) => table.register(Arc::clone(socket) as Arc<dyn PollSource>),
+            Family::Inet(socket) => {
+                table.register(Arc::clone(socket) as Arc<dyn PollSource>);
+                socket.watch(interest);
+            }
+            Family::Netlink(socket) => {
+                table.register(Arc::clone(socket) as Arc<dyn PollSource>);
+            }
         }
     }
 
@@ -223,6 +261,11 @@ impl FileOps for Socket {
         match (&self.family, IoctlCmd(request)) {
             (Family::Unix(socket), IoctlCmd::TIOCOUTQ) => {
                 let count = i32::try_from(socket.unread_by_peer()?).unwrap_or(i32::MAX);
+                caller.memory().write(UserPtr::new(arg), &count)?;
+                Ok(0)
+            }
+            (Family::Inet(socket), IoctlCmd::TIOCOUTQ | IoctlCmd::SIOCATMARK) => {
+                let count = socket.count(request)?;
                 caller.memory().write(UserPtr::new(arg), &count)?;
                 Ok(0)
             }
@@ -250,6 +293,10 @@ impl FileOps for Socket {
     fn readable_bytes(&self) -> Result<usize> {
         match &self.family {
             Family::Unix(socket) => socket.readable_bytes(),
+            Family::Inet(socket) => {
+                Ok(usize::try_from(socket.count(IoctlCmd::FIONREAD.0)?).unwrap_or(0))
+            }
+            Family::Netlink(_) => Err(Errno::ENOTTY.into()),
         }
     }
 }

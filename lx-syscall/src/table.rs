@@ -120,7 +120,7 @@ syscalls! {
     38 setitimer => timer::sys_setitimer, Full;
     39 getpid => id::sys_getpid, Full;
     40 sendfile => splice::sys_sendfile, Full;
-    41 socket => socket::sys_socket, Partial("AF_UNIX");
+    41 socket => socket::sys_socket, Partial("AF_UNIX, AF_INET, AF_INET6, and of AF_NETLINK interfaces and their addresses");
     42 connect => socket::sys_connect, Full;
     43 accept => socket::sys_accept, Full;
     44 sendto => message::sys_sendto, Partial("AF_UNIX: no MSG_OOB");

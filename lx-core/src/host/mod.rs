@@ -13,6 +13,7 @@ mod console;
 mod entropy;
 mod error;
 mod memory;
+mod net;
 mod pages;
 mod process;
 mod storage;
@@ -25,6 +26,7 @@ pub use console::{HostConsole, HostEvents, ReadyToken};
 pub use entropy::HostEntropy;
 pub use error::{HostError, HostResult};
 pub use memory::{Backing, Fault, HostMemory, Prot, SharedWindow};
+pub use net::{HostNet, NetAddress, NetInterface, NetMessage};
 pub use pages::{BLOCK_SIZE, HostPages, PageBlock};
 pub use process::{HostProcess, HostStats, MachineLoad, Supervisor};
 pub use storage::{
@@ -44,6 +46,7 @@ pub trait Host:
     + HostCode
     + HostStorage
     + HostConsole
+    + HostNet
     + HostEntropy
     + HostStats
     + Send

@@ -46,6 +46,11 @@ fn send(
             let to = destination(task, unix, address)?;
             unix.send(&task.caller(), src, message, to)
         }
+        Family::Inet(_) | Family::Netlink(_) => {
+            message.address = address;
+            message.control = control;
+            socket.send(&task.caller(), src, message)
+        }
     };
     if flags.contains(MsgFlags::MSG_NOSIGNAL) || !socket.is_stream() {
         sent

@@ -17,7 +17,7 @@ use lx_core::file::OpenFile;
 use lx_core::rlimit::Resource;
 use lx_core::unsupported;
 use lx_net::unix::UnixAddress;
-use lx_net::{Family, Socket, UnixSocket};
+use lx_net::{Family, InetSocket, NetlinkSocket, Socket, UnixSocket};
 use lx_proc::CurrentTask;
 use lx_vfs::inode::NewKind;
 use lx_vfs::path::Lookup;
@@ -61,6 +61,10 @@ pub(crate) fn sys_socket(
     check_kind(family, kind.kind)?;
     let socket = match family {
         AddressFamily::AF_UNIX => Family::Unix(UnixSocket::new(kind.kind, protocol)?),
+        AddressFamily::AF_INET | AddressFamily::AF_INET6 => {
+            Family::Inet(InetSocket::new(&task.caller(), family, kind.kind, protocol)?)
+        }
+        AddressFamily::AF_NETLINK => Family::Netlink(NetlinkSocket::new(kind.kind, protocol)?),
         _ => {
             unsupported::note("socket family", u64::from(family.0.cast_unsigned()));
             return Err(Errno::EAFNOSUPPORT.into());
@@ -197,6 +201,8 @@ pub(crate) fn sys_bind(
             UnixAddress::Abstract(name) => socket.bind_abstract(name),
             UnixAddress::Path(path) => bind_path(task, socket, path),
         },
+        Family::Inet(socket) => socket.bind(&address),
+        Family::Netlink(socket) => socket.bind(&task.caller(), &address),
     }
 }
 
@@ -279,6 +285,8 @@ pub(crate) fn sys_connect(
             let to = find_unix(task, socket, &address)?;
             socket.connect(&task.caller(), &to, file.is_nonblocking())
         }
+        Family::Inet(socket) => socket.connect(&task.caller(), &address, file.is_nonblocking()),
+        Family::Netlink(socket) => socket.connect(&task.caller(), &address),
     }
 }
 
