@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use lx_core::abi::{Errno, GuestRegs, Sysno};
 use lx_core::host::{
-    Fault, HostCode, HostError, HostProcess, HostResult, HostStats, HostThread, HostThreadId,
-    MachineLoad, Nanos, Resume, Rewritten, TrapHandler, VdsoImage, XstateNow,
+    Fault, HostCode, HostError, HostNative, HostProcess, HostResult, HostStats, HostThread,
+    HostThreadId, MachineLoad, Nanos, Resume, Rewritten, TrapHandler, VdsoImage, XstateNow,
 };
 use lx_x86::stub::{MAX_STUB, SLOT};
 use lx_x86::vdso::VVAR_SIZE;
@@ -175,6 +175,8 @@ impl HostProcess for LinuxHost {
         report::stop(format_args!("{report}"))
     }
 }
+
+impl HostNative for LinuxHost {}
 
 impl HostStats for LinuxHost {
     fn machine_load(&self) -> MachineLoad {

@@ -37,8 +37,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use lx_core::host::{
-    Host, HostClock, HostCode, HostConsole, HostEntropy, HostFd, HostResult, HostStats, Nanos,
-    ReadyToken, Rewritten, VdsoImage,
+    Host, HostClock, HostCode, HostConsole, HostEntropy, HostFd, HostNative, HostResult, HostStats,
+    Nanos, ReadyToken, Rewritten, VdsoImage,
 };
 use lx_core::poll::PollEvents;
 
@@ -106,6 +106,12 @@ impl MockHost {
     /// Puts a file or directory into the scripted storage; parents are made.
     pub fn add_node(&self, path: &str, node: MockNode) {
         self.world().storage.add(path, node);
+    }
+
+    /// Makes the scripted storage play a disk of Windows: names are found whatever their case, and
+    /// metadata can be stored beside files.
+    pub fn play_drive(&self) {
+        self.world().storage.is_drive = true;
     }
 
     /// What runs when a guest jumps to `address`: the entry point of a test's ELF file, or a
@@ -188,5 +194,7 @@ impl HostConsole for MockHost {
         Err(lx_core::host::HostError(lx_core::abi::Errno::ENOTTY))
     }
 }
+
+impl HostNative for MockHost {}
 
 impl HostStats for MockHost {}

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use lx_core::abi::Errno;
 use lx_core::host::{
-    Buf, BufMut, HostDirEntry, HostError, HostFd, HostFileType, HostMemory, HostOpen, HostResult,
-    HostSetAttr, HostStat, HostStatFs, HostStorage,
+    Buf, BufMut, HostDirEntry, HostError, HostFd, HostFileType, HostMemory, HostMetadata, HostOpen,
+    HostResult, HostSetAttr, HostStat, HostStatFs, HostStorage,
 };
 
 use crate::faults::HostCall;
@@ -33,6 +33,7 @@ struct Inode {
     mtime: i64,
     data: Vec<u8>,
     children: BTreeMap<Vec<u8>, u64>,
+    metadata: HostMetadata,
 }
 
 /// The disk and the open descriptors.
@@ -41,14 +42,21 @@ pub(crate) struct Storage {
     open: BTreeMap<u64, (u64, u64)>,
     next_ino: u64,
     next_fd: u64,
+    /// As a disk of Windows: the case of names does not matter, and metadata can be stored.
+    pub(crate) is_drive: bool,
 }
 
 const ROOT: u64 = 1;
 
 impl Default for Storage {
     fn default() -> Self {
-        let mut storage =
-            Self { inodes: BTreeMap::new(), open: BTreeMap::new(), next_ino: ROOT, next_fd: 3 };
+        let mut storage = Self {
+            inodes: BTreeMap::new(),
+            open: BTreeMap::new(),
+            next_ino: ROOT,
+            next_fd: 3,
+            is_drive: false,
+        };
         storage.make(HostFileType::Directory, 0o755);
         storage
     }
@@ -74,6 +82,7 @@ impl Storage {
                 mtime: EPOCH.cast_signed(),
                 data: Vec::new(),
                 children: BTreeMap::new(),
+                metadata: HostMetadata::default(),
             },
         );
         ino
@@ -122,11 +131,20 @@ impl Storage {
         if name.is_empty() {
             return Ok(dir);
         }
+        let name = self.spelling(dir, name);
         let dir = self.inode(dir)?;
         if dir.file_type != HostFileType::Directory {
             return error(Errno::ENOTDIR);
         }
-        dir.children.get(name).copied().ok_or(HostError(Errno::ENOENT))
+        dir.children.get(&name).copied().ok_or(HostError(Errno::ENOENT))
+    }
+
+    /// The name as it is in the directory, if it is there.
+    fn spelling(&mut self, dir: u64, name: &[u8]) -> Vec<u8> {
+        let is_drive = self.is_drive;
+        let names = self.inode(dir).into_iter().flat_map(|dir| dir.children.keys());
+        let found = names.into_iter().find(|other| is_drive && other.eq_ignore_ascii_case(name));
+        found.map_or_else(|| name.to_vec(), Clone::clone)
     }
 
     fn fd(&self, fd: &HostFd) -> HostResult<u64> {
@@ -409,7 +427,8 @@ impl HostStorage for MockHost {
                 (true, true) if !inode.children.is_empty() => return error(Errno::ENOTEMPTY),
                 _ => inode.nlink = inode.nlink.saturating_sub(1),
             }
-            disk.inode(dir)?.children.remove(name);
+            let name = disk.spelling(dir, name);
+            disk.inode(dir)?.children.remove(&name);
             Ok(())
         })
     }
@@ -432,7 +451,9 @@ impl HostStorage for MockHost {
             if flags & NOREPLACE != 0 && disk.child(to_dir, to).is_ok() {
                 return error(Errno::EEXIST);
             }
-            disk.inode(from_dir)?.children.remove(from);
+            let (from, old) = (disk.spelling(from_dir, from), disk.spelling(to_dir, to));
+            disk.inode(from_dir)?.children.remove(&from);
+            disk.inode(to_dir)?.children.remove(&old);
             disk.inode(to_dir)?.children.insert(to.to_vec(), ino);
             Ok(())
         })
@@ -460,5 +481,29 @@ impl HostStorage for MockHost {
 
     fn stat_fs(&self, _fd: &HostFd) -> HostResult<HostStatFs> {
         Ok(HostStatFs { block_size: 4096, blocks: 1 << 20, free: 1 << 19, ..HostStatFs::default() })
+    }
+
+    fn metadata(&self, dir: &HostFd, name: &[u8]) -> HostResult<HostMetadata> {
+        self.disk(HostCall::Stat, |disk| {
+            let dir = disk.fd(dir)?;
+            let ino = disk.child(dir, name)?;
+            Ok(disk.inode(ino)?.metadata)
+        })
+    }
+
+    fn set_metadata(&self, dir: &HostFd, name: &[u8], values: &HostMetadata) -> HostResult<()> {
+        self.disk(HostCall::Modify, |disk| {
+            if !disk.is_drive {
+                return error(Errno::EOPNOTSUPP);
+            }
+            let dir = disk.fd(dir)?;
+            let ino = disk.child(dir, name)?;
+            let old = &mut disk.inode(ino)?.metadata;
+            old.uid = values.uid.or(old.uid);
+            old.gid = values.gid.or(old.gid);
+            old.mode = values.mode.or(old.mode);
+            old.rdev = values.rdev.or(old.rdev);
+            Ok(())
+        })
     }
 }

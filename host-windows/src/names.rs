@@ -49,10 +49,11 @@ pub(crate) fn path(path: &[u8]) -> HostResult<Vec<u16>> {
 }
 
 /// `FILE_RENAME_INFORMATION` and `FILE_LINK_INFORMATION`.
-pub(crate) fn target(dir: Handle, name: &[u8], replace: bool) -> HostResult<Vec<u8>> {
+/// `flags` are the extended kinds'; the plain ones know the lowest, to replace what is there.
+pub(crate) fn target(dir: Handle, name: &[u8], flags: u64) -> HostResult<Vec<u8>> {
     let name = component(name)?;
     let mut out = Vec::with_capacity(24 + name.len() * 2);
-    out.extend_from_slice(&u64::from(replace).to_le_bytes());
+    out.extend_from_slice(&flags.to_le_bytes());
     out.extend_from_slice(&(dir as u64).to_le_bytes());
     out.extend_from_slice(&(name.len() as u32 * 2).to_le_bytes());
     out.extend(name.iter().flat_map(|unit| unit.to_le_bytes()));
@@ -75,9 +76,45 @@ pub(crate) fn from_utf16(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
+/// What a name in a link of Windows is for guests: a drive is a directory in `/mnt`.
+pub(crate) fn to_guest(name: &[u8], relative: bool) -> Option<Vec<u8>> {
+    let slashes = |name: &[u8]| -> Vec<u8> {
+        name.iter().map(|&byte| if byte == b'\\' { b'/' } else { byte }).collect()
+    };
+    if relative {
+        return Some(slashes(name));
+    }
+    let name = name.strip_prefix(b"\\??\\").unwrap_or(name);
+    let (&letter, rest) = name.split_first()?;
+    let rest = rest.strip_prefix(b":").filter(|_| letter.is_ascii_alphabetic())?;
+    let mut path = b"/mnt/".to_vec();
+    path.push(letter.to_ascii_lowercase());
+    path.extend(slashes(rest));
+    Some(path)
+}
+
+/// The path that programs of Windows use for a file: that of a directory, and names from there on.
+pub(crate) fn native_path(root: &[u8], names: &[&[u8]]) -> Option<Vec<u8>> {
+    let mut path = match root.strip_prefix(b"\\??\\").unwrap_or(root) {
+        share if share.starts_with(b"UNC\\") => [b"\\\\", share.get(4..)?].concat(),
+        path => path.to_vec(),
+    };
+    for name in names {
+        if !path.ends_with(b"\\") {
+            path.push(b'\\');
+        }
+        let name = component(name).ok()?;
+        for letter in char::decode_utf16(name) {
+            let mut utf8 = [0; 4];
+            path.extend_from_slice(letter.ok()?.encode_utf8(&mut utf8).as_bytes());
+        }
+    }
+    Some(path)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{component, from_utf16, path};
+    use super::{component, from_utf16, native_path, path, to_guest};
     use std::vec::Vec;
 
     #[test]
@@ -86,6 +123,18 @@ mod tests {
         assert_eq!(name[1], 0xf03a);
         let bytes: Vec<u8> = name.iter().flat_map(|unit| unit.to_le_bytes()).collect();
         assert_eq!(from_utf16(&bytes), "a:b\u{1}ä".as_bytes());
+    }
+
+    #[test]
+    fn names_have_paths() {
+        let path = |root: &str, names: &[&[u8]]| {
+            std::string::String::from_utf8(native_path(root.as_bytes(), names).unwrap()).unwrap()
+        };
+        assert_eq!(path("C:\\", &[b"a", b"b?"]), "C:\\a\\b\u{f03f}");
+        assert_eq!(path("\\??\\D:\\x", &[b"y"]), "D:\\x\\y");
+        assert_eq!(path("\\??\\UNC\\server\\share", &[]), "\\\\server\\share");
+        assert_eq!(to_guest(b"\\??\\C:\\x\\y", false).unwrap(), b"/mnt/c/x/y");
+        assert!(to_guest(b"\\??\\Volume{1}\\", false).is_none());
     }
 
     #[test]

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 
 use lx_core::abi::Errno;
 use lx_core::host::{
-    Buf, BufMut, HostDirEntry, HostError, HostFd, HostFileType, HostOpen, HostResult, HostSetAttr,
-    HostStat, HostStatFs, HostStorage,
+    Buf, BufMut, HostDirEntry, HostDrive, HostError, HostFd, HostFileType, HostMetadata, HostOpen,
+    HostResult, HostSetAttr, HostStat, HostStatFs, HostStorage,
 };
 use lx_nt::{Handle, IoStatus, ObjectAttributes, Status, UnicodeString};
 
@@ -14,40 +14,60 @@ use crate::WindowsHost;
 use crate::files::{self, Kind};
 use crate::names::{self, from_utf16};
 use crate::nt::{self, nt, status};
+use crate::{drives, entries, links, metadata};
 
-/// Rights and options of `NtCreateFile`.
-mod open {
-    pub(super) const READ_DATA: u32 = 0x1;
-    pub(super) const WRITE_DATA: u32 = 0x2;
-    pub(super) const READ_ATTRIBUTES: u32 = 0x80;
-    pub(super) const WRITE_ATTRIBUTES: u32 = 0x100;
-    pub(super) const DELETE: u32 = 0x1_0000;
-    pub(super) const SYNCHRONIZE: u32 = 0x10_0000;
-    pub(super) const SHARE_ALL: u32 = 7;
-    pub(super) const OPEN: u32 = 1;
-    pub(super) const CREATE: u32 = 2;
-    pub(super) const DIRECTORY: u32 = 0x1;
-    pub(super) const SYNCHRONOUS: u32 = 0x20;
-    pub(super) const NON_DIRECTORY: u32 = 0x40;
-    pub(super) const REPARSE_POINT: u32 = 0x20_0000;
-    pub(super) const BACKUP_INTENT: u32 = 0x4000;
+/// Rights to a file.
+pub(crate) mod access {
+    pub(crate) const READ_DATA: u32 = 0x1;
+    pub(crate) const WRITE_DATA: u32 = 0x2;
+    pub(crate) const READ_EA: u32 = 0x8;
+    pub(crate) const WRITE_EA: u32 = 0x10;
+    pub(crate) const READ_ATTRIBUTES: u32 = 0x80;
+    pub(crate) const WRITE_ATTRIBUTES: u32 = 0x100;
+    pub(crate) const DELETE: u32 = 0x1_0000;
+    pub(crate) const SYNCHRONIZE: u32 = 0x10_0000;
+}
+
+/// What `NtCreateFile` does with a file that is there, or is not.
+pub(crate) mod disposition {
+    pub(crate) const OPEN: u32 = 1;
+    pub(crate) const CREATE: u32 = 2;
+}
+
+/// Options of `NtCreateFile`.
+pub(crate) mod option {
+    pub(crate) const DIRECTORY: u32 = 0x1;
+    pub(crate) const SYNCHRONOUS: u32 = 0x20;
+    pub(crate) const NON_DIRECTORY: u32 = 0x40;
+    pub(crate) const BACKUP_INTENT: u32 = 0x4000;
+    pub(crate) const REPARSE_POINT: u32 = 0x20_0000;
 }
 
 const FILE_ATTRIBUTE_NORMAL: u32 = 0x80;
 const FILE_ATTRIBUTE_READONLY: u32 = 0x1;
 const FILE_ATTRIBUTE_DIRECTORY: u32 = 0x10;
+const FILE_ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
+
+const SHARE_ALL: u32 = 7;
+/// As all programs of Windows open files; directories whose names differ by their case do not care.
+const OBJ_CASE_INSENSITIVE: u32 = 0x40;
 
 /// Opens or makes a file: a handle of the calling process.
-fn create_file(
+pub(crate) fn create_file(
     root: Handle,
     name: &[u16],
-    access: u32,
-    disposition: u32,
+    rights: u32,
+    how: u32,
     options: u32,
 ) -> HostResult<Handle> {
     let bytes = u16::try_from(name.len() * 2).map_err(|_| HostError(Errno::ENAMETOOLONG))?;
     let name = UnicodeString { length: bytes, maximum_length: bytes, buffer: name.as_ptr() };
-    let attributes = ObjectAttributes { root, name: &raw const name, ..nt::no_attributes() };
+    let attributes = ObjectAttributes {
+        root,
+        name: &raw const name,
+        attributes: OBJ_CASE_INSENSITIVE,
+        ..nt::no_attributes()
+    };
     let mut handle = 0;
     let mut io = IoStatus::default();
     // SAFETY: the call reads the structures and writes handle and result.
@@ -55,14 +75,14 @@ fn create_file(
         nt!(
             create_file,
             &mut handle,
-            access | open::SYNCHRONIZE,
+            rights | access::SYNCHRONIZE,
             &attributes,
             &mut io,
             core::ptr::null(),
             FILE_ATTRIBUTE_NORMAL,
-            open::SHARE_ALL,
-            disposition,
-            options | open::SYNCHRONOUS | open::REPARSE_POINT | open::BACKUP_INTENT,
+            SHARE_ALL,
+            how,
+            options | option::SYNCHRONOUS | option::REPARSE_POINT | option::BACKUP_INTENT,
             core::ptr::null(),
             0
         )
@@ -71,7 +91,7 @@ fn create_file(
 }
 
 /// An open file that is closed when it goes out of scope.
-struct Opened(Handle);
+pub(crate) struct Opened(pub(crate) Handle);
 
 impl Drop for Opened {
     fn drop(&mut self) {
@@ -80,12 +100,12 @@ impl Drop for Opened {
 }
 
 /// Opens `dir/name` for a moment.
-fn open_for(dir: &HostFd, name: &[u8], access: u32, options: u32) -> HostResult<Opened> {
+pub(crate) fn open_for(dir: &HostFd, name: &[u8], rights: u32, options: u32) -> HostResult<Opened> {
     let name = names::component(name)?;
-    create_file(files::local(dir)?, &name, access, open::OPEN, options).map(Opened)
+    create_file(files::local(dir)?, &name, rights, disposition::OPEN, options).map(Opened)
 }
 
-fn query<const N: usize>(file: Handle, class: u32) -> HostResult<[u8; N]> {
+pub(crate) fn query<const N: usize>(file: Handle, class: u32) -> HostResult<[u8; N]> {
     let mut out = [0; N];
     let mut io = IoStatus::default();
     // SAFETY: the call writes the buffer.
@@ -97,19 +117,19 @@ fn query<const N: usize>(file: Handle, class: u32) -> HostResult<[u8; N]> {
     }
 }
 
-fn set(file: Handle, class: u32, data: &[u8]) -> HostResult<()> {
+pub(crate) fn set(file: Handle, class: u32, data: &[u8]) -> HostResult<()> {
     let mut io = IoStatus::default();
     // SAFETY: the call reads the data.
     nt::check(unsafe { nt!(set_file, file, &mut io, data.as_ptr(), data.len() as u32, class) })
 }
 
 /// A number of `N` bytes at an offset.
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     let field = bytes.get(at..).and_then(|bytes| bytes.first_chunk::<8>());
     field.map_or(0, |field| u64::from_le_bytes(*field))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u64_at_short(bytes, at) as u32
 }
 
@@ -139,8 +159,17 @@ fn stat_of(file: Handle) -> HostResult<HostStat> {
     let attributes = u32_at(&all, 32);
     let directory = attributes & FILE_ATTRIBUTE_DIRECTORY != 0;
     let writable = attributes & FILE_ATTRIBUTE_READONLY == 0 || directory;
+    let is_point = attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0;
+    let special = if is_point { links::file_type(links::tag_of(file)) } else { None };
+    let directory = directory && special.is_none();
+    let plain = if directory { HostFileType::Directory } else { HostFileType::Regular };
+    let size = match special {
+        Some(HostFileType::Symlink) => links::read_open(file).map_or(0, |link| link.len() as u64),
+        _ if directory => 4096,
+        _ => u64_at(&all, 48),
+    };
     Ok(HostStat {
-        file_type: if directory { HostFileType::Directory } else { HostFileType::Regular },
+        file_type: special.unwrap_or(plain),
         mode: if writable { 0o755 } else { 0o555 },
         uid: 0,
         gid: 0,
@@ -148,12 +177,18 @@ fn stat_of(file: Handle) -> HostResult<HostStat> {
         ino: u64_at(&all, 64),
         nlink: if directory { 2 } else { u32_at(&all, 56).max(1) },
         rdev: 0,
-        size: if directory { 4096 } else { u64_at(&all, 48) },
+        size,
         blocks: u64_at(&all, 40).div_ceil(512),
         atime: to_unix(u64_at(&all, 8)),
         mtime: to_unix(u64_at(&all, 16)),
         ctime: to_unix(u64_at(&all, 24)),
     })
+}
+
+/// `FILE_ATTRIBUTE_…` of an open file.
+pub(crate) fn attributes_of(file: Handle) -> HostResult<u32> {
+    const BASIC_INFORMATION: u32 = 4;
+    Ok(u32_at(&query::<40>(file, BASIC_INFORMATION)?, 32))
 }
 
 /// As `FILE_ALL_INFORMATION`, without the name.
@@ -254,8 +289,8 @@ fn write(fd: &HostFd, offset: Option<u64>, src: Buf<'_>) -> HostResult<usize> {
 impl HostStorage for WindowsHost {
     fn open_root(&self, path: &[u8]) -> HostResult<HostFd> {
         let name = names::path(path)?;
-        let access = open::READ_DATA | open::READ_ATTRIBUTES;
-        let handle = create_file(0, &name, access, open::OPEN, open::DIRECTORY)?;
+        let rights = access::READ_DATA | access::READ_ATTRIBUTES;
+        let handle = create_file(0, &name, rights, disposition::OPEN, option::DIRECTORY)?;
         files::register(handle, Kind::Disk)
     }
 
@@ -271,25 +306,25 @@ impl HostStorage for WindowsHost {
                 kind => Ok(stream_stat(kind)),
             };
         }
-        let file = open_for(dir, name, open::READ_ATTRIBUTES, 0)?;
+        let file = open_for(dir, name, access::READ_ATTRIBUTES, 0)?;
         stat_of(file.0)
     }
 
     fn open(&self, dir: &HostFd, name: &[u8], how: HostOpen) -> HostResult<HostFd> {
         let name = names::component(name)?;
-        let mut access = open::READ_ATTRIBUTES;
+        let mut rights = access::READ_ATTRIBUTES;
         if how.read || how.directory {
-            access |= open::READ_DATA;
+            rights |= access::READ_DATA;
         }
         if how.write {
-            access |= open::WRITE_DATA | open::WRITE_ATTRIBUTES;
+            rights |= access::WRITE_DATA | access::WRITE_ATTRIBUTES;
         }
-        let options = if how.directory { open::DIRECTORY } else { 0 };
-        let (disposition, options) = match how.create {
-            Some(_) => (open::CREATE, options | open::NON_DIRECTORY),
-            None => (open::OPEN, options),
+        let options = if how.directory { option::DIRECTORY } else { 0 };
+        let (how_to, options) = match how.create {
+            Some(_) => (disposition::CREATE, options | option::NON_DIRECTORY),
+            None => (disposition::OPEN, options),
         };
-        let handle = create_file(files::local(dir)?, &name, access, disposition, options)?;
+        let handle = create_file(files::local(dir)?, &name, rights, how_to, options)?;
         files::register(handle, Kind::Disk)
     }
 
@@ -330,8 +365,8 @@ impl HostStorage for WindowsHost {
     fn read_dir(&self, dir: &HostFd) -> HostResult<Vec<HostDirEntry>> {
         const ID_BOTH_DIRECTORY_INFORMATION: u32 = 37;
         // A handle of its own has a position of its own.
-        let access = open::READ_DATA | open::READ_ATTRIBUTES;
-        let own = open_for(dir, b"", access, open::DIRECTORY)?;
+        let rights = access::READ_DATA | access::READ_ATTRIBUTES;
+        let own = open_for(dir, b"", rights, option::DIRECTORY)?;
         let mut entries = Vec::new();
         let mut buffer = vec![0u8; 32 * 1024];
         loop {
@@ -361,23 +396,23 @@ impl HostStorage for WindowsHost {
         }
     }
 
-    fn read_link(&self, _dir: &HostFd, _name: &[u8]) -> HostResult<Vec<u8>> {
-        Err(HostError(Errno::EINVAL))
+    fn read_link(&self, dir: &HostFd, name: &[u8]) -> HostResult<Vec<u8>> {
+        links::read(dir, name)
     }
 
     fn make_dir(&self, dir: &HostFd, name: &[u8], _mode: u32) -> HostResult<()> {
         let name = names::component(name)?;
         let root = files::local(dir)?;
-        let access = open::READ_ATTRIBUTES;
-        create_file(root, &name, access, open::CREATE, open::DIRECTORY).map(nt::close)
+        let rights = access::READ_ATTRIBUTES;
+        create_file(root, &name, rights, disposition::CREATE, option::DIRECTORY).map(nt::close)
     }
 
-    fn make_node(&self, _: &HostFd, _: &[u8], _mode: u32, _rdev: u64) -> HostResult<()> {
-        Err(HostError(Errno::EPERM))
+    fn make_node(&self, dir: &HostFd, name: &[u8], mode: u32, _rdev: u64) -> HostResult<()> {
+        links::make_node(dir, name, mode)
     }
 
-    fn make_symlink(&self, _: &HostFd, _: &[u8], _target: &[u8]) -> HostResult<()> {
-        Err(HostError(Errno::EPERM))
+    fn make_symlink(&self, dir: &HostFd, name: &[u8], target: &[u8]) -> HostResult<()> {
+        links::make(dir, name, target)
     }
 
     fn make_link(
@@ -388,15 +423,12 @@ impl HostStorage for WindowsHost {
         name: &[u8],
     ) -> HostResult<()> {
         const LINK_INFORMATION: u32 = 11;
-        let file = open_for(from_dir, from, open::WRITE_ATTRIBUTES, 0)?;
-        set(file.0, LINK_INFORMATION, &names::target(files::local(dir)?, name, false)?)
+        let file = open_for(from_dir, from, access::WRITE_ATTRIBUTES, 0)?;
+        set(file.0, LINK_INFORMATION, &names::target(files::local(dir)?, name, 0)?)
     }
 
     fn remove(&self, dir: &HostFd, name: &[u8], directory: bool) -> HostResult<()> {
-        const DISPOSITION_INFORMATION: u32 = 13;
-        let options = if directory { open::DIRECTORY } else { open::NON_DIRECTORY };
-        let file = open_for(dir, name, open::DELETE, options)?;
-        set(file.0, DISPOSITION_INFORMATION, &[1])
+        entries::remove(dir, name, directory)
     }
 
     fn rename(
@@ -407,25 +439,18 @@ impl HostStorage for WindowsHost {
         to: &[u8],
         flags: u32,
     ) -> HostResult<()> {
-        const RENAME_INFORMATION: u32 = 10;
-        const RENAME_NOREPLACE: u32 = 1;
-        if flags & !RENAME_NOREPLACE != 0 {
-            return Err(HostError(Errno::EINVAL));
-        }
-        let file = open_for(from_dir, from, open::DELETE, 0)?;
-        let replace = flags & RENAME_NOREPLACE == 0;
-        set(file.0, RENAME_INFORMATION, &names::target(files::local(to_dir)?, to, replace)?)
+        entries::rename((from_dir, from), (to_dir, to), flags)
     }
 
     fn set_attr(&self, dir: &HostFd, name: &[u8], change: &HostSetAttr) -> HostResult<()> {
         const BASIC_INFORMATION: u32 = 4;
         const END_OF_FILE_INFORMATION: u32 = 20;
         if let Some(size) = change.size {
-            let file = open_for(dir, name, open::WRITE_DATA, open::NON_DIRECTORY)?;
+            let file = open_for(dir, name, access::WRITE_DATA, option::NON_DIRECTORY)?;
             set(file.0, END_OF_FILE_INFORMATION, &size.to_le_bytes())?;
         }
         if change.atime.is_some() || change.mtime.is_some() {
-            let file = open_for(dir, name, open::WRITE_ATTRIBUTES, 0)?;
+            let file = open_for(dir, name, access::WRITE_ATTRIBUTES, 0)?;
             // Zeros leave a time alone.
             let [access, write] =
                 [change.atime, change.mtime].map(|time| time.map_or(0, from_unix));
@@ -435,9 +460,12 @@ impl HostStorage for WindowsHost {
             }
             set(file.0, BASIC_INFORMATION, &basic)?;
         }
-        // Owner and permissions have no counterpart; a change of them is accepted and forgotten,
-        // as on other file systems without them.
-        Ok(())
+        // Owners and other permissions have no counterpart; a change of them is accepted and
+        // forgotten, as on other file systems without them.
+        match change.mode {
+            Some(mode) => entries::protect(dir, name, mode),
+            None => Ok(()),
+        }
     }
 
     fn sync_file(&self, fd: &HostFd, _data_only: bool) -> HostResult<()> {
@@ -465,6 +493,22 @@ impl HostStorage for WindowsHost {
             files_free: 0,
         })
     }
+
+    fn drives(&self) -> Vec<HostDrive> {
+        drives::all()
+    }
+
+    fn metadata(&self, dir: &HostFd, name: &[u8]) -> HostResult<HostMetadata> {
+        metadata::read(dir, name)
+    }
+
+    fn set_metadata(&self, dir: &HostFd, name: &[u8], values: &HostMetadata) -> HostResult<()> {
+        metadata::write(dir, name, values)
+    }
+
+    fn distinguish_case(&self, dir: &HostFd, name: &[u8]) -> HostResult<()> {
+        metadata::distinguish_case(dir, name)
+    }
 }
 
 /// Takes the entries that one call has found.
@@ -475,8 +519,13 @@ fn collect(buffer: &[u8], entries: &mut Vec<HostDirEntry>) {
         let len = u32_at(entry, 60) as usize;
         let name = from_utf16(entry.get(NAME..NAME + len).unwrap_or_default());
         if name != b"." && name != b".." {
-            let directory = u32_at(entry, 56) & FILE_ATTRIBUTE_DIRECTORY != 0;
-            let file_type = if directory { HostFileType::Directory } else { HostFileType::Regular };
+            let attributes = u32_at(entry, 56);
+            let directory = attributes & FILE_ATTRIBUTE_DIRECTORY != 0;
+            let plain = if directory { HostFileType::Directory } else { HostFileType::Regular };
+            let is_point = attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0;
+            // The tag is where the size of the extended attributes is else.
+            let special = if is_point { links::file_type(u32_at(entry, 64)) } else { None };
+            let file_type = special.unwrap_or(plain);
             entries.push(HostDirEntry { name, ino: u64_at(entry, 96), file_type: Some(file_type) });
         }
         let next = u32_at(entry, 0) as usize;

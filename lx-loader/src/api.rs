@@ -143,10 +143,38 @@ unsafe extern "system" {
         thread_security: usize,
         inherit: i32,
         flags: u32,
-        environment: usize,
-        directory: usize,
+        environment: *const u16,
+        directory: *const u16,
         startup: *const StartupInfo,
         information: *mut ProcessInfo,
+    ) -> i32;
+    pub(crate) fn GetEnvironmentStringsW() -> *mut u16;
+    pub(crate) fn FreeEnvironmentStringsW(strings: *mut u16) -> i32;
+    pub(crate) fn GetProcessHeap() -> Handle;
+    pub(crate) fn HeapAlloc(heap: Handle, flags: u32, len: usize) -> *mut c_void;
+    pub(crate) fn HeapFree(heap: Handle, flags: u32, memory: *mut c_void) -> i32;
+    pub(crate) fn InitializeProcThreadAttributeList(
+        list: *mut c_void,
+        count: u32,
+        flags: u32,
+        size: *mut usize,
+    ) -> i32;
+    pub(crate) fn UpdateProcThreadAttribute(
+        list: *mut c_void,
+        flags: u32,
+        attribute: usize,
+        value: *const c_void,
+        size: usize,
+        old: usize,
+        returned: usize,
+    ) -> i32;
+    pub(crate) fn DeleteProcThreadAttributeList(list: *mut c_void);
+    pub(crate) fn CompareStringOrdinal(
+        one: *const u16,
+        one_len: i32,
+        other: *const u16,
+        other_len: i32,
+        ignore_case: i32,
     ) -> i32;
     pub(crate) fn ResumeThread(thread: Handle) -> u32;
     pub(crate) fn TerminateProcess(process: Handle, status: u32) -> i32;

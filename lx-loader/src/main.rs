@@ -22,6 +22,8 @@ mod image;
 #[cfg(windows)]
 mod process;
 #[cfg(windows)]
+mod program;
+#[cfg(windows)]
 mod report;
 #[cfg(windows)]
 mod services;

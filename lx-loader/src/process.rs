@@ -45,8 +45,8 @@ pub(crate) unsafe extern "win64" fn create_process(block: u64, entry: u64) -> u3
             0,
             1,
             CREATE_SUSPENDED,
-            0,
-            0,
+            core::ptr::null(),
+            core::ptr::null(),
             &startup,
             &mut made,
         );

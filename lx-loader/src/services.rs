@@ -5,7 +5,7 @@ use lx_nt::{
     Status, UnicodeString,
 };
 
-use crate::{console, control, process};
+use crate::{console, control, process, program};
 
 macro_rules! imports {
     ($($field:ident: $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?;)*) => {
@@ -18,6 +18,7 @@ macro_rules! imports {
         pub(crate) static SERVICES: Services = Services {
             $($field: $name,)*
             create_process: process::create_process,
+            start_program: program::start,
             create_thread: process::create_thread,
             random: process::random,
             console_open: console::open,
@@ -120,6 +121,16 @@ imports! {
     fs_control: NtFsControlFile(
         file: Handle, event: Handle, routine: usize, argument: usize, io: *mut IoStatus,
         code: u32, input: *const u8, input_len: u32, output: *mut u8, output_len: u32
+    ) -> Status;
+    query_ea: NtQueryEaFile(
+        file: Handle, io: *mut IoStatus, out: *mut u8, len: u32, single: u8, list: *const u8,
+        list_len: u32, index: *const u32, restart: u8
+    ) -> Status;
+    set_ea: NtSetEaFile(file: Handle, io: *mut IoStatus, data: *const u8, len: u32) -> Status;
+    create_pipe: NtCreateNamedPipeFile(
+        handle: *mut Handle, access: u32, attributes: *const ObjectAttributes, io: *mut IoStatus,
+        share: u32, disposition: u32, options: u32, kind: u32, read_mode: u32,
+        completion_mode: u32, instances: u32, inbound: u32, outbound: u32, timeout: *const i64
     ) -> Status;
     flush_file: NtFlushBuffersFile(file: Handle, io: *mut IoStatus) -> Status;
     add_exception_handler: RtlAddVectoredExceptionHandler(first: u32, handler: u64) -> usize;

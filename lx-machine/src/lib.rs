@@ -6,6 +6,7 @@
 
 extern crate alloc;
 
+mod automount;
 mod command;
 mod machine;
 mod mounts;

@@ -7,22 +7,28 @@ use alloc::vec::Vec;
 
 use lx_core::SysError;
 use lx_core::abi::Errno;
+use lx_core::abi::fcntl::{OpenFlags, ResolveFlags};
 use lx_core::caller::Caller;
 use lx_core::control::{BindMount, Configure, Root};
 use lx_core::cred::Credentials;
 use lx_core::host::{Host, HostFd};
+use lx_core::io::IoDst;
 use lx_core::rlimit::Rlimits;
 use lx_core::sync::Waiter;
 use lx_proc::{Kernel, procfs};
 use lx_vfs::dev::{NODES, NodeKind};
-use lx_vfs::fs::hostfs::{HostFs, Trust};
+use lx_vfs::fs::drvfs;
+use lx_vfs::fs::hostfs::HostFs;
 use lx_vfs::fs::overlay::OverlayFs;
 use lx_vfs::fs::tmpfs::TmpFs;
 use lx_vfs::fs_context::FsContext;
 use lx_vfs::inode::{FileSystem, NewKind};
 use lx_vfs::location::Path;
 use lx_vfs::mount::{MountFlags, MountTree};
+use lx_vfs::open::OpenHow;
 use lx_vfs::path::Lookup;
+
+use crate::automount::Automount;
 
 /// Why the machine cannot be configured, in one sentence.
 type Result<T> = core::result::Result<T, String>;
@@ -73,6 +79,7 @@ pub(crate) fn build(
     builder.mount(b"/dev", dev, "devtmpfs")?;
     builder.populate_dev()?;
     builder.mount(b"/dev/shm", TmpFs::new(host, 0o1777), "tmpfs")?;
+    builder.mount_drives()?;
     for mount in &configure.mounts {
         builder.bind(mount)?;
     }
@@ -93,7 +100,7 @@ fn root(
     let folder = open_folder(host, path)?;
     let failed = |error: SysError| cannot("use as root file system", path, error.errno());
     if writable {
-        let root = HostFs::new(host, folder, Trust::Shared).map_err(failed)?;
+        let root = HostFs::new_at(host, folder, path).map_err(failed)?;
         return Ok((root, "lx"));
     }
     Ok((OverlayFs::new(host, folder).map_err(failed)?, "overlay"))
@@ -150,6 +157,39 @@ impl Builder<'_> {
             .map_err(|error| cannot("mount on", path, error.errno()))
     }
 
+    /// The host's drives, if it has any, as the file system's `/etc/wsl.conf` wants them. Drives
+    /// that cannot be read now, as those without a disk, are left out.
+    fn mount_drives(&self) -> Result<()> {
+        let drives = self.host.drives();
+        if drives.is_empty() {
+            return Ok(());
+        }
+        let automount = Automount::parse(&self.read(b"/etc/wsl.conf"));
+        let options = drvfs::DriveOptions::parse(&automount.options)
+            .map_err(|error| cannot("use the options in", b"/etc/wsl.conf", error.errno()))?;
+        for drive in drives.iter().filter(|_| automount.enabled) {
+            let Ok(root) = self.host.open_root(&drive.path) else { continue };
+            let Ok(fs) = drvfs::mount(self.host, root, drive.path.clone(), options) else {
+                continue;
+            };
+            let at = [&*automount.root, &drive.name].concat();
+            self.mount(&at, fs, &String::from_utf8_lossy(&drive.path))?;
+        }
+        Ok(())
+    }
+
+    /// The first bytes of a file; none if it cannot be read.
+    fn read(&self, path: &[u8]) -> Vec<u8> {
+        const MOST: usize = 64 << 10;
+        let caller = self.boot.caller();
+        let mut bytes = alloc::vec![0; MOST];
+        let read = OpenHow::new(OpenFlags::O_RDONLY, 0, ResolveFlags::empty())
+            .and_then(|how| self.fs.open(&caller, None, path, &how))
+            .and_then(|file| file.read(&caller, &mut IoDst::kernel(&mut bytes)));
+        bytes.truncate(read.unwrap_or(0));
+        bytes
+    }
+
     fn populate_dev(&self) -> Result<()> {
         let caller = self.boot.caller();
         for node in NODES {
@@ -172,7 +212,7 @@ impl Builder<'_> {
         let failed = |error: SysError| cannot("mount", host_path, error.errno());
         let flags = if mount.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
         let folder = open_folder(self.host, host_path)?;
-        let fs = HostFs::new(self.host, folder, Trust::Shared).map_err(failed)?;
+        let fs = HostFs::new_at(self.host, folder, host_path).map_err(failed)?;
         let shown = MountTree::new(fs, &String::from_utf8_lossy(host_path), flags);
         let (from, at) = match &*mount.file_name {
             [] => (shown.root(), self.directory(path)?),

@@ -11,7 +11,7 @@ mod structs;
 pub use services::Services;
 pub use structs::{
     ClientId, Context, ExceptionPointers, ExceptionRecord, IoStatus, MemoryBasicInformation,
-    ObjectAttributes, UnicodeString,
+    ObjectAttributes, Program, UnicodeString,
 };
 
 /// A handle of the NT kernel.

@@ -1,7 +1,7 @@
 //! The table of functions that the image calls.
 
 use super::{
-    ClientId, Context, Handle, IoStatus, MemoryBasicInformation, ObjectAttributes, Status,
+    ClientId, Context, Handle, IoStatus, MemoryBasicInformation, ObjectAttributes, Program, Status,
     UnicodeString,
 };
 
@@ -138,6 +138,19 @@ services! {
         file: Handle, event: Handle, routine: usize, argument: usize, io: *mut IoStatus,
         code: u32, input: *const u8, input_len: u32, output: *mut u8, output_len: u32
     ) -> Status;
+    /// `NtQueryEaFile`.
+    query_ea(
+        file: Handle, io: *mut IoStatus, out: *mut u8, len: u32, single: u8, list: *const u8,
+        list_len: u32, index: *const u32, restart: u8
+    ) -> Status;
+    /// `NtSetEaFile`.
+    set_ea(file: Handle, io: *mut IoStatus, data: *const u8, len: u32) -> Status;
+    /// `NtCreateNamedPipeFile`.
+    create_pipe(
+        handle: *mut Handle, access: u32, attributes: *const ObjectAttributes, io: *mut IoStatus,
+        share: u32, disposition: u32, options: u32, kind: u32, read_mode: u32,
+        completion_mode: u32, instances: u32, inbound: u32, outbound: u32, timeout: *const i64
+    ) -> Status;
     /// `NtFlushBuffersFile`.
     flush_file(file: Handle, io: *mut IoStatus) -> Status;
     /// `RtlAddVectoredExceptionHandler`; the handler gets an
@@ -147,6 +160,8 @@ services! {
     current_processor() -> u32;
     /// The loader: starts a process for guests that calls the image with this block; its id, or 0.
     create_process(block: u64, entry: u64) -> u32;
+    /// The loader: starts a program of Windows.
+    start_program(start: *mut Program) -> u32;
     /// The loader: starts a thread of this process that calls the image with this block; its id,
     /// or 0.
     create_thread(block: u64, entry: u64) -> u32;

@@ -199,3 +199,22 @@ const _: () = {
     assert!(size_of::<MemoryBasicInformation>() == 48);
     assert!(size_of::<ObjectAttributes>() == 48);
 };
+
+/// A program of Windows that the loader is to start. Texts are UTF-16 and end with a zero.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Program {
+    /// Path of the program.
+    pub path: *const u16,
+    /// The command line, which the call may change.
+    pub command: *mut u16,
+    /// Working directory, or null for the caller's.
+    pub directory: *const u16,
+    /// Strings `NAME=value`, one behind the other, with an empty one at the end; they are added to
+    /// the caller's own variables, or replace them.
+    pub environment: *const u16,
+    /// Standard input, output and error: inheritable handles of the caller.
+    pub standard: [super::Handle; 3],
+    /// The result: a handle to the process.
+    pub process: super::Handle,
+}

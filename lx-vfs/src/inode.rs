@@ -281,6 +281,11 @@ pub trait InodeOps: Any + Send + Sync {
         true
     }
 
+    /// Whether two spellings are one name in this directory.
+    fn is_same_name(&self, one: &[u8], other: &[u8]) -> bool {
+        one == other
+    }
+
     /// The entry `name` of this directory.
     ///
     /// # Errors
@@ -445,6 +450,11 @@ pub trait FileSystem: Send + Sync {
     /// # Errors
     /// `EIO`.
     fn statfs(&self, caller: &Caller<'_>) -> Result<Statfs>;
+
+    /// The host path of its root, if it is a directory of the host and native programs may know it.
+    fn host_path(&self) -> Option<&[u8]> {
+        None
+    }
 
     /// Options in `/proc/mounts` after `rw` or `ro`, each with a comma before it.
     fn options(&self) -> alloc::string::String {

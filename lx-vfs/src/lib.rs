@@ -22,6 +22,7 @@ pub mod location;
 pub mod memfd;
 pub mod mount;
 pub mod names;
+pub mod native_path;
 pub mod open;
 pub mod path;
 mod path_cache;

@@ -182,11 +182,20 @@ impl FsContext {
         {
             return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY }.into());
         }
-        if let Some(target) = &target
-            && same_inode(caller, &source, target)?
+        let mut target = target;
+        if let Some(found) = &target
+            && same_inode(caller, &source, found)?
         {
-            // Two links to one inode: nothing happens, whoever asks.
-            return Ok(());
+            let same_dir = Arc::ptr_eq(old.dir.inode(), new.dir.inode());
+            if !same_dir
+                || !old.dir.inode().is_same_name(old_name, new_name)
+                || old_name == new_name
+            {
+                // Two links to one inode: nothing happens, whoever asks.
+                return Ok(());
+            }
+            // Another spelling of the same name.
+            target = None;
         }
         check_can_remove(caller, &old.dir, &source)?;
         match &target {

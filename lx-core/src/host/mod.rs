@@ -13,6 +13,7 @@ mod console;
 mod entropy;
 mod error;
 mod memory;
+mod native;
 mod net;
 mod pages;
 mod process;
@@ -26,12 +27,13 @@ pub use console::{HostConsole, HostEvents, ReadyToken};
 pub use entropy::HostEntropy;
 pub use error::{HostError, HostResult};
 pub use memory::{Backing, Fault, HostMemory, Prot, SharedWindow};
+pub use native::{HostNative, NativeChild, NativeStart, NativeStream};
 pub use net::{HostNet, NetAddress, NetInterface, NetMessage};
 pub use pages::{BLOCK_SIZE, HostPages, PageBlock};
 pub use process::{HostProcess, HostStats, MachineLoad, Supervisor};
 pub use storage::{
-    Buf, BufMut, HostDirEntry, HostFd, HostFileType, HostOpen, HostSetAttr, HostStat, HostStatFs,
-    HostStorage, HostTime,
+    Buf, BufMut, HostDirEntry, HostDrive, HostFd, HostFileType, HostMetadata, HostOpen,
+    HostSetAttr, HostStat, HostStatFs, HostStorage, HostTime,
 };
 pub use thread::{HostThread, HostThreadId, XstateNow};
 pub use trap::{FaultInfo, FaultKind, Resume, TrapHandler};
@@ -48,6 +50,7 @@ pub trait Host:
     + HostConsole
     + HostNet
     + HostEntropy
+    + HostNative
     + HostStats
     + Send
     + Sync

@@ -3,7 +3,8 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::HostResult;
+use super::{HostError, HostResult};
+use crate::abi::Errno;
 
 /// A descriptor or handle of the host, valid in every host process, closed on drop.
 pub struct HostFd {
@@ -176,6 +177,29 @@ pub struct HostStatFs {
     pub files_free: u64,
 }
 
+/// What Linux keeps of a file and its host has no place for, as far as somebody has stored it beside
+/// the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostMetadata {
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Type and permission bits.
+    pub mode: Option<u32>,
+    /// Device number of a device file.
+    pub rdev: Option<u64>,
+}
+
+/// A drive of a host that has drives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostDrive {
+    /// Its name, such as `c`.
+    pub name: Vec<u8>,
+    /// Host path of its root directory.
+    pub path: Vec<u8>,
+}
+
 /// Files and directories. `name` is one component without `/`; an empty name means `dir` itself.
 pub trait HostStorage: Send + Sync {
     /// Opens a directory by its host path (bytes).
@@ -231,4 +255,24 @@ pub trait HostStorage: Send + Sync {
     fn sync_file(&self, fd: &HostFd, data_only: bool) -> HostResult<()>;
     /// File-system figures.
     fn stat_fs(&self, fd: &HostFd) -> HostResult<HostStatFs>;
+    /// Drives with a file system in them; none where the host has one tree of files.
+    fn drives(&self) -> Vec<HostDrive> {
+        Vec::new()
+    }
+    /// What is stored beside `dir/name`.
+    fn metadata(&self, dir: &HostFd, name: &[u8]) -> HostResult<HostMetadata> {
+        let _ = (dir, name);
+        Ok(HostMetadata::default())
+    }
+    /// Stores something beside `dir/name`; `None` leaves a value alone. `EOPNOTSUPP` where the
+    /// host's file system cannot.
+    fn set_metadata(&self, dir: &HostFd, name: &[u8], values: &HostMetadata) -> HostResult<()> {
+        let _ = (dir, name, values);
+        Err(HostError(Errno::EOPNOTSUPP))
+    }
+    /// Makes the names in `dir/name`, an empty directory, differ by their case.
+    fn distinguish_case(&self, dir: &HostFd, name: &[u8]) -> HostResult<()> {
+        let _ = (dir, name);
+        Err(HostError(Errno::EOPNOTSUPP))
+    }
 }

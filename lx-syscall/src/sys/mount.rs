@@ -12,6 +12,7 @@ use lx_core::cred::Capabilities;
 use lx_core::unsupported;
 use lx_core::user_memory::PathBuffer;
 use lx_proc::{CurrentTask, procfs};
+use lx_vfs::fs::drvfs::{self, DriveOptions};
 use lx_vfs::fs::tmpfs::TmpFs;
 use lx_vfs::inode::{FileSystem, SetAttr};
 use lx_vfs::location::Path;
@@ -69,7 +70,10 @@ pub(crate) fn sys_mount(
         mounts.move_mount(&find_source(task, source_name)?, &target)
     } else {
         let fs_type = fs_type.ok_or(Errno::EINVAL)?;
-        let fs = new_file_system(task, &fs_type, &options)?;
+        let fs = match &*fs_type {
+            b"drvfs" => new_drive(task, source_name.as_deref().unwrap_or_default(), &options)?,
+            fs_type => new_file_system(task, fs_type, &options)?,
+        };
         let source = source_name.unwrap_or_else(|| b"none".to_vec());
         let source = alloc::string::String::from_utf8_lossy(&source);
         mounts.mount(fs, &target, &source, forbids(flags)).map(drop)
@@ -129,6 +133,24 @@ fn new_file_system(
             Err(Errno::ENODEV.into())
         }
     }
+}
+
+/// A drive of the host, or a directory in one, by its host path: `C:`, `D:\\folder`.
+fn new_drive(task: &CurrentTask<'_>, source: &[u8], options: &[u8]) -> Result<Arc<dyn FileSystem>> {
+    let host = task.host();
+    if host.drives().is_empty() {
+        return Err(Errno::ENODEV.into());
+    }
+    let mut path = source.to_vec();
+    if let [letter, b':'] = source
+        && letter.is_ascii_alphabetic()
+    {
+        path.push(b'\\');
+    }
+    let options = DriveOptions::parse(options)?;
+    let root = host.open_root(&path)?;
+    let drive = drvfs::mount(host, root, path, options)?;
+    Ok(drive)
 }
 
 /// `tmpfs(5)`: limits of size and number are accepted; the region's size is the limit.

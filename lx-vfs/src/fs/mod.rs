@@ -1,5 +1,6 @@
 //! File systems.
 
+pub mod drvfs;
 pub mod hostfs;
 pub(crate) mod meta;
 pub mod overlay;

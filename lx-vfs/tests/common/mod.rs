@@ -12,6 +12,7 @@ use lx_core::io::{IoDst, IoSrc};
 use lx_core::rlimit::Rlimits;
 use lx_core::sync::Waiter;
 use lx_core::{Caller, Result};
+use lx_vfs::fs::drvfs::{self, DriveOptions};
 use lx_vfs::fs::hostfs::{HostFs, Trust};
 use lx_vfs::fs::overlay::OverlayFs;
 use lx_vfs::fs::tmpfs::TmpFs;
@@ -70,6 +71,15 @@ impl World {
         let host = Self::scripted_host();
         let root = host.open_root(b"/").unwrap();
         Self::with_root(host, HostFs::new(host, root, Trust::Shared).unwrap())
+    }
+
+    /// The host tree as a drive, with these mount options.
+    pub fn drive(options: &str) -> Self {
+        let host = Self::scripted_host();
+        host.play_drive();
+        let root = host.open_root(b"/").unwrap();
+        let options = DriveOptions::parse(options.as_bytes()).unwrap();
+        Self::with_root(host, drvfs::mount(host, root, b"C:\\".to_vec(), options).unwrap())
     }
 
     pub fn caller(&self) -> Caller<'_> {

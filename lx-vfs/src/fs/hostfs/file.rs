@@ -23,7 +23,7 @@ impl HostFile {
     /// Wraps an open descriptor of `inode`, and learns its present attributes.
     pub(crate) fn open(inode: Arc<HostInode>, fd: Arc<HostFd>) -> Result<Self> {
         if inode.recent_stat().is_none() {
-            inode.learn(&inode.host().stat(&fd, b"")?);
+            inode.learn(&inode.stat_open(&fd)?);
         }
         Ok(Self { inode, fd })
     }
@@ -60,7 +60,7 @@ impl FileOps for HostFile {
         let count = src.drain(|buffer, done| {
             Ok(host.write_at(&self.fd, offset.saturating_add(done as u64), buffer)?)
         })?;
-        self.inode.learn(&host.stat(&self.fd, b"")?);
+        self.inode.learn(&self.inode.stat_open(&self.fd)?);
         Ok((count, offset.saturating_add(count as u64)))
     }
 
@@ -94,7 +94,7 @@ impl FileOps for HostFile {
         let stat = match self.inode.fresh_stat() {
             Some(stat) => stat,
             None => {
-                let stat = self.inode.host().stat(&self.fd, b"")?;
+                let stat = self.inode.stat_open(&self.fd)?;
                 self.inode.learn(&stat);
                 stat
             }
@@ -106,7 +106,7 @@ impl FileOps for HostFile {
         let host = self.inode.host();
         let change = HostSetAttr { size: Some(len), ..HostSetAttr::default() };
         host.set_attr(&self.fd, b"", &change)?;
-        self.inode.learn(&host.stat(&self.fd, b"")?);
+        self.inode.learn(&self.inode.stat_open(&self.fd)?);
         Ok(())
     }
 

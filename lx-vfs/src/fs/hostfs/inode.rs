@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::abi::stat::FileType;
-use lx_core::host::{HostFd, HostFileType, HostOpen, HostSetAttr, HostStat, Nanos};
+use lx_core::host::{HostFd, HostFileType, HostMetadata, HostOpen, HostSetAttr, HostStat, Nanos};
 use lx_core::sync::{Mutex, level};
 
 use super::{MAX_AGE, Shared, Trust};
@@ -45,7 +45,8 @@ pub(super) struct Place {
 
 impl Place {
     fn is(&self, parent: &Arc<HostInode>, name: &[u8]) -> bool {
-        *self.name == *name && self.parent.as_ref().is_some_and(|own| Arc::ptr_eq(own, parent))
+        parent.shared.is_same_name(&self.name, name)
+            && self.parent.as_ref().is_some_and(|own| Arc::ptr_eq(own, parent))
     }
 }
 
@@ -134,6 +135,11 @@ impl HostInode {
         guest_type(file_type) == self.file_type
     }
 
+    /// Attributes of an open file.
+    pub(super) fn stat_open(&self, fd: &HostFd) -> Result<HostStat> {
+        self.shared.stat(fd, b"")
+    }
+
     pub(super) fn host(&self) -> &'static dyn lx_core::host::Host {
         self.shared.host
     }
@@ -166,6 +172,14 @@ impl HostInode {
         }
     }
 
+    /// The name is spelled otherwise now.
+    pub(super) fn respelled(&self, parent: &Arc<Self>, name: &[u8]) {
+        let mut places = self.places.lock();
+        for place in places.iter_mut().filter(|place| place.is(parent, name)) {
+            place.name = name.into();
+        }
+    }
+
     /// The name does not lead here any more.
     pub(super) fn left(&self, parent: &Arc<Self>, name: &[u8]) {
         let (gone, is_last) = {
@@ -186,7 +200,7 @@ impl HostInode {
 
     /// The inode in memory of the file that the host has at `name`.
     pub(super) fn known_child(&self, dir: &HostFd, name: &[u8]) -> Option<Arc<Self>> {
-        let stat = self.shared.host.stat(dir, name).ok()?;
+        let stat = self.shared.stat(dir, name).ok()?;
         let inodes = self.shared.inodes.lock();
         inodes.get(&(stat.dev, stat.ino)).and_then(alloc::sync::Weak::upgrade)
     }
@@ -265,7 +279,7 @@ impl HostInode {
             // A removed directory that is still somebody's working directory.
             Err(error) => (self.kept.lock().fd.clone().ok_or(error)?, Box::default()),
         };
-        let stat = self.shared.host.stat(&dir, &name)?;
+        let stat = self.shared.stat(&dir, &name)?;
         self.learn(&stat);
         Ok(stat)
     }
@@ -325,7 +339,7 @@ impl HostInode {
     /// `ENOENT` and the host's.
     pub fn child(self: &Arc<Self>, name: &[u8]) -> Result<Arc<Self>> {
         let dir = self.dir_fd()?;
-        let stat = self.shared.host.stat(&dir, name)?;
+        let stat = self.shared.stat(&dir, name)?;
         Ok(self.shared.inode(self, name, &stat))
     }
 
@@ -403,6 +417,13 @@ impl HostInode {
         new: &NewInode<'_>,
         stat: HostStat,
     ) -> HostStat {
+        if let Some(drive) = &self.shared.drive {
+            let (uid, gid, mode) = (Some(new.uid), Some(new.gid), Some(new.mode));
+            let rdev = Some(new.kind.rdev()).filter(|&rdev| rdev != 0);
+            let values = HostMetadata { uid, gid, mode, rdev };
+            let made = drive.created(self.shared.host, (dir, name), stat.file_type, values);
+            return made.and_then(|()| self.shared.stat(dir, name)).unwrap_or(stat);
+        }
         if (stat.uid, stat.gid) == (new.uid, new.gid) {
             return stat;
         }

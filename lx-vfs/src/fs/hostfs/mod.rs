@@ -9,7 +9,9 @@ mod inode;
 mod ops;
 
 use alloc::collections::VecDeque;
+use alloc::string::String;
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 use lx_core::Result;
@@ -18,6 +20,7 @@ use lx_core::caller::Caller;
 use lx_core::host::{Host, HostFd, HostStat, Nanos};
 use lx_core::sync::{Mutex, level};
 
+use super::drvfs::{DriveOptions, same_name};
 use crate::inode::{FileSystem, InodeOps, NAME_MAX};
 
 pub(crate) use file::HostFile;
@@ -48,6 +51,8 @@ pub(crate) struct Shared {
     /// The host's device of the root.
     root_dev: u64,
     trust: Trust,
+    /// Rules of a drive, if it is one.
+    drive: Option<DriveOptions>,
     /// All inodes in memory, by the host's device and inode numbers.
     inodes: Mutex<HashMap<(u64, u64), Weak<HostInode>>, { level::CACHE }>,
     /// Inodes that keep a descriptor, oldest first.
@@ -55,6 +60,19 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Attributes of a file as guests see them.
+    fn stat(&self, dir: &HostFd, name: &[u8]) -> Result<HostStat> {
+        match &self.drive {
+            Some(drive) => drive.stat(self.host, dir, name),
+            None => Ok(self.host.stat(dir, name)?),
+        }
+    }
+
+    /// Whether two spellings are one name.
+    fn is_same_name(&self, one: &[u8], other: &[u8]) -> bool {
+        one == other || self.drive.is_some() && same_name(one, other)
+    }
+
     /// The inode number that guests see. Files of other host file systems, mounted inside the
     /// tree, must not share the numbers of those of the root's.
     fn ino(&self, dev: u64, ino: u64) -> u64 {
@@ -103,6 +121,8 @@ pub struct HostFs {
     shared: Arc<Shared>,
     root: Arc<HostInode>,
     root_fd: Arc<HostFd>,
+    /// Host path of the root, if native programs may know it.
+    path: Option<Vec<u8>>,
 }
 
 impl HostFs {
@@ -111,19 +131,52 @@ impl HostFs {
     /// # Errors
     /// The host's.
     pub fn new(host: &'static dyn Host, root: HostFd, trust: Trust) -> Result<Arc<Self>> {
-        let stat = host.stat(&root, b"")?;
+        Self::with_rules(host, root, None, trust, None)
+    }
+
+    /// As [`new`](Self::new) with [`Trust::Shared`], for a directory whose host path is told to
+    /// native programs.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn new_at(host: &'static dyn Host, root: HostFd, path: &[u8]) -> Result<Arc<Self>> {
+        Self::with_rules(host, root, Some(path.to_vec()), Trust::Shared, None)
+    }
+
+    /// A drive, see [`drvfs`](super::drvfs).
+    pub(crate) fn new_drive(
+        host: &'static dyn Host,
+        root: HostFd,
+        path: Vec<u8>,
+        options: DriveOptions,
+    ) -> Result<Arc<Self>> {
+        Self::with_rules(host, root, Some(path), Trust::Shared, Some(options))
+    }
+
+    fn with_rules(
+        host: &'static dyn Host,
+        root: HostFd,
+        path: Option<Vec<u8>>,
+        trust: Trust,
+        drive: Option<DriveOptions>,
+    ) -> Result<Arc<Self>> {
+        let stat = match &drive {
+            Some(drive) => drive.stat(host, &root, b"")?,
+            None => host.stat(&root, b"")?,
+        };
         let shared = Arc::new(Shared {
             host,
             dev: super::new_dev(),
             root_dev: stat.dev,
             trust,
+            drive,
             inodes: Mutex::default(),
             fds: Mutex::default(),
         });
         let root_fd = Arc::new(root);
         let root = Arc::new(HostInode::new_root(&shared, &root_fd, &stat));
         shared.inodes.lock().insert((stat.dev, stat.ino), Arc::downgrade(&root));
-        Ok(Arc::new(Self { shared, root, root_fd }))
+        Ok(Arc::new(Self { shared, root, root_fd, path }))
     }
 
     /// The root directory.
@@ -151,7 +204,15 @@ impl HostFs {
 
 impl FileSystem for HostFs {
     fn name(&self) -> &'static str {
-        "hostfs"
+        if self.shared.drive.is_some() { "drvfs" } else { "hostfs" }
+    }
+
+    fn host_path(&self) -> Option<&[u8]> {
+        self.path.as_deref()
+    }
+
+    fn options(&self) -> String {
+        self.shared.drive.as_ref().map(DriveOptions::show).unwrap_or_default()
     }
 
     fn root(&self) -> Arc<dyn InodeOps> {

@@ -47,7 +47,13 @@ impl InodeOps for HostInode {
             atime: change.atime,
             mtime: change.mtime,
         };
-        self.shared.host.set_attr(&dir, &name, &change)?;
+        match &self.shared.drive {
+            Some(drive) => {
+                let shown = self.shared.stat(&dir, &name)?;
+                drive.set_attr(self.shared.host, (&dir, &name), &change, &shown)?;
+            }
+            None => self.shared.host.set_attr(&dir, &name, &change)?,
+        }
         self.refresh().map(drop)
     }
 
@@ -84,6 +90,7 @@ impl InodeOps for HostInode {
 
     fn name_caching(&self) -> NameCaching {
         match self.shared.trust {
+            _ if self.shared.drive.is_some() => NameCaching::Never,
             Trust::Shared => NameCaching::Revalidate,
             Trust::Stable => NameCaching::Always,
         }
@@ -103,6 +110,10 @@ impl InodeOps for HostInode {
         let unchanged = known.names == (stat.mtime, stat.ctime);
         known.names = (stat.mtime, stat.ctime);
         unchanged
+    }
+
+    fn is_same_name(&self, one: &[u8], other: &[u8]) -> bool {
+        self.shared.is_same_name(one, other)
     }
 
     fn lookup(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Arc<dyn InodeOps>> {
@@ -137,7 +148,7 @@ impl InodeOps for HostInode {
                 host.make_node(&dir, name, mode, kind.rdev())?;
             }
         }
-        let stat = host.stat(&dir, name)?;
+        let stat = self.shared.stat(&dir, name)?;
         let stat = self.give(&dir, name, new, stat);
         let inode = self.shared.inode(&this, name, &stat);
         if created.is_some() {
@@ -153,7 +164,7 @@ impl InodeOps for HostInode {
         let this = self.shared_self()?;
         let dir = this.dir_fd()?;
         self.shared.host.make_link(&from, &from_name, &dir, name)?;
-        target.found_at(&this, name, &self.shared.host.stat(&dir, name)?);
+        target.found_at(&this, name, &self.shared.stat(&dir, name)?);
         Ok(())
     }
 
@@ -183,6 +194,13 @@ impl InodeOps for HostInode {
         new_dir.child(new_name)?;
         if flags.contains(RenameFlags::RENAME_EXCHANGE) {
             this.child(name)?;
+        }
+        let respelled = Arc::ptr_eq(&this, &new_dir) && self.shared.is_same_name(name, new_name);
+        if respelled {
+            if let Some(source) = source {
+                source.respelled(&this, new_name);
+            }
+            return Ok(());
         }
         if let Some(source) = source {
             source.left(&this, name);
