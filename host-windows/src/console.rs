@@ -14,9 +14,8 @@ use lx_nt::{Handle, IoStatus};
 
 use crate::WindowsHost;
 use crate::files::{self, Kind};
-use crate::init;
 use crate::nt::{nt, status};
-use crate::terminal;
+use crate::{feed, init, native, terminal};
 
 /// Lock level of the list.
 const LEVEL: u8 = 57;
@@ -51,7 +50,7 @@ pub(crate) fn poll(supervisor: &dyn Supervisor) {
     let mut armed = ARMED.lock();
     let mut ready = Vec::new();
     armed.retain(|entry| {
-        let events = events(entry.handle, entry.kind, entry.interest);
+        let events = events(entry.raw, entry.handle, entry.kind, entry.interest);
         if !events.is_empty() {
             ready.push((entry.token, events));
         }
@@ -69,7 +68,7 @@ pub(crate) fn poll(supervisor: &dyn Supervisor) {
 }
 
 /// What holds of `interest` now.
-fn events(handle: Handle, kind: Kind, interest: PollEvents) -> PollEvents {
+fn events(raw: u64, handle: Handle, kind: Kind, interest: PollEvents) -> PollEvents {
     let both = PollEvents::POLLIN | PollEvents::POLLOUT;
     match kind {
         Kind::Pipe if interest.contains(PollEvents::POLLIN) => match peek(handle) {
@@ -83,6 +82,9 @@ fn events(handle: Handle, kind: Kind, interest: PollEvents) -> PollEvents {
         Kind::Keyboard if unsafe { nt!(console_pending, handle) } == 0 => {
             interest & PollEvents::POLLOUT
         }
+        Kind::Process if native::status(handle).is_none() => PollEvents::empty(),
+        Kind::Process => interest & PollEvents::POLLIN,
+        Kind::Feed => feed::events(raw) & (interest | PollEvents::ALWAYS),
         _ => interest & both,
     }
 }
@@ -120,7 +122,7 @@ fn peek(handle: Handle) -> Result<u32, Errno> {
 impl HostConsole for WindowsHost {
     fn ready(&self, fd: &HostFd, interest: PollEvents) -> PollEvents {
         match files::local(fd) {
-            Ok(handle) => events(handle, files::kind(fd), interest),
+            Ok(handle) => events(fd.raw(), handle, files::kind(fd), interest),
             Err(_) => PollEvents::empty(),
         }
     }

@@ -9,6 +9,7 @@ use lx_core::host::{HostError, HostFd, HostResult};
 use lx_nt::Handle;
 
 use crate::files;
+use crate::links;
 use crate::names;
 use crate::storage::{Opened, access, attributes_of, open_for, query, set, u64_at};
 
@@ -46,7 +47,7 @@ pub(crate) fn remove(dir: &HostFd, name: &[u8], directory: bool) -> HostResult<(
     let file = open(dir, name)?;
     let attributes = attributes_of(file.0)?;
     // What leads to a directory is none.
-    let is_link = attributes & ATTRIBUTE_REPARSE_POINT != 0;
+    let is_link = attributes & ATTRIBUTE_REPARSE_POINT != 0 && links::look_at(file.0).is_some();
     match (attributes & ATTRIBUTE_DIRECTORY != 0 && !is_link, directory) {
         (true, false) => return Err(HostError(Errno::EISDIR)),
         (false, true) => return Err(HostError(Errno::ENOTDIR)),
@@ -106,6 +107,10 @@ pub(crate) fn rename(
         other => return other,
     }
     let target = names::target(folder, to, replace)?;
+    if from_dir.raw() == to_dir.raw() && from.eq_ignore_ascii_case(to) {
+        // Else the name is the file's already.
+        move_aside(folder, file.0);
+    }
     match set(file.0, RENAME_INFORMATION, &target) {
         Err(HostError(Errno::EACCES)) if replace != 0 => {
             replace_plainly(&file, to_dir, to, &target)

@@ -11,7 +11,7 @@ use lx_core::sync::Mutex;
 use lx_nt::{Handle, IoStatus};
 
 use crate::nt::{self, nt};
-use crate::{host, process, terminal, thread};
+use crate::{feed, host, process, terminal, thread};
 
 /// Lock level of the table.
 const LEVEL: u8 = 57;
@@ -29,6 +29,10 @@ pub(crate) enum Kind {
     Keyboard,
     /// The output of the console.
     Screen,
+    /// A process: readable when it has ended.
+    Process,
+    /// A pipe to a program of Windows, which is written without waiting.
+    Feed,
     /// Anything else.
     Other,
 }
@@ -168,6 +172,9 @@ pub(crate) fn kind(fd: &HostFd) -> Kind {
 pub(crate) fn close(raw: u64) {
     let (index, generation) = split(raw);
     let Ok(entry) = entry(raw) else { return };
+    if entry.kind == Kind::Feed {
+        feed::forget(raw);
+    }
     if let Some(process) = process::current() {
         let mut map = process.files.map.lock();
         let own = map.get(&index).copied().filter(|(known, _)| *known == generation);

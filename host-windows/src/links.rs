@@ -31,14 +31,21 @@ const MOST: usize = 16 * 1024;
 /// Version of WSL's links.
 const LX_VERSION: u32 = 2;
 
-/// The tag of an open reparse point.
-pub(crate) fn tag_of(file: Handle) -> u32 {
+/// What an open reparse point is, if it is not what it seems, and the length of a link's target.
+/// Points that lead where guests cannot follow, as those of mounted volumes, are what they seem.
+pub(crate) fn look_at(file: Handle) -> Option<(HostFileType, u64)> {
     const ATTRIBUTE_TAG_INFORMATION: u32 = 35;
-    query::<8>(file, ATTRIBUTE_TAG_INFORMATION).map_or(0, |out| u32_at(&out, 4))
+    let tag = query::<8>(file, ATTRIBUTE_TAG_INFORMATION).map_or(0, |out| u32_at(&out, 4));
+    match file_type(tag)? {
+        HostFileType::Symlink => {
+            read_open(file).ok().map(|target| (HostFileType::Symlink, target.len() as u64))
+        }
+        other => Some((other, 0)),
+    }
 }
 
 /// What a reparse point with this tag is for Linux, if it is not what it seems.
-pub(crate) fn file_type(tag: u32) -> Option<HostFileType> {
+fn file_type(tag: u32) -> Option<HostFileType> {
     match tag {
         tag::MOUNT_POINT | tag::SYMLINK | tag::LX_SYMLINK => Some(HostFileType::Symlink),
         tag::AF_UNIX => Some(HostFileType::Socket),
@@ -55,7 +62,7 @@ pub(crate) fn read(dir: &HostFd, name: &[u8]) -> HostResult<Vec<u8>> {
 }
 
 /// The target of an open link.
-pub(crate) fn read_open(file: Handle) -> HostResult<Vec<u8>> {
+fn read_open(file: Handle) -> HostResult<Vec<u8>> {
     const GET_REPARSE_POINT: u32 = 0x9_00a8;
     let mut buffer = alloc::vec![0u8; MOST];
     let mut io = IoStatus::default();

@@ -51,12 +51,15 @@ pub(crate) fn path(path: &[u8]) -> HostResult<Vec<u16>> {
 /// `FILE_RENAME_INFORMATION` and `FILE_LINK_INFORMATION`.
 /// `flags` are the extended kinds'; the plain ones know the lowest, to replace what is there.
 pub(crate) fn target(dir: Handle, name: &[u8], flags: u64) -> HostResult<Vec<u8>> {
+    const STRUCTURE: usize = 24;
     let name = component(name)?;
-    let mut out = Vec::with_capacity(24 + name.len() * 2);
+    let mut out = Vec::with_capacity(STRUCTURE + name.len() * 2);
     out.extend_from_slice(&flags.to_le_bytes());
     out.extend_from_slice(&(dir as u64).to_le_bytes());
     out.extend_from_slice(&(name.len() as u32 * 2).to_le_bytes());
     out.extend(name.iter().flat_map(|unit| unit.to_le_bytes()));
+    // Never shorter than the structure, which ends with a name of one letter and a gap.
+    out.resize(out.len().max(STRUCTURE), 0);
     Ok(out)
 }
 

@@ -253,19 +253,23 @@ pub(crate) fn take_from_init(handle: Handle) -> HostResult<Handle> {
     check(status).map(|()| new)
 }
 
-/// Closes one of init's handles.
+/// Closes one of init's handles, by moving it here first: Wine closes none that goes nowhere.
 pub(crate) fn close_in_init(handle: Handle) {
-    // SAFETY: nobody uses the handle any more.
-    let _ = unsafe {
+    let mut moved = 0;
+    // SAFETY: nobody uses the handle any more; the call writes the new one.
+    let status = unsafe {
         nt!(
             duplicate,
             init_process(),
             handle,
+            lx_nt::CURRENT_PROCESS,
+            &mut moved,
             0,
-            core::ptr::null_mut(),
             0,
-            0,
-            DUPLICATE_CLOSE_SOURCE
+            DUPLICATE_CLOSE_SOURCE | DUPLICATE_SAME_ACCESS
         )
     };
+    if status >= 0 {
+        close(moved);
+    }
 }

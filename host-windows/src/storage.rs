@@ -14,17 +14,19 @@ use crate::WindowsHost;
 use crate::files::{self, Kind};
 use crate::names::{self, from_utf16};
 use crate::nt::{self, nt, status};
-use crate::{drives, entries, links, metadata};
+use crate::{drives, entries, feed, links, metadata};
 
 /// Rights to a file.
 pub(crate) mod access {
     pub(crate) const READ_DATA: u32 = 0x1;
     pub(crate) const WRITE_DATA: u32 = 0x2;
+    pub(crate) const APPEND_DATA: u32 = 0x4;
     pub(crate) const READ_EA: u32 = 0x8;
     pub(crate) const WRITE_EA: u32 = 0x10;
     pub(crate) const READ_ATTRIBUTES: u32 = 0x80;
     pub(crate) const WRITE_ATTRIBUTES: u32 = 0x100;
     pub(crate) const DELETE: u32 = 0x1_0000;
+    pub(crate) const READ_CONTROL: u32 = 0x2_0000;
     pub(crate) const SYNCHRONIZE: u32 = 0x10_0000;
 }
 
@@ -50,7 +52,7 @@ const FILE_ATTRIBUTE_REPARSE_POINT: u32 = 0x400;
 
 const SHARE_ALL: u32 = 7;
 /// As all programs of Windows open files; directories whose names differ by their case do not care.
-const OBJ_CASE_INSENSITIVE: u32 = 0x40;
+pub(crate) const OBJ_CASE_INSENSITIVE: u32 = 0x40;
 
 /// Opens or makes a file: a handle of the calling process.
 pub(crate) fn create_file(
@@ -160,13 +162,14 @@ fn stat_of(file: Handle) -> HostResult<HostStat> {
     let directory = attributes & FILE_ATTRIBUTE_DIRECTORY != 0;
     let writable = attributes & FILE_ATTRIBUTE_READONLY == 0 || directory;
     let is_point = attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0;
-    let special = if is_point { links::file_type(links::tag_of(file)) } else { None };
+    let point = if is_point { links::look_at(file) } else { None };
+    let (special, link_len) = point.map_or((None, 0), |(special, len)| (Some(special), len));
     let directory = directory && special.is_none();
     let plain = if directory { HostFileType::Directory } else { HostFileType::Regular };
     let size = match special {
-        Some(HostFileType::Symlink) => links::read_open(file).map_or(0, |link| link.len() as u64),
-        _ if directory => 4096,
-        _ => u64_at(&all, 48),
+        Some(_) => link_len,
+        None if directory => 4096,
+        None => u64_at(&all, 48),
     };
     Ok(HostStat {
         file_type: special.unwrap_or(plain),
@@ -341,6 +344,9 @@ impl HostStorage for WindowsHost {
     }
 
     fn write(&self, fd: &HostFd, src: Buf<'_>) -> HostResult<usize> {
+        if files::kind(fd) == Kind::Feed {
+            return feed::write(fd, src);
+        }
         write(fd, None, src)
     }
 
@@ -522,11 +528,10 @@ fn collect(buffer: &[u8], entries: &mut Vec<HostDirEntry>) {
             let attributes = u32_at(entry, 56);
             let directory = attributes & FILE_ATTRIBUTE_DIRECTORY != 0;
             let plain = if directory { HostFileType::Directory } else { HostFileType::Regular };
+            // What a reparse point is shows when it is looked at.
             let is_point = attributes & FILE_ATTRIBUTE_REPARSE_POINT != 0;
-            // The tag is where the size of the extended attributes is else.
-            let special = if is_point { links::file_type(u32_at(entry, 64)) } else { None };
-            let file_type = special.unwrap_or(plain);
-            entries.push(HostDirEntry { name, ino: u64_at(entry, 96), file_type: Some(file_type) });
+            let file_type = (!is_point).then_some(plain);
+            entries.push(HostDirEntry { name, ino: u64_at(entry, 96), file_type });
         }
         let next = u32_at(entry, 0) as usize;
         if next == 0 {

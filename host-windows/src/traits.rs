@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use lx_core::abi::{Errno, GuestRegs};
 use lx_core::host::{
-    Fault, HostCode, HostError, HostNative, HostProcess, HostResult, HostStats, HostThread,
-    HostThreadId, MachineLoad, Nanos, Resume, Rewritten, TrapHandler, VdsoImage, XstateNow,
+    Fault, HostCode, HostError, HostProcess, HostResult, HostStats, HostThread, HostThreadId,
+    MachineLoad, Nanos, Resume, Rewritten, TrapHandler, VdsoImage, XstateNow,
 };
 use lx_x86::scan::CodeImage;
 use lx_x86::stub::{MAX_STUB, SLOT};
@@ -174,8 +174,6 @@ impl HostProcess for WindowsHost {
         report::stop(format_args!("{report}"))
     }
 }
-
-impl HostNative for WindowsHost {}
 
 impl HostStats for WindowsHost {
     fn machine_load(&self) -> MachineLoad {

@@ -29,7 +29,7 @@ pub(crate) unsafe extern "win64" fn start(start: *mut Program) -> u32 {
         let environment = environment(start.environment);
         let result = create(start, attributes, environment);
         if !environment.is_null() {
-            api::HeapFree(api::GetProcessHeap(), 0, environment.cast());
+            api::HeapFree(api::GetProcessHeap(), 0, environment.cast_mut().cast());
         }
         api::DeleteProcThreadAttributeList(attributes);
         result

@@ -7,12 +7,14 @@ use lx_core::abi::auxv::AuxType;
 use lx_core::abi::mman::MapFlags;
 use lx_core::abi::{Errno, PAGE_SIZE};
 use lx_core::caller::Caller;
+use lx_core::cred::Credentials;
+use lx_core::file::OpenFile;
 use lx_core::host::Prot;
 use lx_core::rlimit::Resource;
 
-use super::ExecImage;
 use super::elf::{Elf, Segment};
 use super::stack::{self, Content};
+use super::strings::StringList;
 use crate::kernel::Kernel;
 use crate::mm::{AddressSpace, MapRequest, Program, STACK_TOP};
 
@@ -33,16 +35,37 @@ pub(super) struct Start {
     pub(super) stack: u64,
 }
 
+/// What is mapped, and what the new program is told.
+pub(super) struct Image<'a> {
+    pub(super) program: &'a Elf,
+    pub(super) interpreter: Option<&'a Elf>,
+    pub(super) args: &'a StringList,
+    pub(super) env: &'a StringList,
+    pub(super) name: &'a [u8],
+    pub(super) cred: &'a Credentials,
+    pub(super) secure: bool,
+}
+
+/// What procfs shows of a program of the host.
+pub(super) fn shown(file: &Arc<OpenFile>, args: &StringList, env: &StringList) -> Program {
+    Program {
+        file: Some(Arc::clone(file)),
+        args: args.bytes().to_vec(),
+        env: env.bytes().to_vec(),
+        ..Program::default()
+    }
+}
+
 /// Maps a program into an empty address space.
 pub(super) fn load(
     caller: &Caller<'_>,
     kernel: &Kernel,
     space: &Arc<AddressSpace>,
-    image: &ExecImage,
+    image: &Image<'_>,
 ) -> Result<Start> {
     let stack_limit = caller.rlimits.soft(Resource::Stack);
     space.set_stack_limit(stack_limit);
-    let program = &image.program;
+    let program = image.program;
     let bias = match program.relocatable {
         true => bias_at(program, PIE_BASE),
         false => 0,
@@ -51,7 +74,7 @@ pub(super) fn load(
     let (_, high) = program.span();
     space.set_brk_start(space.end_of_run(high.wrapping_add(bias)));
     let program_entry = program.entry.wrapping_add(bias);
-    let (entry, base) = match &image.interpreter {
+    let (entry, base) = match image.interpreter {
         Some(interpreter) => {
             let bias = interpreter_bias(space, interpreter)?;
             map_elf(caller, space, interpreter, bias)?;
@@ -71,8 +94,8 @@ pub(super) fn load(
 
     let mut random = [0; 16];
     caller.host.fill(&mut random);
-    let content = Content { args: &image.args, env: &image.env, name: &image.name, random };
-    let cred = &image.cred;
+    let content = Content { args: image.args, env: image.env, name: image.name, random };
+    let cred = image.cred;
     let min_stack = (caller.host.xstate_size() as u64).saturating_add(FRAME_LEN);
     let built = stack::build(STACK_TOP, &content, |auxv, places| {
         if vdso.base != 0 {

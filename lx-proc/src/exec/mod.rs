@@ -12,6 +12,7 @@
 mod cred;
 mod elf;
 mod load;
+mod native;
 mod prepare;
 mod script;
 mod stack;
@@ -38,6 +39,8 @@ use crate::task::Task;
 use crate::task_exec;
 
 use elf::Elf;
+use load::Image;
+use native::Native;
 pub use prepare::{ExecTarget, prepare, prepare_first};
 use strings::StringList;
 pub use strings::Strings;
@@ -69,10 +72,9 @@ fn fail(errno: Errno, reason: &'static str) -> ExecFailure {
 
 /// A program that is ready to replace another one.
 pub struct ExecImage {
-    program: Elf,
+    program: Program,
     /// Keeps writers away from the program's file.
     denial: Arc<WriteAccess>,
-    interpreter: Option<Elf>,
     /// The path as it was given, `AT_EXECFN`.
     name: Vec<u8>,
     args: StringList,
@@ -81,12 +83,31 @@ pub struct ExecImage {
     secure: bool,
 }
 
+/// What kind of program it is.
+enum Program {
+    /// Linux's, perhaps with the interpreter that it asks for.
+    Elf { program: Elf, interpreter: Option<Elf> },
+    /// The host's.
+    Native(Native),
+}
+
+impl ExecImage {
+    /// Starts a program of the host, as long as the old program can still go on.
+    fn start_native(&mut self, task: &Task) -> Result<()> {
+        match &mut self.program {
+            Program::Native(native) => native.start(task.kernel().host, &task.files(), &self.args),
+            Program::Elf { .. } => Ok(()),
+        }
+    }
+}
+
 /// Replaces the program of the calling task.
 ///
 /// # Errors
 /// As long as the old program can go on: `EAGAIN`, `EINTR` if another task of the process was
 /// faster; `ENOMEM` if there is no host process.
-pub fn execute(current: &CurrentTask<'_>, image: Box<ExecImage>) -> Result<()> {
+pub fn execute(current: &CurrentTask<'_>, mut image: Box<ExecImage>) -> Result<()> {
+    image.start_native(current.task())?;
     // The task may go on on another thread.
     current.task().fd_cache().release();
     task_exec::become_single_threaded(current)?;
@@ -124,7 +145,8 @@ fn uses_own_memory(current: &CurrentTask<'_>) -> bool {
 ///
 /// # Errors
 /// The host's.
-pub fn launch(task: &Arc<Task>, image: Box<ExecImage>) -> Result<()> {
+pub fn launch(task: &Arc<Task>, mut image: Box<ExecImage>) -> Result<()> {
+    image.start_native(task)?;
     task.set_prepared(Some(image));
     let kernel = task.kernel();
     let started = kernel.host.spawn_process(kernel.handler(Arc::clone(task)));
@@ -160,6 +182,27 @@ fn replace(current: &CurrentTask<'_>, image: Box<ExecImage>) {
     task.set_name(base_name(&image.name));
     current.group().set_dumpable(u32::from(!image.secure));
     current.group().set_executable(Some(Arc::clone(&image.denial)));
+    let ExecImage { program, args, env, name, cred, secure, .. } = *image;
+    let (program, interpreter) = match program {
+        Program::Elf { program, interpreter } => (program, interpreter),
+        Program::Native(native) => {
+            space.set_program(Arc::new(load::shown(&native.file, &args, &env)));
+            task.vfork_release();
+            if let Some(status) = native.wait(current) {
+                exit::exit_group(current, status);
+            }
+            return;
+        }
+    };
+    let image = Image {
+        program: &program,
+        interpreter: interpreter.as_ref(),
+        args: &args,
+        env: &env,
+        name: &name,
+        cred: &cred,
+        secure,
+    };
     let loaded = reset
         .map_err(SysError::from)
         .and_then(|()| load::load(&current.caller(), kernel, &space, &image));

@@ -20,9 +20,10 @@ use lx_vfs::write_access::WriteAccess;
 
 use super::cred::for_program;
 use super::elf::{Elf, Head, is_elf};
+use super::native::{self, Native};
 use super::script;
 use super::strings::{Budget, StringList, Strings};
-use super::{ExecFailure, ExecImage, fail};
+use super::{ExecFailure, ExecImage, Program, fail};
 use crate::task::Task;
 
 /// Scripts whose interpreters are scripts: so many at most.
@@ -85,20 +86,26 @@ pub fn prepare(
         name = line.interpreter.to_vec();
         (file, denial) = open_interpreter(caller, fs, line.interpreter)?;
     };
-    if !is_elf(head.bytes()) {
+    let opened = Arc::clone(&file);
+    let program = if native::is_native(head.bytes())
+        && let Some(native) = Native::prepare(caller, fs, Arc::clone(&file), &env)
+    {
+        Program::Native(native)
+    } else if is_elf(head.bytes()) {
+        let program = Elf::parse(caller, file, &head, Errno::ENOEXEC)?;
+        let interpreter = match &program.interpreter {
+            Some(path) => Some(load_interpreter(caller, fs, path)?),
+            None => None,
+        };
+        Program::Elf { program, interpreter }
+    } else {
         return Err(fail(Errno::ENOEXEC, "neither an ELF program nor a script"));
-    }
-    let program = Elf::parse(caller, file, &head, Errno::ENOEXEC)?;
-    let interpreter = match &program.interpreter {
-        Some(path) => Some(load_interpreter(caller, fs, path)?),
-        None => None,
     };
-    let Some(place) = Path::of(&program.file) else {
+    let Some(place) = Path::of(&opened) else {
         return Err(fail(Errno::EACCES, "no place in the tree"));
     };
     let new = for_program(caller.cred(), place, no_new_privs);
     Ok(Box::new(ExecImage {
-        interpreter,
         name: target.name.to_vec(),
         args,
         env,

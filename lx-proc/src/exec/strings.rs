@@ -45,6 +45,12 @@ impl StringList {
         core::iter::once(0).chain(self.ends.iter().copied()).take(self.ends.len())
     }
 
+    /// The strings, without their NULs.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = self.ends.iter().map(|end| end.saturating_sub(1));
+        self.starts().zip(ends).filter_map(|(start, end)| self.bytes.get(start..end))
+    }
+
     /// Adds a string.
     pub(crate) fn push(&mut self, string: &[u8]) {
         self.bytes.extend_from_slice(string);

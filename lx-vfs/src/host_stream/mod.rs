@@ -91,6 +91,11 @@ impl HostStream {
         Ok(Arc::new(Self { port, console: None, inode: None }))
     }
 
+    /// The descriptor itself.
+    pub fn host_fd(&self) -> &HostFd {
+        self.port.fd()
+    }
+
     /// The terminal that it is.
     pub fn console(&self) -> Option<&Arc<Console>> {
         self.console.as_ref()
