@@ -101,7 +101,10 @@ fn program(
     let folder = root().join("target/windows-build");
     let mut task = task(toolchain, &["build", "--release", "--package", package])
         .args(&["--target", TARGET, "--target-dir"])
-        .arg(&folder);
+        .arg(&folder)
+        // What debuggers of Windows read is another format.
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "false")
+        .env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     for (name, value) in variables {
         task = task.env(name, value);
     }

@@ -6,6 +6,7 @@
 
 mod cases;
 mod command_line;
+mod ends;
 mod expectations;
 mod guests;
 mod rootfs;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
 fn trials() -> Result<Vec<Trial>, String> {
     let mut trials = command_line::trials();
     trials.extend(cases::trials()?);
+    trials.extend(ends::trials());
     trials.extend(guests::trials()?);
     trials.extend(scripts::trials()?);
     Ok(trials)

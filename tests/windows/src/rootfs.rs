@@ -61,22 +61,23 @@ pub(crate) fn guests(programs: &[PathBuf]) -> Result<&'static Path, String> {
 /// The files of these packages and of all that they need, without documentation; and the scripts.
 const DEBIAN: &str = r"
     packages='base-files base-passwd bash busybox-static coreutils dash diffutils findutils grep
-        gzip hostname libc-bin mawk perl procps python3 sed tar util-linux'
+        gzip hostname libc-bin mawk perl procps python3 sed tar tzdata util-linux'
     without='--no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances'
     all=$(apt-cache depends --recurse --installed $without $packages | grep '^[a-z]')
     all=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' $(echo $all | tr ' ' '\n' |
         sed 's/:.*//' | sort -u) 2> /dev/null | sed -n 's/^ii *//p' | sort -u)
-    mkdir programs && cp $LX_SCRIPTS/* programs
     {
         dpkg -L $all
         ls -d /bin /sbin /lib /lib64 /etc/passwd /etc/group /etc/ld.so.cache /root /dev /proc /sys
         ls -d /etc/alternatives/*
-    } | grep -v '^/usr/share/\(doc\|man\|locale\|info\|lintian\|i18n\|zoneinfo\)/\|^/\.$\|/gconv/' |
-        sort -u > ../list
+        find /usr/bin -lname '/etc/alternatives/*'
+    } | grep -v '^/usr/share/\(doc\|man\|locale\|info\|lintian\|i18n\)/\|^/\.$\|/gconv/' |
+        sed 's#^/\(bin\|sbin\|lib\|lib64\)/#/usr/\1/#' | sort -u > ../list
     mkdir -m 1777 tmp
     set -- --numeric-owner --owner=0 --group=0
     tar $@ -C / --no-recursion --ignore-failed-read -cf ../debian.tar -T ../list 2> /dev/null || true
-    tar $@ -rf ../debian.tar programs tmp
+    tar $@ -rf ../debian.tar tmp
+    tar $@ -C / -P -rf ../debian.tar $LX_SCRIPTS
 ";
 
 /// The archive with a Debian tree of what `tests/programs` needs.

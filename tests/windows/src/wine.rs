@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use lx_tests::Run;
@@ -24,26 +25,43 @@ pub(crate) fn lx<S: AsRef<OsStr>>(
     run("lx.exe", args, scratch)
 }
 
+/// The same as a command, for tests that end it in their own way.
+///
+/// # Errors
+/// As [`lx`].
+pub(crate) fn command<S: AsRef<OsStr>>(
+    args: impl IntoIterator<Item = S>,
+) -> Result<Command, String> {
+    let (program, first) = program("lx.exe")?;
+    let mut command = Command::new(program);
+    command.args(first).args(args).env_clear().envs(environment());
+    Ok(command)
+}
+
 /// A run of a program in the folder of `lx.exe`.
 fn run<S: AsRef<OsStr>>(
-    program: &str,
+    name: &str,
     args: impl IntoIterator<Item = S>,
     scratch: &Path,
 ) -> Result<Run, String> {
-    let program = PathBuf::from(variable("LX_WINDOWS")?).join(program);
-    let mut run = match env::var_os("LX_WINE") {
-        Some(wine) => Run::new(wine, scratch).args([program]),
-        None => Run::new(program, scratch),
-    };
-    for name in PASSED_ON {
-        if let Some(value) = env::var_os(name) {
-            run = run.env(name, value);
-        }
-    }
-    if let Some(library) = env::var_os("LX_WINE_PRELOAD") {
-        run = run.env("LD_PRELOAD", library);
-    }
-    Ok(run.args(args).limit(LIMIT))
+    let (program, first) = program(name)?;
+    let run = Run::new(program, scratch).args(first).args(args).limit(LIMIT);
+    Ok(environment().into_iter().fold(run, |run, (name, value)| run.env(name, value)))
+}
+
+/// What to start for a program in the folder of `lx.exe`, and its first argument.
+fn program(name: &str) -> Result<(PathBuf, Option<PathBuf>), String> {
+    let program = PathBuf::from(variable("LX_WINDOWS")?).join(name);
+    Ok(match env::var_os("LX_WINE") {
+        Some(wine) => (wine.into(), Some(program)),
+        None => (program, None),
+    })
+}
+
+fn environment() -> Vec<(&'static str, OsString)> {
+    let passed_on = PASSED_ON.iter().filter_map(|name| Some((*name, env::var_os(name)?)));
+    let preload = env::var_os("LX_WINE_PRELOAD").map(|library| ("LD_PRELOAD", library));
+    passed_on.chain(preload).collect()
 }
 
 fn variable(name: &str) -> Result<OsString, String> {
