@@ -42,22 +42,40 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("proc", "cd /proc/self && readlink cwd && head -n 1 status"),
 ];
 
-/// One test for each script.
+/// Options and programs of `lx run`, behind `--rootfs`.
+const ARGUMENTS: &[(&str, &[&str])] = &[
+    ("not_found", &["no-such-program"]),
+    ("not_found_path", &["/no/such"]),
+    ("not_executable", &["/etc/passwd"]),
+    ("directory", &["/etc"]),
+    ("user", &["-u", "root:5", "--", "/bin/busybox", "id"]),
+    ("unknown_user", &["-u", "nobody", "--", "/bin/busybox", "id"]),
+    ("workdir", &["-w", "/etc", "/bin/busybox", "pwd"]),
+    ("bad_workdir", &["-w", "/nowhere", "/bin/busybox", "pwd"]),
+    ("environment", &["-e", "A=x y", "/bin/sh", "-c", "echo $A $HOME $PATH"]),
+    ("arguments", &["/bin/busybox", "echo", "a b", "", "\"q\"", "back\\slash\\", "ä"]),
+    ("standard_input", &["/bin/busybox", "cat"]),
+];
+
+/// One test for each script and each set of arguments.
 pub(crate) fn trials() -> Result<Vec<Trial>, String> {
     let root = rootfs::small()?;
     let scripts = SCRIPTS.iter().map(|(name, script)| {
-        expectations::trial(format!("busybox::{name}"), move || same(root, script))
+        // Its own applets first, as in the tree.
+        let script = format!("export PATH=/bin; {script}");
+        expectations::trial(format!("busybox::{name}"), move || {
+            same(root, &["--", "/bin/sh", "-c", &script])
+        })
     });
-    Ok(scripts.collect())
+    let arguments = ARGUMENTS.iter().map(|(name, arguments)| {
+        expectations::trial(format!("arguments::{name}"), move || same(root, arguments))
+    });
+    Ok(scripts.chain(arguments).collect())
 }
 
-fn same(root: &Path, script: &str) -> Result<(), Failed> {
+fn same(root: &Path, arguments: &[&str]) -> Result<(), Failed> {
     let scratch = tempfile::tempdir()?;
-    // Its own applets first, as in the tree.
-    let script = format!("export PATH=/bin; {script}");
-    let run = |root: &str, lx: Run| {
-        lx.args(["run", "--rootfs", root, "--", "/bin/sh", "-c", &script]).outcome()
-    };
+    let run = |root: &str, lx: Run| lx.args(["run", "--rootfs", root]).args(arguments).outcome();
     let root = root.to_str().ok_or("the path of the archive is no text")?;
     let on_linux = run(root, Run::new(lx::command()?, scratch.path()))?;
     let no_more: [&str; 0] = [];
