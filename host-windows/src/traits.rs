@@ -9,7 +9,6 @@ use lx_core::host::{
     Fault, HostCode, HostError, HostProcess, HostResult, HostStats, HostThread, HostThreadId,
     MachineLoad, Nanos, Resume, Rewritten, TrapHandler, VdsoImage, XstateNow,
 };
-use lx_x86::scan::CodeImage;
 use lx_x86::stub::{MAX_STUB, SLOT};
 use lx_x86::vdso::VVAR_SIZE;
 
@@ -212,8 +211,6 @@ impl HostStats for WindowsHost {
 
 impl HostCode for WindowsHost {
     fn rewrite(&self, text: &mut [u8], text_addr: u64, stub_addr: u64) -> Option<Rewritten> {
-        let image = CodeImage { bytes: text, base: text_addr };
-        let doubtful = lx_x86::scan::doubtful_sites(&image);
         let mut stubs = Vec::new();
         let report = lx_x86::rewrite::rewrite(
             text,
@@ -224,7 +221,7 @@ impl HostCode for WindowsHost {
             &lx_x86::rewrite::Hints::default(),
         );
         let unpatched = report.unpatched.iter().map(|site| (site - text_addr) as usize);
-        let marked: Vec<usize> = unpatched.chain(doubtful).collect();
+        let marked: Vec<usize> = unpatched.collect();
         exception::mark_sites(text, &marked);
         if stubs.is_empty() {
             // Text with marks only has to be kept, too.

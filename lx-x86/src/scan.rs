@@ -59,30 +59,6 @@ pub fn find_sites(code: &CodeImage<'_>) -> Vec<Site> {
     memchr::memmem::find_iter(bytes, &SYSCALL).filter_map(|offset| confirm(bytes, offset)).collect()
 }
 
-/// Finds what is probably a `syscall` instruction, but not surely enough to be rewritten.
-///
-/// For hosts where a missed site would not trap: what stands around it must decode to code in both
-/// directions.
-pub fn doubtful_sites(code: &CodeImage<'_>) -> Vec<usize> {
-    let bytes = code.bytes;
-    let doubtful = |&offset: &usize| confirm(bytes, offset).is_none() && may_be_site(bytes, offset);
-    memchr::memmem::find_iter(bytes, &SYSCALL).filter(doubtful).collect()
-}
-
-/// Whether several instructions before and behind an instruction boundary can be code.
-fn may_be_site(bytes: &[u8], offset: usize) -> bool {
-    const ENOUGH: usize = 6;
-    let vote = decode::vote(bytes, offset);
-    let mut at = offset;
-    vote.is_boundary()
-        && vote.before.len() >= ENOUGH
-        && vote.before.iter().take(ENOUGH).all(|&length| {
-            at = at.saturating_sub(usize::from(length));
-            plausible_at(bytes, at).is_some()
-        })
-        && plausible_after(bytes, offset.saturating_add(SYSCALL.len()))
-}
-
 fn confirm(bytes: &[u8], offset: usize) -> Option<Site> {
     if follows(bytes, offset, &RESTORER_MOV) {
         return Some(Site { offset, before: ArrayVec::new(), restorer: true });
