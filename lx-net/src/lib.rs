@@ -9,6 +9,7 @@
 extern crate alloc;
 
 pub mod inet;
+mod interface;
 pub mod message;
 pub mod netlink;
 pub mod options;

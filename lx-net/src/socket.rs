@@ -258,6 +258,9 @@ impl FileOps for Socket {
     }
 
     fn ioctl(&self, caller: &Caller<'_>, _file: &OpenFile, request: u32, arg: u64) -> Result<u64> {
+        if let Some(result) = crate::interface::request(caller, request, arg) {
+            return result;
+        }
         match (&self.family, IoctlCmd(request)) {
             (Family::Unix(socket), IoctlCmd::TIOCOUTQ) => {
                 let count = i32::try_from(socket.unread_by_peer()?).unwrap_or(i32::MAX);

@@ -6,6 +6,7 @@
 //! its end is [`UnixSocket::release`]. No two sockets are locked at the same time.
 
 mod connect;
+mod garbage;
 mod names;
 mod options;
 mod queue;
@@ -241,6 +242,7 @@ impl UnixSocket {
                 sender.wait.wake_all(ALL);
             }
         }
+        garbage::collect();
     }
 
     /// What it is ready for.

@@ -42,6 +42,16 @@ pub(super) struct Head {
     pub(super) files: Vec<Arc<OpenFile>>,
 }
 
+/// A packet that is received.
+pub(super) struct Packet {
+    /// As much as there is room for.
+    pub(super) bytes: Vec<u8>,
+    /// Its length and what goes with it.
+    pub(super) head: Head,
+    /// The sender's name.
+    pub(super) from: Option<Arc<[u8]>>,
+}
+
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
@@ -64,6 +74,12 @@ impl Queue {
     /// What counts against the sender's buffer.
     pub(super) fn charge(&self) -> usize {
         self.bytes.len() + self.overhead
+    }
+
+    /// The files of all messages, by the addresses of their descriptions.
+    pub(super) fn files(&self) -> Vec<usize> {
+        let files = self.records.iter().flat_map(|record| record.attached.rights.files());
+        files.map(|file| Arc::as_ptr(file).addr()).collect()
     }
 
     /// Adds to a stream. Bytes that nothing distinguishes become one record.
@@ -153,11 +169,7 @@ impl Queue {
 
     /// The first packet: at most `room` of its bytes, its length, and what goes with it. It stays
     /// there if `keep`.
-    pub(super) fn packet(
-        &mut self,
-        room: usize,
-        keep: bool,
-    ) -> Option<(Vec<u8>, Head, Option<Arc<[u8]>>)> {
+    pub(super) fn packet(&mut self, room: usize, keep: bool) -> Option<Packet> {
         let record = self.records.front_mut()?;
         let len = record.len;
         let mut bytes = alloc::vec![0; len.min(room)];
@@ -171,7 +183,7 @@ impl Queue {
             self.overhead = self.overhead.saturating_sub(OVERHEAD);
             self.bytes.drain(..len);
         }
-        Some((bytes, Head { bytes: len, cred, files }, from))
+        Some(Packet { bytes, head: Head { bytes: len, cred, files }, from })
     }
 }
 

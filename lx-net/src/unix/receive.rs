@@ -10,7 +10,7 @@ use lx_core::error::{Result, SysError};
 use lx_core::io::IoDst;
 use lx_core::poll::PollEvents;
 
-use super::queue::Head;
+use super::queue::{Head, Packet};
 use super::{State, UnixSocket};
 use crate::message::{Incoming, Received};
 
@@ -211,7 +211,7 @@ impl UnixSocket {
                 None => state.empty(),
             }
         };
-        let ((bytes, head, from), peer, crowded_out) =
+        let (Packet { bytes, head, from }, peer, crowded_out) =
             match self.wait_for(caller, how.nonblocking, attempt)? {
                 Found::Some(found) => found,
                 Found::End => return Ok(Received::default()),

@@ -13,6 +13,8 @@ use lx_core::file::OpenFile;
 use lx_core::rlimit::Resource;
 use lx_core::sync::{Mutex, level};
 
+use super::garbage;
+
 /// How many files each user has on their way.
 static IN_FLIGHT: Mutex<BTreeMap<u32, u64>, { level::CACHE }> = Mutex::new(BTreeMap::new());
 
@@ -37,18 +39,27 @@ impl Rights {
         if files.is_empty() {
             return Ok(Self { files, uid });
         }
-        let mut in_flight = IN_FLIGHT.lock();
-        let count = in_flight.entry(uid).or_insert(0);
-        let free = Capabilities::SYS_RESOURCE | Capabilities::SYS_ADMIN;
-        if *count > caller.rlimits.soft(Resource::Nofile) && !cred.effective.intersects(free) {
-            return Err(Errno::ETOOMANYREFS.into());
+        let free = cred.effective.intersects(Capabilities::SYS_RESOURCE | Capabilities::SYS_ADMIN);
+        let limit = caller.rlimits.soft(Resource::Nofile);
+        {
+            let mut in_flight = IN_FLIGHT.lock();
+            let count = in_flight.entry(uid).or_insert(0);
+            if *count > limit && !free {
+                return Err(Errno::ETOOMANYREFS.into());
+            }
+            *count += files.len() as u64;
         }
-        *count += files.len() as u64;
+        files.iter().for_each(garbage::departs);
         Ok(Self { files, uid })
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.files.is_empty()
+    }
+
+    /// The files, to look at.
+    pub(super) fn files(&self) -> &[Arc<OpenFile>] {
+        &self.files
     }
 
     /// The files, which stay on their way.
@@ -59,6 +70,7 @@ impl Rights {
     /// The files, which have arrived.
     pub(super) fn take(&mut self) -> Vec<Arc<OpenFile>> {
         let files = core::mem::take(&mut self.files);
+        files.iter().for_each(garbage::arrives);
         self.arrived(files.len());
         files
     }
@@ -86,6 +98,11 @@ impl Drop for Rights {
     }
 }
 
+/// Whether files are being dropped: what that leaves over is looked at when it is done.
+pub(super) fn is_dropping() -> bool {
+    DROPPING.load(Ordering::Acquire)
+}
+
 fn drop_later(files: Vec<Arc<OpenFile>>) {
     LEFT.lock().extend(files);
     while !DROPPING.swap(true, Ordering::AcqRel) {
@@ -98,6 +115,7 @@ fn drop_later(files: Vec<Arc<OpenFile>>) {
         }
         DROPPING.store(false, Ordering::Release);
         if LEFT.lock().is_empty() {
+            garbage::collect();
             return;
         }
     }

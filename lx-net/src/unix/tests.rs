@@ -199,3 +199,26 @@ fn more_files_on_their_way_than_may_be_open_are_refused() {
         assert_eq!(Arc::strong_count(&file), 1);
     });
 }
+
+#[test]
+fn sockets_in_each_others_queues_go_when_nobody_holds_them() {
+    with_user(4, |caller| {
+        let open = |socket| Socket::open(Family::Unix(socket), OpenFlags::empty());
+        let witness = open(UnixSocket::new(SocketKind::SOCK_DGRAM, 0).unwrap());
+        let (a, b) = pair(caller, SocketKind::SOCK_STREAM);
+        let (a_file, b_file) = (open(Arc::clone(&a)), open(Arc::clone(&b)));
+        for (from, file) in [(&a, &b_file), (&b, &a_file)] {
+            let rights = vec![Arc::clone(file), Arc::clone(&witness)];
+            send(caller, from, b"x", Outgoing { rights, ..Outgoing::default() }).unwrap();
+        }
+        drop((a, b, a_file));
+        assert_eq!(Arc::strong_count(&witness), 3, "one end is held, and leads to the other");
+        drop(b_file);
+        // It is noticed when another socket is closed, if nobody else is at it just then.
+        let noticed = (0..100_000).any(|_| {
+            drop(open(UnixSocket::new(SocketKind::SOCK_STREAM, 0).unwrap()));
+            Arc::strong_count(&witness) == 1
+        });
+        assert!(noticed);
+    });
+}

@@ -296,7 +296,7 @@ fn bulk(t: &mut Checks) {
     let (listener, client, server) = connected();
     let child = fork(|| {
         close(&[server]);
-        let block: Vec<u8> = (0..TOTAL).map(|at| (at * 7 >> 3) as u8).collect();
+        let block: Vec<u8> = (0..TOTAL).map(|at| ((at * 7) >> 3) as u8).collect();
         i32::from(write(client, &block) != Ok(TOTAL as i64))
     });
     close(&[client]);
@@ -308,7 +308,7 @@ fn bulk(t: &mut Checks) {
         got.extend(bytes);
     }
     t.is("all bytes", got.len(), TOTAL);
-    t.ok("in order", got.iter().enumerate().all(|(at, byte)| *byte == (at * 7 >> 3) as u8));
+    t.ok("in order", got.iter().enumerate().all(|(at, byte)| *byte == ((at * 7) >> 3) as u8));
     t.is("the writer", wait(child), Ended::Exit(0));
     close(&[listener, server]);
     let (listener, client, server) = connected();
@@ -395,6 +395,28 @@ fn interfaces(t: &mut Checks) {
     let fd = call!(socket(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE));
     t.works("netlink", fd);
     close(&[fd.unwrap_or(-1) as i32]);
+    let index = call!(if_nametoindex(c"lo".as_ptr())).unwrap_or(0);
+    t.ok("lo has an index", index > 0);
+    let mut name = [0_u8; 16];
+    let found = call!(if_indextoname(index as u32, name.as_mut_ptr().cast()));
+    t.ok("and is found by it", found.is_ok() && name.starts_with(b"lo\0"));
+    // SAFETY: all zeros are valid.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    let fd = socket(SOCK_DGRAM);
+    t.is("SIOCGIFFLAGS", call!(ioctl(fd, libc::SIOCGIFFLAGS, &mut request)), Ok(0));
+    // SAFETY: the member that the request filled in.
+    let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
+    t.ok("up, loopback", flags & 9 == 9);
+    t.is("SIOCGIFADDR", call!(ioctl(fd, libc::SIOCGIFADDR, &mut request)), Ok(0));
+    // SAFETY: as above.
+    let address = unsafe { request.ifr_ifru.ifru_addr };
+    t.is("127.0.0.1", address.sa_data.get(2..6).map(<[_]>::to_vec), Some(vec![127, 0, 0, 1]));
+    request.ifr_name[0] = b'?' as libc::c_char;
+    t.fails("no such interface", call!(ioctl(fd, libc::SIOCGIFADDR, &mut request)), libc::ENODEV);
+    close(&[fd]);
     let mut list = std::ptr::null_mut();
     t.is("getifaddrs", call!(getifaddrs(&mut list)), Ok(0));
     let mut at = list;
