@@ -43,6 +43,7 @@ mod region;
 mod report;
 mod space;
 mod storage;
+mod stream;
 mod terminal;
 mod thread;
 mod traits;

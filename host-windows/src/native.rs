@@ -187,11 +187,15 @@ impl HostNative for WindowsHost {
                 NativeStream::Host(fd) => inheritable(files::local(fd)?)?,
                 NativeStream::Pipe => {
                     let (ours, theirs) = pipe(number == 0)?;
-                    pipes[number] = Some(ours);
+                    if let Some(slot) = pipes.get_mut(number) {
+                        *slot = Some(ours);
+                    }
                     theirs
                 }
             };
-            standard[number] = Some(theirs);
+            if let Some(slot) = standard.get_mut(number) {
+                *slot = Some(theirs);
+            }
         }
         let path = text(start.program)?;
         let mut command = text(&quote::command_line(start.program, start.args))?;

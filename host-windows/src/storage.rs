@@ -8,12 +8,13 @@ use lx_core::host::{
     Buf, BufMut, HostDirEntry, HostDrive, HostError, HostFd, HostFileType, HostMetadata, HostOpen,
     HostResult, HostSetAttr, HostStat, HostStatFs, HostStorage,
 };
-use lx_nt::{Handle, IoStatus, ObjectAttributes, Status, UnicodeString};
+use lx_nt::{Handle, IoStatus, ObjectAttributes, UnicodeString};
 
 use crate::WindowsHost;
 use crate::files::{self, Kind};
 use crate::names::{self, from_utf16};
 use crate::nt::{self, nt, status};
+use crate::stream;
 use crate::{drives, entries, feed, links, metadata};
 
 /// Rights to a file.
@@ -208,87 +209,6 @@ fn nameless_information(file: Handle) -> HostResult<[u8; 160]> {
     Ok(all)
 }
 
-/// What a stream looks like.
-fn stream_stat(kind: Kind) -> HostStat {
-    let (file_type, mode) = match kind {
-        Kind::Pipe => (HostFileType::Fifo, 0o600),
-        _ => (HostFileType::CharDevice, 0o620),
-    };
-    HostStat {
-        file_type,
-        mode,
-        uid: 0,
-        gid: 0,
-        dev: 2,
-        ino: 1,
-        nlink: 1,
-        // As `/dev/null`, which is what has no other kind.
-        rdev: 1 << 8 | 3,
-        size: 0,
-        blocks: 0,
-        atime: 0,
-        mtime: 0,
-        ctime: 0,
-    }
-}
-
-/// The end of a read or write: bytes moved.
-fn finish(file: Handle, mut result: Status, io: &IoStatus) -> HostResult<usize> {
-    if result == status::PENDING {
-        // SAFETY: waits for our own request, whose result is in `io` then.
-        unsafe {
-            let _ = nt!(wait, file, 0, core::ptr::null());
-            result = (&raw const io.status).cast::<Status>().read_volatile();
-        }
-    }
-    match result {
-        status::END_OF_FILE
-        | status::PIPE_BROKEN
-        | status::PIPE_CLOSING
-        | status::PIPE_DISCONNECTED
-        | status::PIPE_EMPTY => Ok(0),
-        result => nt::check(result).map(|()| io.information),
-    }
-}
-
-/// Reads at an offset, or a stream.
-fn read(fd: &HostFd, offset: Option<u64>, dst: BufMut<'_>) -> HostResult<usize> {
-    let file = files::local(fd)?;
-    let (buffer, len) = match dst {
-        BufMut::Kernel(bytes) => (bytes.as_mut_ptr(), bytes.len()),
-        BufMut::Guest { addr, len } if crate::memory::in_guest(addr, len) => (addr as *mut u8, len),
-        BufMut::Guest { .. } => return Err(HostError(Errno::EFAULT)),
-    };
-    let offset = offset.map(|offset| offset as i64);
-    let at = offset.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
-    let len = len.min(1 << 30) as u32;
-    let mut io = IoStatus::default();
-    // SAFETY: the call writes the buffer, which is ours or the guest's, and checks it.
-    let result = unsafe { nt!(read_file, file, 0, 0, 0, &raw mut io, buffer, len, at, 0) };
-    finish(file, result, &io)
-}
-
-fn write(fd: &HostFd, offset: Option<u64>, src: Buf<'_>) -> HostResult<usize> {
-    let file = files::local(fd)?;
-    let (buffer, len) = match src {
-        Buf::Kernel(bytes) => (bytes.as_ptr(), bytes.len()),
-        Buf::Guest { addr, len } if crate::memory::in_guest(addr, len) => (addr as *const u8, len),
-        Buf::Guest { .. } => return Err(HostError(Errno::EFAULT)),
-    };
-    let offset = offset.map(|offset| offset as i64);
-    let at = offset.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
-    let len = len.min(1 << 30) as u32;
-    let mut io = IoStatus::default();
-    // SAFETY: the call reads the buffer, which is ours or the guest's, and checks it.
-    let result = unsafe { nt!(write_file, file, 0, 0, 0, &raw mut io, buffer, len, at, 0) };
-    match result {
-        status::PIPE_BROKEN | status::PIPE_CLOSING | status::PIPE_DISCONNECTED => {
-            Err(HostError(Errno::EPIPE))
-        }
-        result => finish(file, result, &io),
-    }
-}
-
 impl HostStorage for WindowsHost {
     fn open_root(&self, path: &[u8]) -> HostResult<HostFd> {
         let name = names::path(path)?;
@@ -306,7 +226,7 @@ impl HostStorage for WindowsHost {
             let file = files::local(dir)?;
             return match files::kind(dir) {
                 Kind::Disk => stat_of(file),
-                kind => Ok(stream_stat(kind)),
+                kind => Ok(stream::stat(kind)),
             };
         }
         let file = open_for(dir, name, access::READ_ATTRIBUTES, 0)?;
@@ -332,22 +252,22 @@ impl HostStorage for WindowsHost {
     }
 
     fn read_at(&self, fd: &HostFd, offset: u64, dst: BufMut<'_>) -> HostResult<usize> {
-        read(fd, Some(offset), dst)
+        stream::read(fd, Some(offset), dst)
     }
 
     fn write_at(&self, fd: &HostFd, offset: u64, src: Buf<'_>) -> HostResult<usize> {
-        write(fd, Some(offset), src)
+        stream::write(fd, Some(offset), src)
     }
 
     fn read(&self, fd: &HostFd, dst: BufMut<'_>) -> HostResult<usize> {
-        read(fd, None, dst)
+        stream::read(fd, None, dst)
     }
 
     fn write(&self, fd: &HostFd, src: Buf<'_>) -> HostResult<usize> {
         if files::kind(fd) == Kind::Feed {
             return feed::write(fd, src);
         }
-        write(fd, None, src)
+        stream::write(fd, None, src)
     }
 
     fn seek(&self, fd: &HostFd, offset: i64, whence: u32) -> HostResult<u64> {
