@@ -15,7 +15,7 @@ use lx_nt::{Handle, IoStatus};
 use crate::WindowsHost;
 use crate::files::{self, Kind};
 use crate::nt::{nt, status};
-use crate::{feed, init, native, terminal};
+use crate::{feed, init, native, region, terminal};
 
 /// Lock level of the list.
 const LEVEL: u8 = 57;
@@ -95,6 +95,7 @@ fn peek(handle: Handle) -> Result<u32, Errno> {
     // State, bytes, messages, length of the message, room for one byte.
     let mut answer = [0u32; 5];
     let mut io = IoStatus::default();
+    region::commit_here(answer.as_ptr().cast(), size_of_val(&answer));
     // SAFETY: the call writes the structure.
     let result = unsafe {
         nt!(

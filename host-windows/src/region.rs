@@ -87,6 +87,17 @@ fn commit(start: u64, end: u64) -> bool {
     status >= 0
 }
 
+/// Commits the pages of a buffer once more, in the calling process. Wine lets calls that its server
+/// answers, as those on pipes, fill only memory that the caller itself has committed.
+pub(crate) fn commit_here(buffer: *const u8, len: usize) {
+    const PAGE: u64 = 4096;
+    let start = buffer as u64 & !(PAGE - 1);
+    let end = (buffer as u64 + len as u64).next_multiple_of(PAGE);
+    if start >= lx_nt::REGION_BASE && end <= REGION_END {
+        commit(start, end);
+    }
+}
+
 /// Makes the table usable, once, at boot.
 pub(crate) fn set_up() -> bool {
     commit(TABLE, TABLE + u64::from(BLOCK_COUNT) * size_of::<Entry>() as u64)

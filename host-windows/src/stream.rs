@@ -6,6 +6,7 @@ use lx_nt::{Handle, IoStatus, Status};
 
 use crate::files::{self, Kind};
 use crate::nt::{self, nt, status};
+use crate::region;
 
 /// What a stream looks like.
 pub(crate) fn stat(kind: Kind) -> HostStat {
@@ -54,7 +55,12 @@ fn finish(file: Handle, mut result: Status, io: &IoStatus) -> HostResult<usize> 
 pub(crate) fn read(fd: &HostFd, offset: Option<u64>, dst: BufMut<'_>) -> HostResult<usize> {
     let file = files::local(fd)?;
     let (buffer, len) = match dst {
-        BufMut::Kernel(bytes) => (bytes.as_mut_ptr(), bytes.len()),
+        BufMut::Kernel(bytes) => {
+            if offset.is_none() {
+                region::commit_here(bytes.as_ptr(), bytes.len());
+            }
+            (bytes.as_mut_ptr(), bytes.len())
+        }
         BufMut::Guest { addr, len } if crate::memory::in_guest(addr, len) => (addr as *mut u8, len),
         BufMut::Guest { .. } => return Err(HostError(Errno::EFAULT)),
     };
