@@ -9,6 +9,7 @@ mod command_line;
 mod ends;
 mod expectations;
 mod guests;
+mod interop;
 mod rootfs;
 mod scripts;
 mod wine;
@@ -36,5 +37,6 @@ fn trials() -> Result<Vec<Trial>, String> {
     trials.extend(ends::trials());
     trials.extend(guests::trials()?);
     trials.extend(scripts::trials()?);
+    trials.extend(interop::trials()?);
     Ok(trials)
 }

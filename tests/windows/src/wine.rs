@@ -49,6 +49,38 @@ fn run<S: AsRef<OsStr>>(
     Ok(environment().into_iter().fold(run, |run, (name, value)| run.env(name, value)))
 }
 
+/// A run of one of Windows' own programs.
+///
+/// # Errors
+/// As [`lx`].
+pub(crate) fn windows<S: AsRef<OsStr>>(
+    name: &str,
+    args: impl IntoIterator<Item = S>,
+    scratch: &Path,
+) -> Result<Run, String> {
+    let run = match env::var_os("LX_WINE") {
+        Some(wine) => Run::new(wine, scratch).args([name]),
+        None => Run::new(name, scratch),
+    };
+    let run = run.args(args).limit(LIMIT);
+    Ok(environment().into_iter().fold(run, |run, (name, value)| run.env(name, value)))
+}
+
+/// Whether Wine plays Windows.
+pub(crate) fn is_wine() -> bool {
+    env::var_os("LX_WINE").is_some()
+}
+
+/// The path of a program in the folder of `lx.exe`, as programs of Windows take it.
+///
+/// # Errors
+/// As [`lx`].
+pub(crate) fn path_of(name: &str) -> Result<String, String> {
+    let path = PathBuf::from(variable("LX_WINDOWS")?).join(name);
+    let drive = if is_wine() { "Z:" } else { "" };
+    Ok(format!("{drive}{}", path.display()).replace('/', "\\"))
+}
+
 /// What to start for a program in the folder of `lx.exe`, and its first argument.
 fn program(name: &str) -> Result<(PathBuf, Option<PathBuf>), String> {
     let program = PathBuf::from(variable("LX_WINDOWS")?).join(name);
@@ -61,7 +93,9 @@ fn program(name: &str) -> Result<(PathBuf, Option<PathBuf>), String> {
 fn environment() -> Vec<(&'static str, OsString)> {
     let passed_on = PASSED_ON.iter().filter_map(|name| Some((*name, env::var_os(name)?)));
     let preload = env::var_os("LX_WINE_PRELOAD").map(|library| ("LD_PRELOAD", library));
-    passed_on.chain(preload).collect()
+    // Names of files with letters beyond ASCII need it.
+    let locale = Some(("LC_ALL", OsString::from("C.UTF-8"))).filter(|_| is_wine());
+    passed_on.chain(preload).chain(locale).collect()
 }
 
 fn variable(name: &str) -> Result<OsString, String> {
