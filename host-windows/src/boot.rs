@@ -12,7 +12,7 @@ use lx_nt::{Boot, boot_kind};
 use crate::nt::{self, nt};
 use crate::park::WindowsSync;
 use crate::thread::{self, Block};
-use crate::{control, entropy, exception, init, process, region, report};
+use crate::{control, entropy, exception, init, lose_fs, process, region, report};
 
 /// Where the linker has put the image.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +89,7 @@ pub unsafe fn boot(boot: &Boot, layout: &ImageLayout, make_kernel: MakeKernel) {
         boot_kind::INIT => {
             // SAFETY: the loader's table is a static.
             unsafe { nt::set_up(boot) };
+            lose_fs::enable(boot.lose_fs);
             start_machine(boot, layout)
         }
         // SAFETY: whoever started the thread made the block for it; blocks are never freed.

@@ -95,6 +95,14 @@ pub(crate) fn trapped_calls() -> u64 {
     TRAPPED.load(Ordering::Relaxed)
 }
 
+/// Lost FS bases that threads have got back.
+static REPAIRED: AtomicU64 = AtomicU64::new(0);
+
+/// How often a thread has got its FS base back.
+pub(crate) fn repaired() -> u64 {
+    REPAIRED.load(Ordering::Relaxed)
+}
+
 /// Puts the mark at the sites with these offsets.
 pub(crate) fn mark_sites(text: &mut [u8], sites: &[usize]) {
     for &site in sites {
@@ -192,6 +200,9 @@ fn has_lost_fs(block: &Block, fs: u64, context: &Context) -> bool {
     let again = last_state == state && now.wrapping_sub(last_time) < TICKS;
     let count = if again { count + 1 } else { 1 };
     block.repaired.set((state, now, count));
+    if count <= IN_A_ROW {
+        REPAIRED.fetch_add(1, Ordering::Relaxed);
+    }
     count <= IN_A_ROW
 }
 

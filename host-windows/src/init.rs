@@ -13,7 +13,7 @@ use crate::boot::MakeKernel;
 use crate::control::Control;
 use crate::nt::{self, nt, status};
 use crate::thread::{self, state};
-use crate::{clock, console, exception, host, park, process, report, vvar};
+use crate::{clock, console, exception, host, lose_fs, park, process, report, vvar};
 
 /// Whether a wake is on its way.
 static WAKE_SENT: AtomicU32 = AtomicU32::new(0);
@@ -79,6 +79,10 @@ impl Init {
         let mut limit =
             clock::timer().saturating_sub(now).min(vvar::INTERVAL_MS as u64 * 1_000_000);
         limit = limit.min(console::poll_interval());
+        if lose_fs::is_on() {
+            lose_fs::strike();
+            limit = 0;
+        }
         let mut next = receive(limit);
         while let Some(packet) = next {
             self.handle(&packet);

@@ -123,6 +123,11 @@ fn place(block: &Block, context: &Context, pid: u32) -> Place {
     }
 }
 
+/// Whether a suspended thread runs guest code, outside the stubs too.
+pub(crate) fn runs_guest(block: &Block, context: &Context, pid: u32) -> bool {
+    matches!(place(block, context, pid), Place::Guest(rip, _) if rip == context.rip)
+}
+
 const PAGE: usize = 4096;
 
 /// The page of code that a suspended thread runs: one call of the host, which is a slow one.

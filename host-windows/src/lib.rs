@@ -15,6 +15,7 @@ extern crate alloc;
 extern crate std;
 
 mod boot;
+mod census;
 mod clock;
 mod console;
 mod control;
@@ -30,6 +31,7 @@ mod heap;
 mod init;
 mod interrupt;
 mod links;
+mod lose_fs;
 mod memory;
 mod metadata;
 mod names;

@@ -90,6 +90,8 @@ pub(crate) struct Block {
     pub(crate) loader_rsp: Cell<u64>,
     /// FS base of the guest.
     pub(crate) guest_fs: Cell<u64>,
+    /// Where a thread that loses its FS base by order goes on.
+    pub(crate) struck_at: AtomicU64,
     /// The last state in which the thread got its FS base back, when, and how often in a row.
     pub(crate) repaired: Cell<(u64, u64, u32)>,
     /// FS base that the host's code needs on this thread.
@@ -369,6 +371,7 @@ fn create(index: u32, state: u32) -> Option<&'static Block> {
             saved_rsp: Cell::new(0),
             loader_rsp: Cell::new(0),
             guest_fs: Cell::new(0),
+            struck_at: AtomicU64::new(0),
             repaired: Cell::new((0, 0, 0)),
             host_fs: Cell::new(0),
             host_code: Cell::new([0; 2]),

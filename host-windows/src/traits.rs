@@ -15,7 +15,7 @@ use lx_x86::vdso::VVAR_SIZE;
 use crate::WindowsHost;
 use crate::memory::in_guest;
 use crate::nt::nt;
-use crate::{exception, init, interrupt, park, process, report, thread};
+use crate::{census, exception, init, interrupt, park, process, report, thread};
 
 /// Fills what nobody executes.
 const INT3: u8 = 0xcc;
@@ -206,6 +206,10 @@ impl HostStats for WindowsHost {
 
     fn trapped_calls(&self) -> u64 {
         exception::trapped_calls()
+    }
+
+    fn host_call_kinds(&self) -> Vec<(&'static str, u64)> {
+        census::take()
     }
 }
 

@@ -74,6 +74,7 @@ pub(crate) type ThreadStart = unsafe extern "system" fn(*mut c_void) -> u32;
 #[link(name = "kernel32")]
 unsafe extern "system" {
     pub(crate) fn GetCommandLineW() -> *const u16;
+    pub(crate) fn GetEnvironmentVariableW(name: *const u16, value: *mut u16, len: u32) -> u32;
     pub(crate) fn GetModuleFileNameW(module: Handle, out: *mut u16, len: u32) -> u32;
     pub(crate) fn GetModuleHandleW(name: *const u16) -> Handle;
     pub(crate) fn GetStdHandle(which: u32) -> Handle;

@@ -34,6 +34,20 @@ pub(crate) fn role() -> Role {
     }
 }
 
+/// What `LX_TEST_LOSE_FS` says, a number for the image's tests; 0 if there is no such variable.
+pub(crate) fn test_switch() -> u32 {
+    let mut name = [0u16; 16];
+    for (slot, &byte) in name.iter_mut().zip(b"LX_TEST_LOSE_FS") {
+        *slot = u16::from(byte);
+    }
+    let mut value = [0u16; 16];
+    // SAFETY: the name ends with a NUL, and the call writes the value.
+    let len = unsafe {
+        api::GetEnvironmentVariableW(name.as_ptr(), value.as_mut_ptr(), value.len() as u32)
+    };
+    number(value.get(..len as usize)) as u32
+}
+
 struct Words<'a> {
     rest: &'a [u16],
 }

@@ -79,6 +79,7 @@ fn init() -> Boot {
         let mut resolution = 0;
         api::NtSetTimerResolution(10_000, 1, &mut resolution);
         Boot {
+            lose_fs: arguments::test_switch(),
             section,
             init_process,
             port,
@@ -127,7 +128,7 @@ pub(crate) fn boot(kind: u32) -> Boot {
         kind,
         process_id,
         thread_id,
-        reserved: 0,
+        lose_fs: 0,
         services: &raw const SERVICES,
         block: 0,
         host_fs: fs_base(),

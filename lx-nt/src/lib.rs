@@ -54,8 +54,8 @@ pub struct Boot {
     pub process_id: u32,
     /// Identifies the thread.
     pub thread_id: u32,
-    /// Keeps what follows aligned.
-    pub reserved: u32,
+    /// A test switch: how often threads shall lose their FS base; init only.
+    pub lose_fs: u32,
     /// The table, at the same address in every process.
     pub services: *const Services,
     /// The thread block that was prepared for the thread; 0 for init.
