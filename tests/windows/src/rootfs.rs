@@ -30,15 +30,15 @@ pub(crate) fn small() -> Result<&'static Path, String> {
 
 /// Packs the folder `tree` as it is, with the programs of `tests/guest` in it.
 const GUESTS: &str = "
-    mkdir -p bin tmp etc lib64 dev proc sys
-    for program in $LX_GUESTS; do
+    mkdir -p bin tmp etc lib64 usr/bin usr/lib
+    for program in $LX_GUESTS /bin/true; do
         cp $program bin/
         for library in $(ldd $program | grep -o '/[^ ]*'); do
             [ -e .$library ] || cp --parents $library .
         done
     done
     cp /bin/busybox bin/busybox
-    ln -s busybox bin/sh
+    for name in sh false cat echo; do ln -s busybox bin/$name; done
     echo root:x:0:0:root:/root:/bin/sh > etc/passwd
     echo root:x:0: > etc/group
     chmod 1777 tmp
