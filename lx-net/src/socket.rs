@@ -293,6 +293,10 @@ impl FileOps for Socket {
         })
     }
 
+    fn raises_sigpipe(&self) -> bool {
+        self.is_stream()
+    }
+
     fn readable_bytes(&self) -> Result<usize> {
         match &self.family {
             Family::Unix(socket) => socket.readable_bytes(),

@@ -273,6 +273,11 @@ pub trait FileOps: Any + Send + Sync {
         if flags.contains(OpenFlags::O_DIRECT) { Err(Errno::EINVAL.into()) } else { Ok(()) }
     }
 
+    /// Whether a write that fails with `EPIPE` raises `SIGPIPE`: not one to a datagram socket.
+    fn raises_sigpipe(&self) -> bool {
+        true
+    }
+
     /// Bytes that can be read at once without blocking, `FIONREAD`.
     ///
     /// # Errors

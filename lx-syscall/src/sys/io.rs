@@ -51,6 +51,24 @@ pub(super) fn raise_for_write<T>(task: &CurrentTask<'_>, result: Result<T>) -> R
     result
 }
 
+/// As [`raise_for_write`], of a descriptor whose file may raise none.
+#[inline(always)]
+fn raise_for_file<T>(task: &CurrentTask<'_>, fd: Fd, result: Result<T>) -> Result<T> {
+    if let Err(error) = result {
+        raise_for_file_error(task, fd, error);
+    }
+    result
+}
+
+#[cold]
+fn raise_for_file_error(task: &CurrentTask<'_>, fd: Fd, error: SysError) {
+    let quiet = error.errno() == Errno::EPIPE
+        && task.files().get(fd).is_ok_and(|file| !file.ops().raises_sigpipe());
+    if !quiet {
+        raise_for_error(task, error);
+    }
+}
+
 #[cold]
 fn raise_for_error(task: &CurrentTask<'_>, error: SysError) {
     match error {
@@ -104,7 +122,7 @@ pub(crate) fn sys_write(
     let Some(file) = task.cached_file(fd) else { return Err(Errno::EBADF.into()) };
     let result = write(task, &file, buf, count);
     drop(file);
-    raise_for_write(task, result)
+    raise_for_file(task, fd, result)
 }
 
 #[inline(always)]
@@ -191,7 +209,9 @@ pub(crate) fn sys_writev(
 ) -> Result<usize> {
     let file = writable(task, fd)?;
     let mut src = IoSrc::vectors(task.memory(), iov, count)?;
-    raise_for_write(task, file.write(&task.caller(), &mut src))
+    let result = file.write(&task.caller(), &mut src);
+    drop(file);
+    raise_for_file(task, fd, result)
 }
 
 /// `preadv(2)`. On x86-64 the offset fits into the first of its two registers.

@@ -313,6 +313,11 @@ fn packets(t: &mut Checks) {
     t.is("MSG_TRUNC tells the length", len, Ok(5));
     close(&[client]);
     t.is("the end", read::<1>(server), Ok(vec![]));
+    let quiet = in_child(|| {
+        let _ = call!(signal(libc::SIGPIPE, libc::SIG_DFL));
+        i32::from(write(server, b"x") != Err(libc::EPIPE))
+    });
+    t.is("EPIPE without a signal", quiet, Ended::Exit(0));
     let alone = socket(SOCK_SEQPACKET);
     t.is("not connected", read::<1>(alone), Err(libc::ENOTCONN));
     close(&[listener, server, alone]);
