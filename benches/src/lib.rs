@@ -21,6 +21,26 @@ pub const GOALS: [(&str, f64); 12] = [
     ("sh -c 'echo hi | cat'", 1.0),
 ];
 
+/// What is expected of an operation on Windows.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// So many nanoseconds.
+    Nanos(f64),
+    /// So many times what lx on Linux takes in the same run.
+    TimesLinux(f64),
+}
+
+/// The operations that the Windows host has goals for.
+pub const WINDOWS_GOALS: [(&str, Limit); 7] = [
+    ("getppid", Limit::Nanos(60.0)),
+    ("pipe write+read 1 B", Limit::TimesLinux(1.5)),
+    ("pread 4 KB tmpfs", Limit::TimesLinux(1.5)),
+    ("stat cached path", Limit::TimesLinux(1.5)),
+    ("open+close", Limit::TimesLinux(1.5)),
+    ("vfork+exec+wait", Limit::Nanos(5e6)),
+    ("fork of 4 MB, median", Limit::Nanos(15e6)),
+];
+
 /// Reads lines of the form `nanoseconds name`.
 pub fn parse_report(text: &str) -> Report {
     text.lines()

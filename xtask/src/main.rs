@@ -23,7 +23,8 @@ usage: cargo xtask <task>
   deny   licences and duplicates of the dependencies
 
   build-windows  builds lx for Windows into target/windows
-  test-windows   runs it under Wine, in a prefix of its own";
+  test-windows   runs it under Wine, in a prefix of its own; --stress: some tests in full size
+  bench-windows  latency of one guest program natively, on lx for Linux and for Windows";
 
 /// What a task reports when it did not succeed: a sentence, or several lines.
 type Failure = String;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Some("docs") => docs::write(),
         Some("build-windows") => windows::build(),
         Some("test-windows") => wine::test(rest),
+        Some("bench-windows") => wine::bench(rest),
         Some("deny") => check::deny().map(|summary| println!("{summary}")),
         _ => Err(USAGE.to_owned()),
     };

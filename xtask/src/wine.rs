@@ -19,21 +19,44 @@ const QUIET: [(&str, &str); 2] =
 
 /// Runs the tests; `rest` goes to them.
 pub(crate) fn test(rest: &[String]) -> Result<(), Failure> {
-    if !root().join(FOLDER).join("lx.exe").is_file() {
-        return Err("lx.exe is missing; build it: cargo xtask build-windows".to_owned());
-    }
     if cfg!(windows) {
+        built()?;
         return tests(rest).env("LX_WINDOWS", folder(FOLDER)?).run();
     }
+    let (stress, rest): (Vec<String>, Vec<String>) =
+        rest.iter().cloned().partition(|argument| argument == "--stress");
+    let mut task = tests(&rest);
+    if !stress.is_empty() {
+        task = task.env("LX_STRESS", "1");
+    }
+    // The guests that the tests run, and lx for Linux, which they are compared with.
+    run(task, &["--package", "lx", "--package", "lx-guest-tests"])
+}
+
+/// Compares the latency of one guest program natively, on lx for Linux and for Windows.
+pub(crate) fn bench(rest: &[String]) -> Result<(), Failure> {
+    let task = cargo(&["bench", "--quiet", "--package", "lx-benches", "--bench", "windows", "--"]);
+    run(task.args(rest), &["--package", "lx"])
+}
+
+/// An error unless lx for Windows has been built.
+fn built() -> Result<(), Failure> {
+    if root().join(FOLDER).join("lx.exe").is_file() {
+        return Ok(());
+    }
+    Err("lx.exe is missing; build it: cargo xtask build-windows".to_owned())
+}
+
+/// Prepares Wine, builds these packages for this machine, then runs the task.
+fn run(task: Task, packages: &[&str]) -> Result<(), Failure> {
+    built()?;
     let wine = wine()?;
     let home = folder("target/wine")?;
     let preload = preload(&home)?;
     let prefix = prefix(&wine, &home)?;
-    // The guests that the tests run, and lx for Linux, which they are compared with.
-    let packages = ["--package", "lx", "--package", "lx-guest-tests"];
-    cargo(&[&["build", "--quiet", "--release"], &packages[..]].concat()).run()?;
+    cargo(&[&["build", "--quiet", "--release"], packages].concat()).run()?;
     let programs = folder("target/release")?;
-    let result = quiet(tests(rest))
+    let result = quiet(task)
         .env("LX_WINDOWS", folder(FOLDER)?)
         .env("LX_BIN", programs.join("lx"))
         .env("LX_GUESTS", programs)

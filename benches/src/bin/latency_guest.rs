@@ -159,6 +159,26 @@ fn processes() {
     println!("{best:.2} sh -c 'echo hi | cat'");
 }
 
+/// The median time of a fork of a process with 4 MB that the child could look at.
+fn fork_of_4_mb() {
+    const ROUNDS: usize = 31;
+    let memory: Vec<u64> = (1..=(4 << 20) / 8).collect();
+    let mut times: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let start = Instant::now();
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                unsafe { libc::_exit(0) };
+            }
+            wait_for(check("fork", pid.into()));
+            start.elapsed().as_secs_f64() * 1e9
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    println!("{:.2} fork of 4 MB, median", times[ROUNDS / 2]);
+    std::hint::black_box(memory);
+}
+
 fn main() {
     calls();
     files("/dev/shm");
@@ -166,4 +186,5 @@ fn main() {
     memory();
     let _ = std::io::stdout().flush();
     processes();
+    fork_of_4_mb();
 }

@@ -12,6 +12,7 @@ mod guests;
 mod interop;
 mod rootfs;
 mod scripts;
+mod stress;
 mod wine;
 
 use std::process::ExitCode;
@@ -38,5 +39,6 @@ fn trials() -> Result<Vec<Trial>, String> {
     trials.extend(guests::trials()?);
     trials.extend(scripts::trials()?);
     trials.extend(interop::trials()?);
+    trials.extend(stress::trials()?);
     Ok(trials)
 }

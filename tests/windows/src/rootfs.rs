@@ -51,11 +51,23 @@ const GUESTS: &str = "
 /// A sentence if it cannot be made.
 pub(crate) fn guests(programs: &[PathBuf]) -> Result<&'static Path, String> {
     static ARCHIVE: OnceLock<Result<Archive, String>> = OnceLock::new();
-    let archive = ARCHIVE.get_or_init(|| {
-        let list: Vec<_> = programs.iter().map(|path| path.display().to_string()).collect();
-        Archive::new(&GUESTS.replace("$LX_GUESTS", &list.join(" ")), "guests.tar")
-    });
+    let archive = ARCHIVE.get_or_init(|| guest_tree(programs));
     archive.as_ref().map(|archive| archive.path.as_path()).map_err(Clone::clone)
+}
+
+/// A smaller one, with the programs of the stress tests only.
+///
+/// # Errors
+/// As [`guests`].
+pub(crate) fn stress(programs: &[PathBuf]) -> Result<&'static Path, String> {
+    static ARCHIVE: OnceLock<Result<Archive, String>> = OnceLock::new();
+    let archive = ARCHIVE.get_or_init(|| guest_tree(programs));
+    archive.as_ref().map(|archive| archive.path.as_path()).map_err(Clone::clone)
+}
+
+fn guest_tree(programs: &[PathBuf]) -> Result<Archive, String> {
+    let list: Vec<_> = programs.iter().map(|path| path.display().to_string()).collect();
+    Archive::new(&GUESTS.replace("$LX_GUESTS", &list.join(" ")), "guests.tar")
 }
 
 /// The files of these packages and of all that they need, without documentation; and the scripts.
