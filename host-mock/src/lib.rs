@@ -26,6 +26,7 @@
 mod faults;
 mod guest;
 mod memory;
+mod native;
 mod pages;
 mod rng;
 mod sched;
@@ -37,13 +38,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
 use lx_core::host::{
-    Host, HostClock, HostCode, HostConsole, HostEntropy, HostFd, HostNative, HostResult, HostStats,
-    Nanos, ReadyToken, Rewritten, VdsoImage,
+    Host, HostClock, HostCode, HostConsole, HostEntropy, HostFd, HostResult, HostStats, Nanos,
+    ReadyToken, Rewritten, VdsoImage,
 };
 use lx_core::poll::PollEvents;
 
 pub use faults::{FaultPlan, HostCall};
 pub use guest::{Guest, Program, prepare_child};
+pub use native::MockNative;
 pub use storage::MockNode;
 
 /// The virtual clock starts here: 2020-01-01 00:00:00 UTC.
@@ -64,6 +66,7 @@ pub(crate) struct World {
     pub(crate) spaces: BTreeMap<u64, memory::Space>,
     pub(crate) blocks: pages::Blocks,
     pub(crate) storage: storage::Storage,
+    pub(crate) natives: native::Natives,
     pub(crate) faults: FaultPlan,
     pub(crate) programs: BTreeMap<u64, Program>,
     pub(crate) next_space: u64,
@@ -83,6 +86,7 @@ impl MockHost {
                 spaces: BTreeMap::new(),
                 blocks: pages::Blocks::default(),
                 storage: storage::Storage::default(),
+                natives: native::Natives::default(),
                 faults: FaultPlan::default(),
                 programs: BTreeMap::new(),
                 next_space: 1,
@@ -194,7 +198,5 @@ impl HostConsole for MockHost {
         Err(lx_core::host::HostError(lx_core::abi::Errno::ENOTTY))
     }
 }
-
-impl HostNative for MockHost {}
 
 impl HostStats for MockHost {}

@@ -123,6 +123,15 @@ impl Storage {
         ino
     }
 
+    /// A descriptor of a new stream.
+    pub(crate) fn stream(&mut self, bytes: Vec<u8>) -> u64 {
+        let ino = self.make(HostFileType::Fifo, 0o600);
+        if let Ok(inode) = self.inode(ino) {
+            inode.data = bytes;
+        }
+        self.new_fd(ino)
+    }
+
     fn inode(&mut self, ino: u64) -> HostResult<&mut Inode> {
         self.inodes.get_mut(&ino).ok_or(HostError(Errno::EIO))
     }

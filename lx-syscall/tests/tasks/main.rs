@@ -2,6 +2,7 @@
 //! process, its children are closures.
 #![expect(clippy::unwrap_used, reason = "a test's surprise ends the test")]
 
+mod native;
 mod process;
 mod signals;
 
