@@ -110,7 +110,6 @@ fn wait(block: &Block, deadline: Option<Nanos>) -> bool {
         }
         core::hint::spin_loop();
     }
-    let event = process::event_of(block);
     while !woken() {
         let timeout = match deadline.map(|deadline| deadline.saturating_sub(clock::now())) {
             Some(0) => return false,
@@ -119,7 +118,7 @@ fn wait(block: &Block, deadline: Option<Nanos>) -> bool {
         };
         let pointer = timeout.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
         // SAFETY: the call reads the timeout.
-        let status = unsafe { nt!(wait, event, 0, pointer) };
+        let status = process::with_event(block, |event| unsafe { nt!(wait, event, 0, pointer) });
         if status < 0 {
             report::stop(format_args!("cannot wait for the event of block {}", block.index));
         }
@@ -155,8 +154,10 @@ pub(crate) fn wake(word: &AtomicU32, count: u32) {
 
 /// Wakes the thread of a block that waits for its event.
 pub(crate) fn set_event(block: &Block) {
-    // SAFETY: touches no memory of ours.
-    let _ = unsafe { nt!(set_event, process::event_of(block), core::ptr::null_mut()) };
+    process::with_event(block, |event| {
+        // SAFETY: touches no memory of ours.
+        let _ = unsafe { nt!(set_event, event, core::ptr::null_mut()) };
+    });
 }
 
 /// What locks and wait queues use.

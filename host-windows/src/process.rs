@@ -57,8 +57,24 @@ pub(crate) fn current() -> Option<&'static Arc<Process>> {
     thread::current().process()
 }
 
+/// Calls `act` with a handle for the calling process of the event that wakes a block's thread.
+pub(crate) fn with_event<T>(block: &Block, act: impl FnOnce(Handle) -> T) -> T {
+    if current().is_some() || thread::is_init() {
+        return act(event_of(block));
+    }
+    // A thread that ends has given back its process, which knows the handles, but still takes locks.
+    match nt::take_from_init(block.event.load(Ordering::Relaxed)) {
+        Ok(event) => {
+            let result = act(event);
+            nt::close(event);
+            result
+        }
+        Err(_) => report::stop(format_args!("no event for block {}", block.index)),
+    }
+}
+
 /// A handle for the calling process of the event that wakes a block's thread.
-pub(crate) fn event_of(block: &Block) -> Handle {
+fn event_of(block: &Block) -> Handle {
     let in_init = block.event.load(Ordering::Relaxed);
     let Some(process) = current() else { return in_init };
     let Some(slot) = process.events.get(block.index as usize) else { return in_init };
