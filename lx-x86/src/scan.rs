@@ -63,7 +63,7 @@ fn confirm(bytes: &[u8], offset: usize) -> Option<Site> {
     if follows(bytes, offset, &RESTORER_MOV) {
         return Some(Site { offset, before: ArrayVec::new(), restorer: true });
     }
-    if let Some(before) = loads_number(bytes, offset) {
+    if let Some(before) = loads_number(bytes, offset).or_else(|| copies_number(bytes, offset)) {
         return Some(Site { offset, before, restorer: false });
     }
     let vote = decode::vote(bytes, offset);
@@ -85,13 +85,26 @@ fn loads_number(bytes: &[u8], offset: usize) -> Option<ArrayVec<u8, MAX_BEFORE>>
     let &[prefix, 0xb8, _, high, 0, 0] = bytes.get(start..offset)? else { return None };
     // With one of these in front it may be another instruction (`mov r8d, imm32`): let the vote tell.
     let maybe_prefix = matches!(prefix, 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3);
-    // Code that writes code (`movabs rax, imm64`) may hold all of it in one immediate.
-    let in_immediate = (7..=8).any(|back| {
+    let certain =
+        u32::from(high) <= MAX_NUMBER >> 8 && !maybe_prefix && !in_immediate(bytes, offset);
+    certain.then(|| ArrayVec::from_iter([5]))
+}
+
+/// Also told by its bytes: `mov rax, r64` before `syscall`, as in wrappers that take the number.
+fn copies_number(bytes: &[u8], offset: usize) -> Option<ArrayVec<u8, MAX_BEFORE>> {
+    const REGISTERS_TO_RAX: [u8; 8] = [0xc0, 0xc8, 0xd0, 0xd8, 0xe0, 0xe8, 0xf0, 0xf8];
+    let start = offset.checked_sub(3)?;
+    let &[0x48 | 0x4c, 0x89, registers] = bytes.get(start..offset)? else { return None };
+    (REGISTERS_TO_RAX.contains(&registers) && !in_immediate(bytes, offset))
+        .then(|| ArrayVec::from_iter([3]))
+}
+
+/// Code that writes code (`movabs rax, imm64`) may hold a whole site in one immediate.
+fn in_immediate(bytes: &[u8], offset: usize) -> bool {
+    (3..=8).any(|back| {
         let opcode = offset.checked_sub(back).and_then(|at| bytes.get(at..at + 2));
         matches!(opcode, Some(&[0x48..=0x4f, 0xb8..=0xbf]))
-    });
-    let certain = u32::from(high) <= MAX_NUMBER >> 8 && !maybe_prefix && !in_immediate;
-    certain.then(|| ArrayVec::from_iter([5]))
+    })
 }
 
 /// Whether `pattern` ends right before `offset`.
@@ -238,6 +251,18 @@ mod tests {
     fn number_load_is_recognised_by_its_bytes() {
         // ret; mov eax, 39; syscall; ret
         assert_eq!(offsets(&[0xc3, 0xb8, 39, 0, 0, 0, 0x0f, 0x05, 0xc3]), [6]);
+    }
+
+    #[test]
+    fn number_copy_is_recognised_among_long_instructions() {
+        // Sixteen of vmovdqu64 zmm31, [r12 + 64 * n], between which streams of decoding differ.
+        let load = [0x62, 0x41, 0xfe, 0x48, 0x6f, 0xbc, 0x24, 0xc0, 0x07, 0, 0];
+        let store = [0x62, 0xd1, 0xfe, 0x48, 0x7f, 0x85, 0, 0, 0, 0];
+        let mut code = load.repeat(16);
+        // mov rax, r9; syscall
+        code.extend([0x4c, 0x89, 0xc8, 0x0f, 0x05]);
+        code.extend(store.repeat(16));
+        assert_eq!(offsets(&code), [16 * load.len() + 3]);
     }
 
     #[test]

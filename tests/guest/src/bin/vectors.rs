@@ -84,12 +84,15 @@ macro_rules! around {
             unsafe {
                 asm!(
                     $load,
+                    // Right before the call, as compilers have it.
+                    "mov rax, {number}",
                     "syscall",
                     $store,
                     "vzeroupper",
                     in("r12") before,
                     in("r13") after,
-                    inlateout("rax") number => result,
+                    number = in(reg) number,
+                    lateout("rax") result,
                     in("rdi") one,
                     in("rsi") two,
                     in("rdx") 0,
@@ -335,11 +338,13 @@ fn x87(t: &mut Checks) {
     unsafe {
         asm!(
             "fld qword ptr [{number}]",
+            "mov eax, {call}",
             "syscall",
             "fstp qword ptr [{value}]",
             number = in(reg) &raw const number,
             value = in(reg) &raw mut value,
-            inlateout("rax") libc::SYS_kill => _,
+            call = const libc::SYS_kill,
+                out("rax") _,
             in("rdi") pid,
             in("rsi") signal,
             out("rcx") _, out("r11") _,
@@ -351,11 +356,13 @@ fn x87(t: &mut Checks) {
         unsafe {
             asm!(
                 "fld qword ptr [{number}]",
+                "mov eax, {call}",
                 "syscall",
                 "fstp qword ptr [{value}]",
                 number = in(reg) &raw const number,
                 value = in(reg) &raw mut value,
-                inlateout("rax") libc::SYS_getppid => _,
+                call = const libc::SYS_getppid,
+                out("rax") _,
                 out("rcx") _, out("r11") _,
             );
         }
