@@ -23,13 +23,15 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     // Two guests at once are enough to see that they do not disturb each other.
     arguments.test_threads = arguments.test_threads.or(Some(2));
-    match trials() {
+    let status = match trials() {
         Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
         Err(sentence) => {
             eprintln!("{sentence}");
             ExitCode::FAILURE
         }
-    }
+    };
+    rootfs::remove();
+    status
 }
 
 fn trials() -> Result<Vec<Trial>, String> {

@@ -1,9 +1,9 @@
 //! Root file systems for the guests, as archives that are made from this machine.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::{fs, io};
 
 use tempfile::TempDir;
 
@@ -107,13 +107,30 @@ pub(crate) fn debian() -> Result<&'static Path, String> {
 
 struct Archive {
     path: PathBuf,
-    _folder: TempDir,
+}
+
+/// Where the archives are made.
+static FOLDER: Mutex<Option<TempDir>> = Mutex::new(None);
+
+/// Removes all archives: statics are not dropped when the program ends.
+pub(crate) fn remove() {
+    drop(FOLDER.lock().unwrap_or_else(PoisonError::into_inner).take());
+}
+
+/// A new folder for one archive.
+fn folder() -> io::Result<PathBuf> {
+    let mut folder = FOLDER.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = match &mut *folder {
+        Some(folder) => folder,
+        none => none.insert(tempfile::tempdir()?),
+    };
+    Ok(tempfile::tempdir_in(folder.path())?.keep())
 }
 
 impl Archive {
     fn new(script: &str, name: &str) -> Result<Self, String> {
-        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let tree = folder.path().join("tree");
+        let folder = folder().map_err(|error| error.to_string())?;
+        let tree = folder.join("tree");
         fs::create_dir(&tree).map_err(|error| error.to_string())?;
         let script = format!("set -e\n{script}");
         let output = Command::new("/bin/sh").args(["-c", &script]).current_dir(&tree).output();
@@ -122,6 +139,6 @@ impl Archive {
             let said = String::from_utf8_lossy(&output.stderr);
             return Err(format!("cannot make the root file system {name}: {said}"));
         }
-        Ok(Self { path: folder.path().join(name), _folder: folder })
+        Ok(Self { path: folder.join(name) })
     }
 }
