@@ -12,9 +12,9 @@ use lx_x86::entry;
 use lx_x86::stub::{Side, classify_stub_rip};
 use lx_x86::thread_block::TrapCause;
 
-use crate::boot;
 use crate::exception::enter_kernel;
 use crate::nt::{self, nt};
+use crate::region::REGION_BASE;
 use crate::thread::{self, Block, state};
 
 /// Makes a thread enter the kernel soon.
@@ -100,11 +100,10 @@ fn place(block: &Block, context: &Context, pid: u32) -> Place {
     if let Some(target) = entry::rewind_target(context.rip) {
         return Place::WayOut(target);
     }
-    if boot::in_image(context.rip) {
-        return Place::Kernel;
-    }
+    // Guests live below the region. The image is in it, the host's own code above: also while it
+    // handles an exception on the guest's stack. Wine has ntdll below.
     let [start, end] = block.host_code.get();
-    if (start..end).contains(&context.rip) {
+    if context.rip >= REGION_BASE || (start..end).contains(&context.rip) {
         return Place::Kernel;
     }
     let Some(page) = Page::read(pid, context.rip) else { return Place::Kernel };
