@@ -13,6 +13,7 @@ const SAFE: &[&str] = &[
     "lx",
     "lx-machine",
     "lx-net",
+    "lx-nt",
     "lx-proc",
     "lx-syscall",
     "lx-vfs",
@@ -22,7 +23,11 @@ const SAFE: &[&str] = &[
 ];
 
 /// Crates that hold unsafe code and so carry their own copy of the other lints.
-const UNSAFE: &[&str] = &["host-linux", "lx-core", "lx-image", "lx-windows", "lx-x86"];
+const UNSAFE: &[&str] =
+    &["host-linux", "host-windows", "lx-core", "lx-image", "lx-loader", "lx-windows", "lx-x86"];
+
+/// Programs that are made of raw calls, for tests and benchmarks.
+const FREE: &[&str] = &["benches", "tests/differential", "tests/guest"];
 
 /// Compares the manifests with the two lists.
 pub(crate) fn check() -> Result<String, Failure> {
@@ -35,6 +40,7 @@ pub(crate) fn check() -> Result<String, Failure> {
     };
     let workspace = read(".")?;
     let mut violations = workspace_violations(&workspace);
+    violations.extend(unplaced(&workspace));
     for name in SAFE {
         violations.extend(safe_violation(name, &read(name)?));
     }
@@ -56,6 +62,16 @@ fn workspace_violations(workspace: &Table) -> Vec<String> {
             string(workspace, &["workspace", "lints", tool, lint]) != Some(level)
         })
         .map(|(_, lint, level)| format!("Cargo.toml: the workspace must set {lint} = \"{level}\""))
+        .collect()
+}
+
+/// Crates that none of the lists knows, so that nothing would be checked.
+fn unplaced(workspace: &Table) -> Vec<String> {
+    let members = value(workspace, &["workspace", "members"]).and_then(toml::Value::as_array);
+    let names = members.into_iter().flatten().filter_map(toml::Value::as_str);
+    names
+        .filter(|name| ![SAFE, UNSAFE, FREE].iter().any(|list| list.contains(name)))
+        .map(|name| format!("{name} is in no list of crates (xtask/src/lints.rs)"))
         .collect()
 }
 
@@ -100,6 +116,13 @@ mod tests {
     fn a_safe_crate_inherits() {
         assert_eq!(safe_violation("c", &table("[lints]\nworkspace = true")), None);
         assert!(safe_violation("c", &table("[lints.rust]\nunsafe_code = 'warn'")).is_some());
+    }
+
+    #[test]
+    fn every_crate_is_in_a_list() {
+        let workspace = table("[workspace]\nmembers = ['lx-core', 'a-new-crate', 'tests/guest']");
+        let found = unplaced(&workspace);
+        assert_eq!(found, ["a-new-crate is in no list of crates (xtask/src/lints.rs)"]);
     }
 
     #[test]
