@@ -10,6 +10,7 @@ use lx_core::host::{Nanos, Supervisor};
 use lx_nt::{IoStatus, JOB_ABNORMAL_EXIT, JOB_EXIT_PROCESS, port_key};
 
 use crate::boot::MakeKernel;
+use crate::children::Children;
 use crate::control::Control;
 use crate::nt::{self, nt, status};
 use crate::thread::{self, state};
@@ -35,8 +36,13 @@ pub(crate) unsafe extern "C" fn run(make_kernel: MakeKernel) -> ! {
     vvar::start();
     let supervisor = make_kernel(host());
     supervisor.boot();
-    let mut init =
-        Init { supervisor, packet: Vec::new(), control: Control::default(), heard: false };
+    let mut init = Init {
+        supervisor,
+        packet: Vec::new(),
+        control: Control::default(),
+        children: Children::new(),
+        heard: false,
+    };
     loop {
         init.turn();
     }
@@ -46,6 +52,7 @@ struct Init {
     supervisor: Arc<dyn Supervisor>,
     packet: Vec<u8>,
     control: Control,
+    children: Children,
     /// The embedding program has sent something, hence put init into its job.
     heard: bool,
 }
@@ -96,7 +103,7 @@ impl Init {
         }
         console::poll(&*self.supervisor);
         if self.heard {
-            process::fill_pool();
+            process::fill_pool(&mut self.children);
         }
         vvar::update();
     }
@@ -140,16 +147,24 @@ impl Init {
     }
 
     /// Tells the kernel about the tasks of a process that did not end by itself.
-    fn process_ended(&self, pid: u32) {
+    fn process_ended(&mut self, pid: u32) {
+        let Some(status) = self.children.ended(pid) else { return };
+        let mut guests = 0;
         for block in thread::all() {
-            if pid != 0 && block.pid.load(Ordering::Acquire) == pid {
-                self.block_died(block);
+            if block.pid.load(Ordering::Acquire) == pid {
+                guests += u32::from(self.block_died(block));
             }
+        }
+        if guests > 0 {
+            report::note(format_args!(
+                "host process {pid} was ended from outside (status {status:#x}), \
+                 and the guest process in it with it"
+            ));
         }
     }
 
-    /// The thread of this block is gone without having given the block back.
-    fn block_died(&self, block: &'static thread::Block) {
+    /// The thread of this block is gone without having given the block back. Whether it ran a guest.
+    fn block_died(&self, block: &'static thread::Block) -> bool {
         const SIGKILL: u8 = 9;
         let was = block.state.swap(state::DEAD, Ordering::AcqRel);
         block.engine.host_tid.store(0, Ordering::SeqCst);
@@ -169,6 +184,7 @@ impl Init {
         if was == state::ACTIVE {
             self.supervisor.host_thread_died(block.id(), SIGKILL);
         }
+        was == state::ACTIVE
     }
 }
 

@@ -16,6 +16,7 @@ extern crate std;
 
 mod boot;
 mod census;
+mod children;
 mod clock;
 mod console;
 mod control;

@@ -13,6 +13,7 @@ use lx_nt::Handle;
 use lx_x86::thread_block::{ThreadBlock, TrapCause};
 use lx_x86::{context, entry};
 
+use crate::children::Children;
 use crate::files::HandleCache;
 use crate::fork::{self, Snapshot};
 use crate::nt::{self, nt};
@@ -247,7 +248,7 @@ fn assign(worker: &'static Block, task: Task) {
 }
 
 /// Fills the pool; called by init.
-pub(crate) fn fill_pool() {
+pub(crate) fn fill_pool(children: &mut Children) {
     loop {
         let mut pool = POOL.lock();
         let missing = pool.idle.len() + pool.coming < POOL_LOW.max(pool.waiting.len().min(64));
@@ -263,14 +264,16 @@ pub(crate) fn fill_pool() {
         block.prepare(None, None, None);
         drop(block.set_process(Some(Process::new())));
         block.job.store(0, Ordering::Relaxed);
-        // SAFETY: the new process uses the block alone.
-        let pid = unsafe { nt!(create_process, block.id().0, boot::entry()) };
+        let mut process = 0;
+        // SAFETY: the new process uses the block alone, and the call writes the handle.
+        let pid = unsafe { nt!(create_process, block.id().0, boot::entry(), &mut process) };
         if pid == 0 {
             drop(block.set_process(None));
             block.release();
             POOL.lock().coming -= 1;
             return;
         }
+        children.add(pid, process);
         // The process says so itself, too, but may die before.
         let _ = block.pid.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Relaxed);
         // The process enters itself into the list, but counts from now on.

@@ -76,6 +76,13 @@ pub(crate) fn stop(message: fmt::Arguments<'_>) -> ! {
     kill_machine(134)
 }
 
+/// Prints what the user should know of, and goes on.
+pub(crate) fn note(message: fmt::Arguments<'_>) {
+    let mut text = Text::new();
+    let _ = writeln!(text, "lx: {message}");
+    text.print();
+}
+
 /// Ends init, and with it every process of the machine, without a word.
 pub(crate) fn kill_machine(status: i32) -> ! {
     loop {

@@ -20,7 +20,11 @@ pub(crate) fn set_up(section: Handle, job: Handle) {
 
 /// Starts a process for guests. It is prepared while it is suspended, before anything of its own
 /// can take the addresses that guests and the kernel need.
-pub(crate) unsafe extern "win64" fn create_process(block: u64, entry: u64) -> u32 {
+pub(crate) unsafe extern "win64" fn create_process(
+    block: u64,
+    entry: u64,
+    process: *mut Handle,
+) -> u32 {
     const CREATE_SUSPENDED: u32 = 4;
     let mut path = [0u16; 1024];
     let mut command = [0u16; 80];
@@ -57,13 +61,14 @@ pub(crate) unsafe extern "win64" fn create_process(block: u64, entry: u64) -> u3
             && image::map_section(SECTION.load(Ordering::Relaxed), made.process)
             && reserve_low(made.process);
         if ready {
+            *process = made.process;
             api::ResumeThread(made.thread);
         } else {
             api::TerminateProcess(made.process, 1);
+            api::CloseHandle(made.process);
             made.process_id = 0;
         }
         api::CloseHandle(made.thread);
-        api::CloseHandle(made.process);
     }
     made.process_id
 }
