@@ -264,9 +264,10 @@ pub(crate) fn fill_pool(children: &mut Children) {
         block.prepare(None, None, None);
         drop(block.set_process(Some(Process::new())));
         block.job.store(0, Ordering::Relaxed);
-        let mut process = 0;
-        // SAFETY: the new process uses the block alone, and the call writes the handle.
-        let pid = unsafe { nt!(create_process, block.id().0, boot::entry(), &mut process) };
+        let (mut process, mut thread) = (0, 0);
+        // SAFETY: the new process uses the block alone, and the call writes the handles.
+        let pid =
+            unsafe { nt!(create_process, block.id().0, boot::entry(), &mut process, &mut thread) };
         if pid == 0 {
             drop(block.set_process(None));
             block.release();
@@ -274,8 +275,11 @@ pub(crate) fn fill_pool(children: &mut Children) {
             return;
         }
         children.add(pid, process);
-        // The process says so itself, too, but may die before.
-        let _ = block.pid.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Relaxed);
+        // Before it runs: afterwards the block may be somebody else's already.
+        block.pid.store(pid, Ordering::Release);
+        // SAFETY: the thread is the new process's first.
+        let _ = unsafe { nt!(resume, thread, core::ptr::null_mut()) };
+        nt::close(thread);
         // The process enters itself into the list, but counts from now on.
     }
 }

@@ -177,7 +177,6 @@ unsafe extern "system" {
         other_len: i32,
         ignore_case: i32,
     ) -> i32;
-    pub(crate) fn ResumeThread(thread: Handle) -> u32;
     pub(crate) fn TerminateProcess(process: Handle, status: u32) -> i32;
     pub(crate) fn CloseHandle(handle: Handle) -> i32;
     pub(crate) fn CreateThread(

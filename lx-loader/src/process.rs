@@ -18,12 +18,13 @@ pub(crate) fn set_up(section: Handle, job: Handle) {
     JOB.store(job, Ordering::Relaxed);
 }
 
-/// Starts a process for guests. It is prepared while it is suspended, before anything of its own
-/// can take the addresses that guests and the kernel need.
+/// Makes a process for guests. It is prepared while it is suspended, before anything of its own
+/// can take the addresses that guests and the kernel need, and is left suspended.
 pub(crate) unsafe extern "win64" fn create_process(
     block: u64,
     entry: u64,
     process: *mut Handle,
+    thread: *mut Handle,
 ) -> u32 {
     const CREATE_SUSPENDED: u32 = 4;
     let mut path = [0u16; 1024];
@@ -61,14 +62,13 @@ pub(crate) unsafe extern "win64" fn create_process(
             && image::map_section(SECTION.load(Ordering::Relaxed), made.process)
             && reserve_low(made.process);
         if ready {
-            *process = made.process;
-            api::ResumeThread(made.thread);
+            (*process, *thread) = (made.process, made.thread);
         } else {
             api::TerminateProcess(made.process, 1);
             api::CloseHandle(made.process);
+            api::CloseHandle(made.thread);
             made.process_id = 0;
         }
-        api::CloseHandle(made.thread);
     }
     made.process_id
 }

@@ -158,9 +158,9 @@ services! {
     add_exception_handler(first: u32, handler: u64) -> usize;
     /// Number of the processor that runs the caller.
     current_processor() -> u32;
-    /// The loader: starts a process for guests that calls the image with this block; its id, or 0,
-    /// and a handle of it that the caller closes.
-    create_process(block: u64, entry: u64, process: *mut Handle) -> u32;
+    /// The loader: makes a process for guests that will call the image with this block; its id, or
+    /// 0, and handles that the caller closes. Its thread is suspended.
+    create_process(block: u64, entry: u64, process: *mut Handle, thread: *mut Handle) -> u32;
     /// The loader: starts a program of Windows.
     start_program(start: *mut Program) -> u32;
     /// The loader: starts a thread of this process that calls the image with this block; its id,
