@@ -1,20 +1,42 @@
 //! Clocks, by the host's own vDSO: it is mapped in every process at the address where init found
 //! it, and its code needs neither TLS nor vector registers. What guests see is computed from the
-//! page of their own vDSO instead (`vvar.rs`).
+//! page of their own vDSO instead ([`ClockKeeper`]).
 
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use lx_core::host::{HostClock, HostThreadId, Nanos};
+use lx_x86::vdso::{ClockKeeper, HostClocks};
 
 use crate::LinuxHost;
 use crate::sys::{self, sys};
-use crate::{thread, vvar};
+use crate::thread;
 
 const CLOCK_REALTIME: usize = 0;
 const CLOCK_MONOTONIC: usize = 1;
 const CLOCK_PROCESS_CPUTIME: usize = 2;
 const CLOCK_THREAD_CPUTIME: usize = 3;
 const CLOCK_BOOTTIME: usize = 7;
+
+/// What guests see of the clocks; init keeps it right.
+pub(crate) static KEEPER: ClockKeeper<Clocks> = ClockKeeper::new();
+
+/// The host's clocks.
+#[derive(Debug)]
+pub(crate) struct Clocks;
+
+impl HostClocks for Clocks {
+    fn monotonic() -> u64 {
+        monotonic()
+    }
+
+    fn realtime() -> u64 {
+        realtime()
+    }
+
+    fn boottime() -> u64 {
+        boottime()
+    }
+}
 
 /// Address of `__vdso_clock_gettime`, or 0.
 static VDSO_CLOCK: AtomicU64 = AtomicU64::new(0);
@@ -138,15 +160,15 @@ pub(crate) fn create_timer() -> i32 {
 
 impl HostClock for LinuxHost {
     fn monotonic(&self) -> Nanos {
-        vvar::now(CLOCK_MONOTONIC).unwrap_or_else(monotonic)
+        KEEPER.now(CLOCK_MONOTONIC).unwrap_or_else(monotonic)
     }
 
     fn realtime(&self) -> Nanos {
-        vvar::now(CLOCK_REALTIME).unwrap_or_else(realtime)
+        KEEPER.now(CLOCK_REALTIME).unwrap_or_else(realtime)
     }
 
     fn boottime(&self) -> Nanos {
-        vvar::now(CLOCK_BOOTTIME).unwrap_or_else(boottime)
+        KEEPER.now(CLOCK_BOOTTIME).unwrap_or_else(boottime)
     }
 
     fn thread_cpu(&self) -> Nanos {
@@ -183,6 +205,6 @@ impl HostClock for LinuxHost {
     }
 
     fn vdso_clock_page(&self) -> Option<u64> {
-        Some(vvar::address())
+        Some(KEEPER.address())
     }
 }

@@ -8,12 +8,13 @@ use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use lx_core::abi::Errno;
 use lx_core::host::Supervisor;
+use lx_x86::vdso::INTERVAL_MS;
 
 use crate::boot::MakeKernel;
 use crate::reactor::{self, Source};
 use crate::sys::{self, sys};
 use crate::thread::{self, state};
-use crate::{clock, control, host, park, process, report, vvar};
+use crate::{clock, control, host, park, process, report};
 
 /// Wakes init's loop.
 static WAKE_FD: AtomicI32 = AtomicI32::new(-1);
@@ -58,7 +59,7 @@ pub(crate) unsafe extern "C" fn run(make_kernel: MakeKernel) -> ! {
     WAKE_FD.store(wake_fd, Ordering::Relaxed);
     let timer = clock::create_timer();
     reactor::create();
-    vvar::start();
+    clock::KEEPER.start();
     let supervisor = make_kernel(host());
     for (fd, source) in
         [(wake_fd, Source::Wake), (timer, Source::Timer), (control::FD, Source::Control)]
@@ -85,7 +86,7 @@ impl Init {
     fn turn(&mut self) {
         self.send_events();
         let mut ready = reactor::Ready::new();
-        for (source, events) in reactor::wait(&mut ready, vvar::INTERVAL_MS) {
+        for (source, events) in reactor::wait(&mut ready, INTERVAL_MS) {
             match source {
                 Source::Wake => {
                     drain(self.wake_fd);
@@ -104,7 +105,7 @@ impl Init {
         }
         self.reap();
         process::fill_pool();
-        vvar::update();
+        clock::KEEPER.update();
     }
 
     fn send_events(&mut self) {

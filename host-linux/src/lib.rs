@@ -13,8 +13,6 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-mod heap;
-
 mod boot;
 mod clock;
 mod console;
@@ -36,11 +34,9 @@ mod storage;
 mod sys;
 mod thread;
 mod traits;
-mod vvar;
 
 pub use boot::{ImageLayout, MakeKernel, boot};
-pub use heap::RegionAllocator;
-pub use region::{REGION_BASE, REGION_SIZE};
+pub use region::{Memory, REGION_BASE, REGION_SIZE, RegionAllocator};
 pub use report::report_panic;
 
 use lx_core::host::Host;

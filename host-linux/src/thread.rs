@@ -18,12 +18,12 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use lx_core::abi::GuestRegs;
 use lx_core::host::{HostThreadId, TrapHandler};
 use lx_core::sync::Mutex;
+use lx_region::{CLASSES, Magazine};
 use lx_x86::context;
 use lx_x86::thread_block::ThreadBlock;
 use lx_x86::xstate::{Xstate, XstateLayout};
 use spin::Once;
 
-use crate::heap::{CLASSES, Magazine};
 use crate::process::Process;
 use crate::sys::{self, sys};
 use crate::{process, region, report};

@@ -1,15 +1,15 @@
-//! Clocks. What guests see is computed from the page that init keeps up to date (`vvar`), which
+//! Clocks. What guests see is computed from the page that init keeps up to date ([`ClockKeeper`]), which
 //! needs no call; the host's own clocks have a coarse grain or cost a call.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use lx_core::host::{HostClock, HostThreadId, Nanos};
 use lx_nt::ClientId;
-use lx_x86::vdso::VvarPage;
+use lx_x86::vdso::{ClockKeeper, HostClocks, VvarPage};
 
 use crate::WindowsHost;
 use crate::nt::{self, nt};
-use crate::{init, thread, vvar};
+use crate::{init, thread};
 
 const CLOCK_REALTIME: usize = 0;
 const CLOCK_MONOTONIC: usize = 1;
@@ -20,6 +20,27 @@ const UNIX_EPOCH: i64 = 116_444_736_000_000_000;
 /// What the guests' vDSO reads: a page that never tells the time, so that guests ask the kernel.
 /// A page that changes would have to be mapped shared, in a unit of 64 KB of its own.
 static GUEST_PAGE: VvarPage = VvarPage::new();
+
+/// What guests see of the clocks; init keeps it right.
+pub(crate) static KEEPER: ClockKeeper<Clocks> = ClockKeeper::new();
+
+/// The host's clocks.
+#[derive(Debug)]
+pub(crate) struct Clocks;
+
+impl HostClocks for Clocks {
+    fn monotonic() -> u64 {
+        monotonic()
+    }
+
+    fn realtime() -> u64 {
+        realtime()
+    }
+
+    fn boottime() -> u64 {
+        boottime()
+    }
+}
 
 /// Deadline of the kernel's timer; `u64::MAX` if there is none.
 static TIMER: AtomicU64 = AtomicU64::new(u64::MAX);
@@ -53,7 +74,7 @@ pub(crate) fn boottime() -> Nanos {
 
 /// The monotonic clock, as the kernel sees it.
 pub(crate) fn now() -> Nanos {
-    vvar::now(CLOCK_MONOTONIC).unwrap_or_else(monotonic)
+    KEEPER.now(CLOCK_MONOTONIC).unwrap_or_else(monotonic)
 }
 
 /// `KERNEL_USER_TIMES`: creation, exit, kernel, user.
@@ -115,11 +136,11 @@ impl HostClock for WindowsHost {
     }
 
     fn realtime(&self) -> Nanos {
-        vvar::now(CLOCK_REALTIME).unwrap_or_else(realtime)
+        KEEPER.now(CLOCK_REALTIME).unwrap_or_else(realtime)
     }
 
     fn boottime(&self) -> Nanos {
-        vvar::now(CLOCK_BOOTTIME).unwrap_or_else(boottime)
+        KEEPER.now(CLOCK_BOOTTIME).unwrap_or_else(boottime)
     }
 
     fn thread_cpu(&self) -> Nanos {

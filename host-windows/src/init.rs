@@ -8,13 +8,14 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use lx_core::host::{Nanos, Supervisor};
 use lx_nt::{IoStatus, JOB_ABNORMAL_EXIT, JOB_EXIT_PROCESS, port_key};
+use lx_x86::vdso::INTERVAL_MS;
 
 use crate::boot::MakeKernel;
 use crate::children::Children;
 use crate::control::Control;
 use crate::nt::{self, nt, status};
 use crate::thread::{self, state};
-use crate::{clock, console, exception, host, lose_fs, park, process, report, vvar};
+use crate::{clock, console, exception, host, lose_fs, park, process, report};
 
 /// Whether a wake is on its way.
 static WAKE_SENT: AtomicU32 = AtomicU32::new(0);
@@ -33,7 +34,7 @@ pub(crate) fn wake() {
 #[expect(improper_ctypes_definitions, reason = "called by `boot` with this very argument")]
 pub(crate) unsafe extern "C" fn run(make_kernel: MakeKernel) -> ! {
     exception::install();
-    vvar::start();
+    clock::KEEPER.start();
     let supervisor = make_kernel(host());
     supervisor.boot();
     let mut init = Init {
@@ -83,8 +84,7 @@ impl Init {
     fn turn(&mut self) {
         self.send_events();
         let now = clock::monotonic();
-        let mut limit =
-            clock::timer().saturating_sub(now).min(vvar::INTERVAL_MS as u64 * 1_000_000);
+        let mut limit = clock::timer().saturating_sub(now).min(INTERVAL_MS as u64 * 1_000_000);
         limit = limit.min(console::poll_interval());
         if lose_fs::is_on() {
             lose_fs::strike();
@@ -105,7 +105,7 @@ impl Init {
         if self.heard {
             process::fill_pool(&mut self.children);
         }
-        vvar::update();
+        clock::KEEPER.update();
     }
 
     fn handle(&mut self, packet: &Packet) {

@@ -27,8 +27,6 @@ mod exception;
 mod feed;
 mod files;
 mod fork;
-#[path = "../../host-linux/src/heap.rs"]
-mod heap;
 mod init;
 mod interrupt;
 mod links;
@@ -50,13 +48,10 @@ mod stream;
 mod terminal;
 mod thread;
 mod traits;
-#[allow(dead_code, reason = "shared with host-linux, which maps the page for guests")]
-#[path = "../../host-linux/src/vvar.rs"]
-mod vvar;
 
 pub use boot::{ImageLayout, MakeKernel, boot};
-pub use heap::RegionAllocator;
 pub use lx_nt::Boot;
+pub use region::{Memory, RegionAllocator};
 pub use report::report_panic;
 
 use lx_core::host::Host;

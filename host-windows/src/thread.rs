@@ -19,13 +19,13 @@ use lx_core::abi::GuestRegs;
 use lx_core::host::{HostThreadId, TrapHandler};
 use lx_core::sync::Mutex;
 use lx_nt::Handle;
+use lx_region::{CLASSES, Magazine};
 use lx_x86::layout::gs;
 use lx_x86::thread_block::ThreadBlock;
 use lx_x86::xstate::{Xstate, XstateLayout};
 use spin::Once;
 
 use crate::fork::Snapshot;
-use crate::heap::{CLASSES, Magazine};
 use crate::nt::{self, nt};
 use crate::process::Process;
 use crate::{process, region, report};

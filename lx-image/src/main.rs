@@ -20,7 +20,7 @@ use host_windows as host;
 use host::ImageLayout;
 
 #[global_allocator]
-static ALLOCATOR: host::RegionAllocator = host::RegionAllocator;
+static ALLOCATOR: host::RegionAllocator = host::RegionAllocator::new();
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {

@@ -23,8 +23,16 @@ const SAFE: &[&str] = &[
 ];
 
 /// Crates that hold unsafe code and so carry their own copy of the other lints.
-const UNSAFE: &[&str] =
-    &["host-linux", "host-windows", "lx-core", "lx-image", "lx-loader", "lx-windows", "lx-x86"];
+const UNSAFE: &[&str] = &[
+    "host-linux",
+    "host-windows",
+    "lx-core",
+    "lx-image",
+    "lx-loader",
+    "lx-region",
+    "lx-windows",
+    "lx-x86",
+];
 
 /// Programs that are made of raw calls, for tests and benchmarks.
 const FREE: &[&str] = &["benches", "tests/differential", "tests/guest"];

@@ -20,9 +20,11 @@ use crate::rewrite::{Hints, rewrite};
 mod asm;
 mod code;
 mod elf;
+mod keeper;
 mod unwind;
 mod vvar;
 
+pub use keeper::{ClockKeeper, HostClocks, INTERVAL_MS};
 pub use vvar::{CLOCKS, ClockParams, SHIFT, VVAR_SIZE, VvarPage};
 
 /// The vDSO, ready to be mapped.

@@ -6,16 +6,14 @@
 //! stays with the class.
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::marker::PhantomData;
 use core::ptr::null_mut;
 
 use lx_core::host::BLOCK_SIZE;
 use lx_core::sync::Mutex;
 
-use crate::region;
-use crate::thread;
-
 /// Number of size classes: 16 in steps of 16 bytes, then 4 per doubling up to 32 KB.
-pub(crate) const CLASSES: usize = 44;
+pub const CLASSES: usize = 44;
 const SMALL_CLASSES: usize = 16;
 const LARGEST: usize = 32 * 1024;
 /// Objects above this come in spans of several blocks, to waste less of them.
@@ -24,20 +22,42 @@ const SPAN_BLOCKS_ABOVE: usize = 4096;
 /// Lock level of the classes' lists: above only the region's.
 const LEVEL: u8 = 61;
 
+/// Where the heap's memory comes from; a host implements it.
+///
+/// # Safety
+///
+/// Runs do not overlap, are as long as they were asked for and aligned to [`BLOCK_SIZE`], and stay
+/// until they are freed. A magazine is the calling thread's own.
+pub unsafe trait Region {
+    /// A run of at least `bytes` bytes with arbitrary contents.
+    fn alloc_run(bytes: usize) -> Option<u64>;
+    /// Length in bytes of the run that begins at `address`.
+    fn run_size(address: u64) -> usize;
+    /// Takes a run back.
+    fn free_run(address: u64);
+    /// The calling thread's magazine of a class; `None` before it has any.
+    ///
+    /// # Safety
+    ///
+    /// The reference is given up before the next call.
+    unsafe fn magazine(class: usize) -> Option<&'static mut Magazine>;
+}
+
 /// A free object.
 struct Free {
     next: *mut Free,
 }
 
 /// One thread's free objects of one class.
-#[derive(Clone, Copy)]
-pub(crate) struct Magazine {
+#[derive(Clone, Copy, Debug)]
+pub struct Magazine {
     head: *mut Free,
     len: u32,
 }
 
 impl Magazine {
-    pub(crate) const EMPTY: Self = Self { head: null_mut(), len: 0 };
+    /// One without objects.
+    pub const EMPTY: Self = Self { head: null_mut(), len: 0 };
 
     fn push(&mut self, object: *mut u8) {
         let object: *mut Free = object.cast();
@@ -69,9 +89,6 @@ struct Central {
 
 // SAFETY: the lists own their objects.
 unsafe impl Send for Central {}
-
-static CENTRAL: [Mutex<Central, LEVEL>; CLASSES] =
-    [const { Mutex::new(Central { free: Magazine::EMPTY, next: 0, end: 0 }) }; CLASSES];
 
 fn class_of(size: usize) -> usize {
     if size <= 256 {
@@ -105,75 +122,96 @@ fn effective_size(layout: Layout) -> usize {
     }
 }
 
-#[cold]
-fn refill(class: usize, magazine: &mut Magazine) -> *mut u8 {
-    let size = class_size(class);
-    let Some(central) = CENTRAL.get(class) else { return null_mut() };
-    let mut central = central.lock();
-    for _ in 0..batch(size) {
-        let mut object = central.free.pop();
-        if object.is_null() {
-            if central.end - central.next < size as u64 {
-                let blocks = if size > SPAN_BLOCKS_ABOVE { 4 } else { 1 };
-                let Some(span) = region::alloc_run(blocks * BLOCK_SIZE) else { break };
-                central.next = span;
-                central.end = span + (blocks * BLOCK_SIZE) as u64;
-            }
-            object = central.next as *mut u8;
-            central.next += size as u64;
-        }
-        magazine.push(object);
-    }
-    drop(central);
-    magazine.pop()
-}
-
-#[cold]
-fn flush(class: usize, magazine: &mut Magazine) {
-    let Some(central) = CENTRAL.get(class) else { return };
-    let mut central = central.lock();
-    for _ in 0..batch(class_size(class)) {
-        let object = magazine.pop();
-        if object.is_null() {
-            return;
-        }
-        central.free.push(object);
-    }
-}
-
 /// The global allocator of the kernel image.
-pub struct RegionAllocator;
+pub struct Heap<R> {
+    central: [Mutex<Central, LEVEL>; CLASSES],
+    region: PhantomData<R>,
+}
+
+impl<R> core::fmt::Debug for Heap<R> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Heap").finish_non_exhaustive()
+    }
+}
+
+impl<R: Region> Heap<R> {
+    /// A heap that has no memory yet.
+    #[expect(clippy::new_without_default, reason = "made once, as a static")]
+    pub const fn new() -> Self {
+        Self {
+            central: [const { Mutex::new(Central { free: Magazine::EMPTY, next: 0, end: 0 }) };
+                CLASSES],
+            region: PhantomData,
+        }
+    }
+
+    #[cold]
+    fn refill(&self, class: usize, magazine: &mut Magazine) -> *mut u8 {
+        let size = class_size(class);
+        let Some(central) = self.central.get(class) else { return null_mut() };
+        let mut central = central.lock();
+        for _ in 0..batch(size) {
+            let mut object = central.free.pop();
+            if object.is_null() {
+                if central.end - central.next < size as u64 {
+                    let blocks = if size > SPAN_BLOCKS_ABOVE { 4 } else { 1 };
+                    let Some(span) = R::alloc_run(blocks * BLOCK_SIZE) else { break };
+                    central.next = span;
+                    central.end = span + (blocks * BLOCK_SIZE) as u64;
+                }
+                object = central.next as *mut u8;
+                central.next += size as u64;
+            }
+            magazine.push(object);
+        }
+        drop(central);
+        magazine.pop()
+    }
+
+    #[cold]
+    fn flush(&self, class: usize, magazine: &mut Magazine) {
+        let Some(central) = self.central.get(class) else { return };
+        let mut central = central.lock();
+        for _ in 0..batch(class_size(class)) {
+            let object = magazine.pop();
+            if object.is_null() {
+                return;
+            }
+            central.free.push(object);
+        }
+    }
+}
 
 // SAFETY: objects of a class do not overlap, are as large as the class says, and aligned to 16 or,
 // for powers of two, to their size, because spans are aligned to 64 KB; runs are too.
-unsafe impl GlobalAlloc for RegionAllocator {
+unsafe impl<R: Region> GlobalAlloc for Heap<R> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let size = effective_size(layout);
         if size > LARGEST {
             if layout.align() > BLOCK_SIZE {
                 return null_mut();
             }
-            return region::alloc_run(size).map_or(null_mut(), |at| at as *mut u8);
+            return R::alloc_run(size).map_or(null_mut(), |at| at as *mut u8);
         }
         let class = class_of(size);
         // SAFETY: only this thread uses its magazines, and no signal handler allocates.
-        let Some(magazine) = (unsafe { thread::magazine(class) }) else { return null_mut() };
+        let Some(magazine) = (unsafe { R::magazine(class) }) else { return null_mut() };
         let object = magazine.pop();
-        if object.is_null() { refill(class, magazine) } else { object }
+        if object.is_null() { self.refill(class, magazine) } else { object }
     }
 
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
         let size = effective_size(layout);
         if size > LARGEST {
-            region::free_run(object as u64);
+            R::free_run(object as u64);
             return;
         }
         let class = class_of(size);
         // SAFETY: as in `alloc`.
-        let Some(magazine) = (unsafe { thread::magazine(class) }) else { return };
+        let Some(magazine) = (unsafe { R::magazine(class) }) else { return };
         magazine.push(object);
         if magazine.len > 2 * batch(class_size(class)) {
-            flush(class, magazine);
+            self.flush(class, magazine);
         }
     }
 
@@ -183,7 +221,7 @@ unsafe impl GlobalAlloc for RegionAllocator {
         };
         let (old, new) = (effective_size(layout), effective_size(new_layout));
         let fits = if old > LARGEST {
-            new > LARGEST && new <= region::run_size(object as u64) && new >= old / 2
+            new > LARGEST && new <= R::run_size(object as u64) && new >= old / 2
         } else {
             new <= LARGEST && class_of(old) == class_of(new)
         };
