@@ -1,21 +1,26 @@
 //! Twins of a process. NT offers programs no `fork`, so the parent copies its private memory to the
-//! region, and a process of the pool copies it from there to the same addresses.
+//! region, and a process of the pool copies it from there to the same addresses. Its other threads
+//! stand still meanwhile.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use lx_core::abi::{Errno, GuestRegs};
-use lx_core::host::{HostError, HostMemory, HostResult, Prot};
+use lx_core::host::{HostError, HostResult, Prot};
 use lx_x86::thread_block::Frame;
 use lx_x86::user_copy;
 
+use crate::process::{self, Process};
 use crate::ranges::{Kind, Range};
+use crate::siblings;
 use crate::thread::{self, Block};
-use crate::{host, process};
 
 const PAGE: usize = 4096;
 /// Memory is copied in pieces of at most this many bytes.
 const PIECE: usize = 1 << 20;
+/// Pages that other threads may fill while the copy is prepared, at the first try.
+const SPARE_PAGES: usize = 64;
 
 /// What a twin begins with.
 pub(crate) struct Snapshot {
@@ -29,6 +34,7 @@ pub(crate) struct Snapshot {
 
 struct Piece {
     start: u64,
+    len: usize,
     bytes: Vec<u8>,
 }
 
@@ -45,19 +51,20 @@ impl Snapshot {
 /// Describes the calling process for a twin that enters the guest with `regs`.
 pub(crate) fn take(block: &'static Block, regs: &GuestRegs) -> HostResult<Box<Snapshot>> {
     let process = block.process().ok_or(HostError(Errno::EAGAIN))?;
-    let ranges: Vec<Range> = process.space.lock().ranges.iter().copied().collect();
-    let mut pieces = Vec::new();
-    for range in ranges.iter().filter(|range| range.kind == Kind::Private) {
-        let readable = range.prot.intersects(Prot::READ | Prot::WRITE | Prot::EXEC);
-        let len = range.end - range.start;
-        if !readable {
-            host().protect(range.start, len, Prot::READ)?;
-        }
-        copy_pages(range, &mut pieces)?;
-        if !readable {
-            host().protect(range.start, len, range.prot)?;
-        }
+    let space = process.space.lock();
+    let ranges: Vec<Range> = space.ranges.iter().copied().collect();
+    let is_hidden = |range: &&Range| {
+        range.kind == Kind::Private && !range.prot.intersects(Prot::READ | Prot::WRITE | Prot::EXEC)
+    };
+    for range in ranges.iter().filter(is_hidden) {
+        space.set_protection(range, Prot::READ)?;
     }
+    let pieces = copy_memory(block, process, &ranges);
+    for range in ranges.iter().filter(is_hidden) {
+        space.set_protection(range, range.prot)?;
+    }
+    drop(space);
+    let pieces = pieces?;
     let mut xstate = Vec::new();
     // SAFETY: own area and frame; the frame was filled when the thread entered the kernel.
     let frame = unsafe {
@@ -73,30 +80,102 @@ pub(crate) fn take(block: &'static Block, regs: &GuestRegs) -> HostResult<Box<Sn
     Ok(Box::new(Snapshot { ranges, pieces, frame, guest_fs, xstate }))
 }
 
-/// Copies the pages of a range that are not zero.
-fn copy_pages(range: &Range, pieces: &mut Vec<Piece>) -> HostResult<()> {
-    let mut at = range.start;
-    while at < range.end {
-        if is_zero(at) {
-            at += PAGE as u64;
-            continue;
+/// Copies the private memory of the calling process as it is at one instant.
+fn copy_memory(
+    block: &'static Block,
+    process: &Arc<Process>,
+    ranges: &[Range],
+) -> HostResult<Vec<Piece>> {
+    let mut pieces = plan(ranges)?;
+    if process.is_single() {
+        pieces.iter_mut().for_each(Piece::fill);
+        return Ok(pieces);
+    }
+    let mut room = SPARE_PAGES;
+    loop {
+        // While the others stand still nothing can be allocated, so there is room beforehand, also
+        // for pages that they fill until then.
+        let mut spare = Vec::new();
+        spare.try_reserve_exact(room).map_err(|_| HostError(Errno::ENOMEM))?;
+        for _ in 0..room {
+            spare.push(Piece::new(0, PAGE)?);
         }
-        let mut len = PAGE;
-        while len < PIECE && at + (len as u64) < range.end && !is_zero(at + len as u64) {
-            len += PAGE;
+        let stopped = siblings::stop(block, process);
+        pieces.iter_mut().for_each(Piece::fill);
+        let used = fill_others(ranges, &pieces, &mut spare);
+        drop(stopped);
+        spare.truncate(used.unwrap_or(room));
+        pieces.append(&mut spare);
+        if used.is_some() {
+            return Ok(pieces);
         }
+        pieces.sort_unstable_by_key(|piece| piece.start);
+        room *= 4;
+    }
+}
+
+impl Piece {
+    /// Room for `len` bytes.
+    fn new(start: u64, len: usize) -> HostResult<Self> {
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(len).map_err(|_| HostError(Errno::ENOMEM))?;
-        // SAFETY: there is room for `len` bytes; the other side is the guest's. What could not be
-        // copied, because another thread has just unmapped it, is left out.
-        unsafe {
-            let copied = user_copy::copy(bytes.as_mut_ptr() as u64, at, len);
-            bytes.set_len(copied);
-        }
-        pieces.push(Piece { start: at, bytes });
-        at += len as u64;
+        Ok(Self { start, len, bytes })
     }
-    Ok(())
+
+    /// Copies the guest's memory. Allocates nothing.
+    fn fill(&mut self) {
+        // SAFETY: there is room for `len` bytes; the other side is the guest's.
+        unsafe {
+            let copied = user_copy::copy(self.bytes.as_mut_ptr() as u64, self.start, self.len);
+            self.bytes.set_len(copied);
+        }
+    }
+}
+
+/// Room for the pages that are not zero, in the order of their addresses.
+fn plan(ranges: &[Range]) -> HostResult<Vec<Piece>> {
+    let mut pieces = Vec::new();
+    for range in ranges.iter().filter(|range| range.kind == Kind::Private) {
+        let mut at = range.start;
+        while at < range.end {
+            if is_zero(at) {
+                at += PAGE as u64;
+                continue;
+            }
+            let mut len = PAGE;
+            while len < PIECE && at + (len as u64) < range.end && !is_zero(at + len as u64) {
+                len += PAGE;
+            }
+            pieces.push(Piece::new(at, len)?);
+            at += len as u64;
+        }
+    }
+    Ok(pieces)
+}
+
+/// Copies the pages without a place in `pieces` that are not zero: how many of `spare` that took,
+/// `None` if there were not enough. Allocates nothing.
+fn fill_others(ranges: &[Range], pieces: &[Piece], spare: &mut [Piece]) -> Option<usize> {
+    let mut pieces = pieces.iter().peekable();
+    let mut used = 0;
+    for range in ranges.iter().filter(|range| range.kind == Kind::Private) {
+        let mut at = range.start;
+        while at < range.end {
+            while pieces.next_if(|piece| piece.start + piece.len as u64 <= at).is_some() {}
+            if let Some(piece) = pieces.peek().filter(|piece| piece.start <= at) {
+                at = piece.start + piece.len as u64;
+                continue;
+            }
+            if !is_zero(at) {
+                let piece = spare.get_mut(used)?;
+                piece.start = at;
+                piece.fill();
+                used += 1;
+            }
+            at += PAGE as u64;
+        }
+    }
+    Some(used)
 }
 
 /// Whether a page holds zeros only; an unreadable one counts as zero.

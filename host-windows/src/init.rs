@@ -15,7 +15,7 @@ use crate::children::Children;
 use crate::control::Control;
 use crate::nt::{self, nt, status};
 use crate::thread::{self, state};
-use crate::{clock, console, exception, host, lose_fs, park, process, report};
+use crate::{clock, console, exception, host, interrupt, lose_fs, park, process, report};
 
 /// Whether a wake is on its way.
 static WAKE_SENT: AtomicU32 = AtomicU32::new(0);
@@ -169,6 +169,8 @@ impl Init {
         let was = block.state.swap(state::DEAD, Ordering::AcqRel);
         block.engine.host_tid.store(0, Ordering::SeqCst);
         block.pid.store(0, Ordering::Release);
+        park::bury(block);
+        interrupt::inherit(block);
         // A lock that it held will never be free.
         let owner = block.owner_id();
         let waited_for = thread::all().any(|other| {

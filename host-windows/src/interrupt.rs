@@ -14,6 +14,7 @@ use lx_x86::thread_block::TrapCause;
 
 use crate::exception::enter_kernel;
 use crate::nt::{self, nt};
+use crate::owned_lock::Got;
 use crate::region::REGION_BASE;
 use crate::thread::{self, Block, state};
 
@@ -34,15 +35,12 @@ pub(crate) fn interrupt(id: HostThreadId) {
     if tid == 0 || pid == 0 || block.state.load(Ordering::SeqCst) != state::ACTIVE {
         return;
     }
-    const THREAD_ACCESS: u32 = 0x1a;
-    let client = ClientId { process: pid as usize, thread: tid as usize };
-    let attributes = nt::no_attributes();
-    let mut thread = 0;
-    // SAFETY: the call reads the structures and writes the handle.
-    let status = unsafe { nt!(open_thread, &mut thread, THREAD_ACCESS, &attributes, &client) };
-    if status < 0 {
+    // It is in the kernel, making a twin, and will look at the flag.
+    if block.suspender.is_held_by(block) {
         return;
     }
+    let Some(thread) = open(tid, pid) else { return };
+    block.suspender.lock();
     // SAFETY: the thread is resumed before anything is waited for.
     unsafe {
         if nt!(suspend, thread, core::ptr::null_mut()) >= 0 {
@@ -50,7 +48,35 @@ pub(crate) fn interrupt(id: HostThreadId) {
             let _ = nt!(resume, thread, core::ptr::null_mut());
         }
     }
+    block.suspender.unlock();
     nt::close(thread);
+}
+
+/// A handle to suspend and redirect a thread.
+pub(crate) fn open(tid: u32, pid: u32) -> Option<Handle> {
+    const THREAD_ACCESS: u32 = 0x1a;
+    let client = ClientId { process: pid as usize, thread: tid as usize };
+    let attributes = nt::no_attributes();
+    let mut thread = 0;
+    // SAFETY: the call reads the structures and writes the handle.
+    let status = unsafe { nt!(open_thread, &mut thread, THREAD_ACCESS, &attributes, &client) };
+    (status >= 0).then_some(thread)
+}
+
+/// Resumes threads that a thread which was killed had suspended.
+pub(crate) fn inherit(dead: &Block) {
+    for block in thread::all().filter(|block| block.suspender.is_held_by(dead)) {
+        if block.suspender.lock() == Got::Inherited {
+            let tid = block.engine.host_tid.load(Ordering::SeqCst);
+            let pid = block.pid.load(Ordering::SeqCst);
+            if let Some(thread) = open(tid, pid) {
+                // SAFETY: resuming a thread that runs does nothing.
+                let _ = unsafe { nt!(resume, thread, core::ptr::null_mut()) };
+                nt::close(thread);
+            }
+        }
+        block.suspender.unlock();
+    }
 }
 
 /// Where a suspended thread is.

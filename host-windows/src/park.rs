@@ -10,6 +10,7 @@ use lx_core::sync::SyncHost;
 use lx_x86::context::read_tsc;
 
 use crate::nt::{self, nt};
+use crate::owned_lock::{Got, OwnedLock};
 use crate::thread::{self, Block};
 use crate::{clock, interrupt, process, report};
 
@@ -20,14 +21,14 @@ const SPIN_TICKS: u64 = 20_000;
 
 /// Sleepers on the words of one hash value.
 struct Bucket {
-    /// 1 while somebody works on the list; the work is a few loads and stores.
-    lock: AtomicU32,
+    /// Held while somebody works on the list; the work is a few loads and stores.
+    lock: OwnedLock,
     /// The first sleeper: index plus one.
     head: AtomicU32,
 }
 
 static TABLE: [Bucket; BUCKETS] =
-    [const { Bucket { lock: AtomicU32::new(0), head: AtomicU32::new(0) } }; BUCKETS];
+    [const { Bucket { lock: OwnedLock::new(), head: AtomicU32::new(0) } }; BUCKETS];
 
 fn bucket(word: u64) -> &'static Bucket {
     let hash = (word >> 2).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
@@ -37,19 +38,34 @@ fn bucket(word: u64) -> &'static Bucket {
 
 impl Bucket {
     fn lock(&self) {
-        let mut tries = 0u32;
-        while self.lock.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            tries = tries.wrapping_add(1);
-            if tries.is_multiple_of(100) {
-                // SAFETY: touches no memory.
-                let _ = unsafe { nt!(yield_now) };
-            }
-            core::hint::spin_loop();
+        if self.lock.lock() == Got::Inherited {
+            self.repair();
         }
     }
 
     fn unlock(&self) {
-        self.lock.store(0, Ordering::Release);
+        self.lock.unlock();
+    }
+
+    fn has(&self, wanted: &Block) -> bool {
+        let at = |link: &AtomicU32| thread::by_index(link.load(Ordering::Relaxed).checked_sub(1)?);
+        core::iter::successors(at(&self.head), |block| at(&block.next_parked))
+            .any(|block| core::ptr::eq(block, wanted))
+    }
+
+    /// Wakes the sleepers that somebody has taken off the list and not told, because he was killed.
+    /// The list itself is sound after every store.
+    fn repair(&self) {
+        let lost = |block: &&Block| {
+            block.parked.load(Ordering::SeqCst) != 0
+                && block.woken.load(Ordering::SeqCst) == 0
+                && core::ptr::eq(self, bucket(block.park_word.load(Ordering::SeqCst)))
+                && !self.has(block)
+        };
+        for block in thread::all().filter(lost) {
+            block.woken.store(1, Ordering::Release);
+            set_event(block);
+        }
     }
 
     /// Takes sleepers off the list for which `wanted` holds, as many as fit into `out`. Locked, as
@@ -65,7 +81,7 @@ impl Bucket {
                 continue;
             }
             let Some(slot) = slots.next() else { return };
-            link.store(block.next_parked.load(Ordering::Relaxed), Ordering::Relaxed);
+            link.store(block.next_parked.load(Ordering::Relaxed), Ordering::Release);
             block.woken.store(1, Ordering::Release);
             *slot = Some(block);
         }
@@ -86,7 +102,8 @@ pub(crate) fn park(word: &AtomicU32, expected: u32, deadline: Option<Nanos>) {
         block.park_word.store(address, Ordering::Relaxed);
         block.woken.store(0, Ordering::Relaxed);
         block.next_parked.store(bucket.head.load(Ordering::Relaxed), Ordering::Relaxed);
-        bucket.head.store(block.index + 1, Ordering::Relaxed);
+        // In this order: see `repair`.
+        bucket.head.store(block.index + 1, Ordering::Release);
     }
     bucket.unlock();
     if same && !wait(block, deadline) {
@@ -158,6 +175,24 @@ pub(crate) fn set_event(block: &Block) {
         // SAFETY: touches no memory of ours.
         let _ = unsafe { nt!(set_event, event, core::ptr::null_mut()) };
     });
+}
+
+/// Takes a thread that was killed out of everything here, and does what it was about to do.
+pub(crate) fn bury(dead: &'static Block) {
+    for bucket in TABLE.iter().filter(|bucket| bucket.lock.is_held_by(dead)) {
+        bucket.lock();
+        bucket.unlock();
+    }
+    // Whoever wakes one sleeper must not find this one.
+    let bucket = bucket(dead.park_word.load(Ordering::SeqCst));
+    bucket.lock();
+    bucket.take(&mut [None], |sleeper| core::ptr::eq(sleeper, dead));
+    bucket.unlock();
+    // It may have taken sleepers off their lists, and not set their events yet.
+    let told = |block: &&Block| {
+        block.parked.load(Ordering::SeqCst) != 0 && block.woken.load(Ordering::SeqCst) != 0
+    };
+    thread::all().filter(told).for_each(set_event);
 }
 
 /// What locks and wait queues use.

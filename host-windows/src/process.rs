@@ -19,7 +19,7 @@ use crate::fork::{self, Snapshot};
 use crate::nt::{self, nt};
 use crate::space::Space;
 use crate::thread::{self, Block, MAX_BLOCKS, state};
-use crate::{boot, clock, init, memory, park, report};
+use crate::{boot, clock, init, memory, park, report, siblings};
 
 /// Idle processes that are kept.
 const POOL_SIZE: usize = 6;
@@ -34,6 +34,8 @@ const SPACE_LEVEL: u8 = 58;
 pub(crate) struct Process {
     /// Threads that have not ended.
     threads: AtomicU32,
+    /// 1 while the memory is copied for a twin: no thread may begin.
+    pub(crate) copying: AtomicU32,
     /// What is mapped for the guest.
     pub(crate) space: Mutex<Space, SPACE_LEVEL>,
     /// This process's handles of the blocks' events, by block, 0 if not known yet.
@@ -46,10 +48,16 @@ impl Process {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             threads: AtomicU32::new(1),
+            copying: AtomicU32::new(0),
             space: Mutex::new(Space::new()),
             events: (0..MAX_BLOCKS).map(|_| AtomicUsize::new(0)).collect(),
             files: HandleCache::new(),
         })
+    }
+
+    /// Whether the calling thread is the only one.
+    pub(crate) fn is_single(&self) -> bool {
+        self.threads.load(Ordering::Acquire) == 1
     }
 }
 
@@ -154,6 +162,7 @@ pub(crate) fn spawn_thread(
 
 /// First code of a further thread, on its block's kernel stack.
 pub(crate) unsafe extern "C" fn begin_thread(block: &'static Block) -> ! {
+    siblings::wait_for_copy(block);
     // SAFETY: the frame was prepared by the parent.
     unsafe { entry::enter_guest(&block.engine, Resume::Full) }
 }

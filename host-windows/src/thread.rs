@@ -27,6 +27,7 @@ use spin::Once;
 
 use crate::fork::Snapshot;
 use crate::nt::{self, nt};
+use crate::owned_lock::OwnedLock;
 use crate::process::Process;
 use crate::{process, region, report};
 
@@ -74,6 +75,8 @@ pub(crate) struct Block {
     pub(crate) woken: AtomicU32,
     /// The next sleeper in the list: index plus one.
     pub(crate) next_parked: AtomicU32,
+    /// Held by whoever suspends the thread, and by the thread itself while nobody may.
+    pub(crate) suspender: OwnedLock,
     /// An idle process waits for this to become 1.
     pub(crate) job: AtomicU32,
     /// Lock levels held, in debug builds.
@@ -363,6 +366,7 @@ fn create(index: u32, state: u32) -> Option<&'static Block> {
             park_value: AtomicU32::new(0),
             woken: AtomicU32::new(0),
             next_parked: AtomicU32::new(0),
+            suspender: OwnedLock::new(),
             job: AtomicU32::new(0),
             held_levels: AtomicU64::new(0),
             pid: AtomicU32::new(0),
