@@ -3,16 +3,18 @@
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 /// How long one run may take before its process group is killed.
 pub const LIMIT: Duration = Duration::from_secs(60);
+
+const SIGKILL: i32 = 9;
 
 /// How long output may stay open after the command itself has ended.
 const OUTPUT_LIMIT: Duration = Duration::from_secs(5);
@@ -22,6 +24,7 @@ const OUTPUT_LIMIT: Duration = Duration::from_secs(5);
 pub struct Run {
     command: Command,
     limit: Duration,
+    status_file: Option<PathBuf>,
 }
 
 /// What a run did.
@@ -53,7 +56,7 @@ impl Run {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
-        Self { command, limit: LIMIT }
+        Self { command, limit: LIMIT, status_file: None }
     }
 
     /// Adds arguments.
@@ -92,6 +95,14 @@ impl Run {
         self
     }
 
+    /// Where processes leave lines of the form `pid status` when they end. The program's line counts
+    /// if the program itself is killed, not by us: Wine does so to what it takes for ended.
+    #[must_use]
+    pub fn status_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.status_file = Some(file.into());
+        self
+    }
+
     /// Runs to the end, or kills the process group at the limit.
     ///
     /// # Errors
@@ -118,8 +129,12 @@ impl Run {
             defect = Some("ended, but something still holds its output open".to_owned());
             kill_group(&child);
         }
+        let left = match (status.signal(), &defect, &self.status_file) {
+            (Some(SIGKILL), None, Some(file)) => left_status(file, child.id()),
+            _ => None,
+        };
         Ok(Outcome {
-            status: shell_status(status),
+            status: left.unwrap_or_else(|| shell_status(status)),
             stdout: stdout.unwrap_or_default(),
             stderr: stderr.unwrap_or_default(),
             defect,
@@ -167,6 +182,13 @@ fn received(stream: &Receiver<Vec<u8>>, deadline: Instant) -> Option<Vec<u8>> {
     stream.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
 }
 
+/// What the process with this id has left in the file.
+fn left_status(file: &Path, pid: u32) -> Option<i32> {
+    let lines = fs::read_to_string(file).ok()?;
+    let mut lines = lines.lines().filter_map(|line| line.split_once(' '));
+    lines.find(|(who, _)| *who == pid.to_string())?.1.parse().ok()
+}
+
 fn shell_status(status: ExitStatus) -> i32 {
     status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(-1)
 }
@@ -194,6 +216,21 @@ mod tests {
     #[test]
     fn a_signal_is_reported_as_by_a_shell() {
         assert_eq!(sh("kill -KILL $$").status, 137);
+    }
+
+    #[test]
+    fn a_status_that_was_left_counts_for_a_killed_program_only() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("status");
+        let run = |script: &str| {
+            fs::write(&file, "1 5\n").unwrap();
+            let run = Run::new("/bin/sh", scratch.path()).args(["-c", script]);
+            run.env("FILE", &file).status_file(&file).outcome().unwrap().status
+        };
+        assert_eq!(run("echo $$ 7 >> $FILE; kill -KILL $$"), 7);
+        assert_eq!(run("kill -KILL $$"), 137);
+        assert_eq!(run("echo $$ 7 >> $FILE; exit 3"), 3);
+        assert_eq!(run("echo $$ 7 >> $FILE; kill -TERM $$"), 143);
     }
 
     #[test]

@@ -1,15 +1,18 @@
-/* Preloaded into Wine's Unix processes by the tests. Two things, see README.md:
+/* Preloaded into Wine's Unix processes by the tests. Three things, see README.md:
  *
  * - Wine's signal handlers are C code that finds its thread through FS. A guest has loaded FS with
  *   a value of its own, so it is exchanged around each handler. (Windows' kernel needs no such
  *   thing: there FS means nothing in a 64-bit process.)
  * - System calls that a guest makes with a raw `syscall` instruction would reach the Linux kernel
  *   below Wine and seem to work. Syscall user dispatch turns them into a report and an end.
+ * - Wine's server kills a process that needs more than half a second from its end in Windows to its
+ *   end in Unix, as it may on a busy machine. Then the exit status is in a file.
  *
  * Nothing here may use thread-local variables or the stack protector before FS is right.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -177,6 +180,45 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     start->routine = routine;
     start->argument = argument;
     return next(thread, attributes, run_thread, start);
+}
+
+static char *put_number(char *to, unsigned value)
+{
+    if (value > 9)
+        to = put_number(to, value / 10);
+    *to++ = '0' + value % 10;
+    return to;
+}
+
+/* Adds "pid status" to the file that the tests have made, if they have made one. */
+static void leave_status(int status)
+{
+    const char *path = getenv("LX_WINE_STATUS");
+    char text[32], *end = text;
+    int file = path ? open(path, O_WRONLY | O_APPEND | O_CLOEXEC) : -1;
+
+    if (file < 0)
+        return;
+    end = put_number(end, getpid());
+    *end++ = ' ';
+    end = put_number(end, status & 0xff);
+    *end++ = '\n';
+    if (write(file, text, end - text) < 0)
+        end = text;
+    close(file);
+}
+
+/* What Wine calls last in a process. */
+void exit(int status)
+{
+    void (*next)(int) = (void (*)(int))dlsym(RTLD_NEXT, "exit");
+
+    leave_status(status);
+    /* For the test of this. */
+    if (getenv("LX_WINE_SLOW_EXIT"))
+        sleep(2);
+    next(status);
+    __builtin_unreachable();
 }
 
 __attribute__((constructor)) static void prepare(void)

@@ -22,7 +22,11 @@ pub(crate) fn trials() -> Vec<Trial> {
     let cases = CASES.iter().map(|(name, args, status, text)| {
         expectations::trial(format!("command_line::{name}"), move || check(args, *status, text))
     });
-    cases.chain([expectations::trial("command_line::no_archive", no_archive)]).collect()
+    let more = [
+        expectations::trial("command_line::no_archive", no_archive),
+        expectations::trial("command_line::slow_end", slow_end),
+    ];
+    cases.chain(more).collect()
 }
 
 fn check(args: &[&str], status: i32, text: &str) -> Result<(), Failed> {
@@ -42,4 +46,15 @@ fn no_archive() -> Result<(), Failed> {
     fs::write(&noise, [7; 1000])?;
     let path = format!("Z:{}", noise.display());
     check(&["run", "--rootfs", &path, "x"], 125, "neither a directory nor a tar archive")
+}
+
+/// Whatever the machine is doing, the tests see the status that `lx.exe` ends with.
+fn slow_end() -> Result<(), Failed> {
+    let scratch = tempfile::tempdir()?;
+    let run = wine::lx(["run", "--foo"], scratch.path())?.env("LX_WINE_SLOW_EXIT", "1");
+    let outcome = run.outcome()?;
+    if outcome.status == 125 && outcome.defect.is_none() {
+        return Ok(());
+    }
+    Err(format!("expected 125: {outcome:#?}").into())
 }

@@ -1,10 +1,10 @@
 //! How a program for Windows is started here.
 
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use std::{env, fs};
 
 use lx_tests::Run;
 
@@ -46,7 +46,15 @@ fn run<S: AsRef<OsStr>>(
 ) -> Result<Run, String> {
     let (program, first) = program(name)?;
     let run = Run::new(program, scratch).args(first).args(args).limit(LIMIT);
+    let run = with_status(run, scratch)?;
     Ok(environment().into_iter().fold(run, |run, (name, value)| run.env(name, value)))
+}
+
+/// The same, with a file for the exit status: Wine's server kills processes that end slowly.
+fn with_status(run: Run, scratch: &Path) -> Result<Run, String> {
+    let file = scratch.join("wine-status");
+    fs::write(&file, "").map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(run.env("LX_WINE_STATUS", &file).status_file(file))
 }
 
 /// A run of one of Windows' own programs.
@@ -62,6 +70,7 @@ pub(crate) fn windows<S: AsRef<OsStr>>(
         Some(wine) => Run::new(wine, scratch).args([name]),
         None => Run::new(name, scratch),
     };
+    let run = with_status(run, scratch)?;
     let run = run.args(args).limit(LIMIT);
     Ok(environment().into_iter().fold(run, |run, (name, value)| run.env(name, value)))
 }
