@@ -111,6 +111,10 @@ impl HostMemory for WindowsHost {
         with_space(|space| space.discard(addr, end))
     }
 
+    fn forgets_files(&self) -> bool {
+        true
+    }
+
     fn advise(&self, addr: u64, len: u64, advice: i32) -> HostResult<()> {
         const DONTFORK: i32 = 10;
         const WIPEONFORK: i32 = 18;

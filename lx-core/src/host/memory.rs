@@ -73,6 +73,11 @@ pub trait HostMemory {
     fn protect(&self, addr: u64, len: u64, prot: Prot) -> HostResult<()>;
     /// Drops private pages: they read as zeros (or as the file) afterwards, `MADV_DONTNEED`.
     fn discard(&self, addr: u64, len: u64) -> HostResult<()>;
+    /// Whether [`discard`](Self::discard) makes pages of a file read as zeros, because the host does
+    /// not know what was mapped: the kernel then maps the file once more instead.
+    fn forgets_files(&self) -> bool {
+        false
+    }
     /// Passes other advice (`madvise(2)` value) on to the host where it has such a thing.
     fn advise(&self, addr: u64, len: u64, advice: i32) -> HostResult<()>;
     /// Moves `old_len` bytes of mappings to `new`, `new_len` long; the contents go along.

@@ -10,12 +10,28 @@ use lx_core::cred::Capabilities;
 use lx_core::host::Host;
 use lx_core::rlimit::{RLIM_INFINITY, Resource};
 
+use super::map::map_plain;
 use super::tree::{page_down, page_up};
 use super::vma::{Vma, VmaBacking, VmaFlags};
 use super::{AddressSpace, Inner};
 
 const FALLOC_FL_KEEP_SIZE: u32 = 1;
 const FALLOC_FL_PUNCH_HOLE: u32 = 2;
+
+/// Forgets what was written to a private mapping.
+fn drop_private(host: &dyn Host, vma: &Vma) -> Result<()> {
+    if vma.is_private_anonymous() || !host.forgets_files() {
+        return Ok(host.discard(vma.start, vma.len())?);
+    }
+    match vma.backing {
+        // Pages of the kernel, which nobody writes.
+        VmaBacking::Special(_) => Ok(()),
+        VmaBacking::Text(..) => map_plain(host, vma),
+        // The rewriting would be lost.
+        _ if vma.flags.contains(VmaFlags::REWRITTEN) => Ok(()),
+        _ => map_plain(host, vma),
+    }
+}
 
 impl AddressSpace {
     /// The visible parts of a range, and whether the range has holes.
@@ -91,7 +107,7 @@ impl AddressSpace {
             Madvice::MADV_DONTNEED if locked => return Err(Errno::EINVAL.into()),
             // Pages of a shared mapping stay with the file.
             Madvice::MADV_DONTNEED | Madvice::MADV_DONTNEED_LOCKED if !shared => {
-                host.discard(start, len)?;
+                drop_private(host, vma)?;
             }
             Madvice::MADV_FREE => {
                 if !vma.is_private_anonymous() {

@@ -287,6 +287,16 @@ fn advice(t: &mut Checks) {
     put(at + PAGE, 2);
     t.is("MADV_DONTNEED", call!(madvise(at as *mut _, PAGE, libc::MADV_DONTNEED)), Ok(0));
     t.is("drops one page only", (get(at), get(at + PAGE)), (0, 2));
+    let file = call!(open(c("kept").as_ptr(), libc::O_RDWR | libc::O_CREAT, 0o600));
+    let file = file.unwrap_or(-1) as i32;
+    let _ = write(file, &[b'k'; 2 * PAGE]);
+    let kept = call!(mmap(null_mut(), 2 * PAGE, RW, libc::MAP_PRIVATE, file, 0)).unwrap_or(0);
+    let kept = kept as usize;
+    put(kept, 1);
+    put(kept + PAGE, 2);
+    t.is("of a file", call!(madvise(kept as *mut _, PAGE, libc::MADV_DONTNEED)), Ok(0));
+    t.is("gives what the file has", (get(kept), get(kept + PAGE)), (b'k', 2));
+    let _ = unmap(kept, 2 * PAGE);
     t.is("MADV_WILLNEED", call!(madvise(at as *mut _, PAGE, libc::MADV_WILLNEED)), Ok(0));
     t.fails("no such advice", call!(madvise(at as *mut _, PAGE, 9999)), libc::EINVAL);
     t.fails(
