@@ -140,7 +140,11 @@ pub(crate) fn register(handle: Handle, kind: Kind) -> HostResult<HostFd> {
 
 /// The calling process's handle of a file.
 pub(crate) fn local(fd: &HostFd) -> HostResult<Handle> {
-    let raw = fd.raw();
+    local_by_number(fd.raw())
+}
+
+/// The same for a file that somebody else keeps open.
+pub(crate) fn local_by_number(raw: u64) -> HostResult<Handle> {
     let (index, generation) = split(raw);
     let Some(process) = process::current() else { return entry(raw).map(|entry| entry.handle) };
     let known = process.files.map.lock().get(&index).copied();

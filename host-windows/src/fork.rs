@@ -3,6 +3,7 @@
 //! stand still meanwhile.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -15,6 +16,7 @@ use crate::process::{self, Process};
 use crate::ranges::{Kind, Range};
 use crate::siblings;
 use crate::thread::{self, Block};
+use crate::views::Source;
 
 const PAGE: usize = 4096;
 /// Memory is copied in pieces of at most this many bytes.
@@ -193,9 +195,25 @@ fn is_zero(page: u64) -> bool {
 /// Makes the calling process, an empty one, the twin.
 pub(crate) fn restore(block: &'static Block, snapshot: Snapshot) -> HostResult<()> {
     let process = process::current().ok_or(HostError(Errno::ENOMEM))?;
+    let mut sources = BTreeMap::new();
+    for range in &snapshot.ranges {
+        if let Kind::File { raw, .. } = range.kind
+            && !sources.contains_key(&raw)
+            && let Ok(source) = Source::file(raw)
+        {
+            sources.insert(raw, source);
+        }
+    }
     let mut space = process.space.lock();
     for range in &snapshot.ranges {
         match range.kind {
+            Kind::File { raw, offset } => {
+                // What cannot be mapped any more, because the file was cut, is a bus error.
+                if let Some(source) = sources.get(&raw) {
+                    let place = (range.start, range.end);
+                    let _ = space.map_file(source, place, range.prot, raw, offset);
+                }
+            }
             Kind::Private => {
                 space.map_private(range.start, range.end, Prot::READ | Prot::WRITE)?;
             }

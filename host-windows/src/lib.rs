@@ -50,6 +50,7 @@ mod stream;
 mod terminal;
 mod thread;
 mod traits;
+mod views;
 
 pub use boot::{ImageLayout, MakeKernel, boot};
 pub use lx_nt::Boot;

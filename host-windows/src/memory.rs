@@ -12,6 +12,7 @@ use lx_x86::user_copy;
 use crate::ranges::{Kind, Range};
 use crate::region::{self, REGION_BASE};
 use crate::space::{Space, UNIT};
+use crate::views::Source;
 use crate::{WindowsHost, clock, host, process};
 
 /// Checks that a range belongs to the guest; a wrong one would be the kernel's own bug.
@@ -87,7 +88,14 @@ impl HostMemory for WindowsHost {
                 fill_from_file(addr, len, fd, offset)?;
                 self.protect(addr, len, prot)
             }
-            Backing::File { shared: true, .. } => Err(HostError(Errno::ENODEV)),
+            // The descriptors of files do not allow execution.
+            Backing::File { shared: true, .. } if prot.contains(Prot::EXEC) => {
+                Err(HostError(Errno::ENODEV))
+            }
+            Backing::File { fd, offset, shared: true } => {
+                let source = Source::file(fd.raw())?;
+                with_space(|space| space.map_file(&source, (addr, end), prot, fd.raw(), offset))
+            }
         }
     }
 
@@ -132,6 +140,10 @@ impl HostMemory for WindowsHost {
         let new_end = guest_range(new, new_len)?;
         with_space(|space| {
             let parts = space.ranges.overlapping(old, old_end.min(old + new_len));
+            // Views of files are made from their descriptors only.
+            if parts.iter().any(|part| matches!(part.kind, Kind::File { .. })) {
+                return Err(HostError(Errno::ENOMEM));
+            }
             let last = parts.last().copied().ok_or(HostError(Errno::EFAULT))?;
             if old != new {
                 space.unmap(new, new_end)?;
@@ -150,8 +162,8 @@ impl HostMemory for WindowsHost {
     }
 
     fn sync(&self, addr: u64, len: u64, _flags: i32) -> HostResult<()> {
-        // There are no shared mappings of host files.
-        guest_range(addr, len).map(drop)
+        let end = guest_range(addr, len)?;
+        with_space(|space| space.flush(addr, end))
     }
 
     fn reset(&self) -> HostResult<()> {
@@ -243,6 +255,7 @@ fn move_part(space: &mut Space, part: &Range, new: u64) -> HostResult<()> {
     let len = part.end - part.start;
     match part.kind {
         Kind::View(address) => space.map_views(new, new + len, part.prot, address),
+        Kind::File { .. } => Err(HostError(Errno::ENOMEM)),
         Kind::Reserved => space.map_private(new, new + len, part.prot),
         Kind::Private => {
             space.map_private(new, new + len, Prot::READ | Prot::WRITE)?;

@@ -14,13 +14,26 @@ pub(crate) enum Kind {
     Reserved,
     /// A view of the shared region, from this address on.
     View(u64),
+    /// A view of a host file.
+    File {
+        /// The number of its descriptor.
+        raw: u64,
+        /// The place in the file.
+        offset: u64,
+    },
 }
 
 impl Kind {
+    /// Whether it is mapped by views, unit by unit.
+    pub(crate) fn has_views(self) -> bool {
+        matches!(self, Self::View(_) | Self::File { .. })
+    }
+
     /// What stands behind the range `offset` bytes further on.
-    fn advance(self, offset: u64) -> Self {
+    pub(crate) fn advance(self, offset: u64) -> Self {
         match self {
             Self::View(address) => Self::View(address + offset),
+            Self::File { raw, offset: at } => Self::File { raw, offset: at + offset },
             other => other,
         }
     }

@@ -118,7 +118,7 @@ impl Space {
 
     /// Changes the protection of committed pages.
     pub(crate) fn set_protection(&self, range: &Range, prot: Prot) -> HostResult<()> {
-        if let Kind::View(_) = range.kind {
+        if range.kind.has_views() {
             // Views are mapped unit by unit.
             let mut at = range.start;
             while at < range.end {
@@ -137,7 +137,7 @@ impl Space {
             match range.kind {
                 Kind::Reserved => {}
                 Kind::Private => self.decommit(range.start, range.end)?,
-                Kind::View(_) => self.unmap_views(&range),
+                Kind::View(_) | Kind::File { .. } => self.unmap_views(&range),
             }
         }
         Ok(())
@@ -167,46 +167,6 @@ impl Space {
             self.commit(start, end, prot)?;
         }
         self.ranges.insert(Range { start, end, prot, kind });
-        Ok(())
-    }
-
-    /// Maps pages of the region, shared. Address and guest address must have the same place in
-    /// their units.
-    pub(crate) fn map_views(
-        &mut self,
-        start: u64,
-        end: u64,
-        prot: Prot,
-        address: u64,
-    ) -> HostResult<()> {
-        if (start ^ address) & (UNIT - 1) != 0 {
-            return Err(HostError(Errno::EINVAL));
-        }
-        self.unmap(start, end)?;
-        let mut unit = start & !(UNIT - 1);
-        let mut source = address & !(UNIT - 1);
-        while unit < end {
-            let (from, to) = (start.max(unit), end.min(unit + UNIT));
-            // Another part of the unit may be mapped already, by the same view if all is well.
-            let there = self.ranges.overlapping(unit, unit + UNIT);
-            let same = there.iter().all(
-                |range| matches!(range.kind, Kind::View(at) if at - (range.start - unit) == source),
-            );
-            if !same {
-                return Err(HostError(Errno::ENOMEM));
-            }
-            if there.is_empty() {
-                map_view(unit, source)?;
-                if to - from < UNIT {
-                    protect(unit, unit + UNIT, Prot::empty())?;
-                }
-            }
-            protect(from, to, prot)?;
-            let kind = Kind::View(source + (from - unit));
-            self.ranges.insert(Range { start: from, end: to, prot, kind });
-            unit += UNIT;
-            source += UNIT;
-        }
         Ok(())
     }
 
@@ -241,12 +201,8 @@ impl Space {
 
     /// Removes everything.
     pub(crate) fn reset(&mut self) {
-        let views: Vec<Range> = self
-            .ranges
-            .iter()
-            .filter(|range| matches!(range.kind, Kind::View(_)))
-            .copied()
-            .collect();
+        let views: Vec<Range> =
+            self.ranges.iter().filter(|range| range.kind.has_views()).copied().collect();
         for view in views {
             let _ = self.unmap(view.start, view.end);
         }
@@ -264,36 +220,11 @@ impl Space {
 }
 
 /// Changes the protection of pages of one reservation or view.
-fn protect(start: u64, end: u64, prot: Prot) -> HostResult<()> {
+pub(crate) fn protect(start: u64, end: u64, prot: Prot) -> HostResult<()> {
     let (mut base, mut size, mut old) = (start, end - start, 0);
     // SAFETY: guest memory, in which no Rust object lives.
     nt::check(unsafe {
         nt!(protect, CURRENT_PROCESS, &mut base, &mut size, protection(prot), &mut old)
-    })
-}
-
-/// Maps one unit of the region.
-fn map_view(unit: u64, source: u64) -> HostResult<()> {
-    const VIEW_UNMAP: u32 = 2;
-    const PAGE_EXECUTE_READWRITE: u32 = 0x40;
-    let mut base = unit;
-    let mut offset = (source - REGION_BASE) as i64;
-    let mut size = UNIT as usize;
-    // SAFETY: guest memory, in which no Rust object lives.
-    nt::check(unsafe {
-        nt!(
-            map_view,
-            nt::section(),
-            CURRENT_PROCESS,
-            &mut base,
-            0,
-            0,
-            &mut offset,
-            &mut size,
-            VIEW_UNMAP,
-            0,
-            PAGE_EXECUTE_READWRITE
-        )
     })
 }
 

@@ -195,6 +195,12 @@ pub(crate) fn attributes_of(file: Handle) -> HostResult<u32> {
     Ok(u32_at(&query::<40>(file, BASIC_INFORMATION)?, 32))
 }
 
+/// The length of a file.
+pub(crate) fn len(file: Handle) -> HostResult<u64> {
+    const STANDARD_INFORMATION: u32 = 5;
+    Ok(u64_at(&query::<24>(file, STANDARD_INFORMATION)?, 8))
+}
+
 /// As `FILE_ALL_INFORMATION`, without the name.
 fn nameless_information(file: Handle) -> HostResult<[u8; 160]> {
     const BASIC_INFORMATION: u32 = 4;

@@ -214,14 +214,5 @@ unsafe extern "system" {
 
 #[link(name = "ntdll")]
 unsafe extern "system" {
-    pub(crate) fn NtCreateSection(
-        handle: *mut Handle,
-        access: u32,
-        attributes: *const c_void,
-        size: *const i64,
-        protect: u32,
-        kind: u32,
-        file: Handle,
-    ) -> Status;
     pub(crate) fn NtSetTimerResolution(wanted: u32, set: u8, now: *mut u32) -> Status;
 }

@@ -19,7 +19,7 @@ pub(crate) fn create_section() -> Handle {
     let size = REGION_SIZE as i64;
     // SAFETY: the call reads and writes the given variables.
     let status = unsafe {
-        api::NtCreateSection(
+        (SERVICES.create_section)(
             &mut section,
             SECTION_ALL_ACCESS,
             core::ptr::null(),

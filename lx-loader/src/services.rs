@@ -49,11 +49,18 @@ imports! {
         process: Handle, address: u64, class: u32, out: *mut MemoryBasicInformation, len: usize,
         returned: *mut usize
     ) -> Status;
+    create_section: NtCreateSection(
+        section: *mut Handle, access: u32, attributes: *const ObjectAttributes, size: *const i64,
+        protect: u32, kind: u32, file: Handle
+    ) -> Status;
     map_view: NtMapViewOfSection(
         section: Handle, process: Handle, base: *mut u64, zero_bits: usize, commit: usize,
         offset: *mut i64, size: *mut usize, inherit: u32, kind: u32, protect: u32
     ) -> Status;
     unmap_view: NtUnmapViewOfSection(process: Handle, base: u64) -> Status;
+    flush_view: NtFlushVirtualMemory(
+        process: Handle, base: *mut u64, size: *mut usize, io: *mut IoStatus
+    ) -> Status;
     read_memory: NtReadVirtualMemory(
         process: Handle, address: u64, buffer: *mut u8, len: usize, done: *mut usize
     ) -> Status;

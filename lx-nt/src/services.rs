@@ -39,6 +39,11 @@ services! {
         process: Handle, address: u64, class: u32, out: *mut MemoryBasicInformation, len: usize,
         returned: *mut usize
     ) -> Status;
+    /// `NtCreateSection`.
+    create_section(
+        section: *mut Handle, access: u32, attributes: *const ObjectAttributes, size: *const i64,
+        protect: u32, kind: u32, file: Handle
+    ) -> Status;
     /// `NtMapViewOfSection`.
     map_view(
         section: Handle, process: Handle, base: *mut u64, zero_bits: usize, commit: usize,
@@ -46,6 +51,10 @@ services! {
     ) -> Status;
     /// `NtUnmapViewOfSection`.
     unmap_view(process: Handle, base: u64) -> Status;
+    /// `NtFlushVirtualMemory`.
+    flush_view(
+        process: Handle, base: *mut u64, size: *mut usize, io: *mut IoStatus
+    ) -> Status;
     /// `NtReadVirtualMemory`.
     read_memory(
         process: Handle, address: u64, buffer: *mut u8, len: usize, done: *mut usize

@@ -258,7 +258,9 @@ impl Inner {
 
     /// A place for a shared mapping on a host that is particular about it.
     pub(super) fn find_shared(&self, host: &dyn Host, vma: &Vma, len: u64) -> Option<Result<u64>> {
-        let VmaBacking::Pages(_, offset) = vma.backing else { return None };
+        let (VmaBacking::Pages(_, offset) | VmaBacking::Host(_, offset)) = vma.backing else {
+            return None;
+        };
         if !vma.flags.contains(VmaFlags::SHARED) {
             return None;
         }
