@@ -23,7 +23,27 @@ pub(crate) fn trials() -> Result<Vec<Trial>, String> {
     let trials = names.into_iter().zip(programs).map(|(name, program)| {
         expectations::trial(format!("guest::{name}"), move || same(root, &program))
     });
-    Ok(trials.collect())
+    let shared_file = folder.join("shared_file");
+    let on_host = expectations::trial("guest::shared_file_of_the_host", move || {
+        shared_file_of_the_host(root, &shared_file)
+    });
+    Ok(trials.chain([on_host]).collect())
+}
+
+/// The program in a folder of the host instead of a file system in memory.
+fn shared_file_of_the_host(root: &Path, program: &Path) -> Result<(), Failed> {
+    let (scratch, folder) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    let native = Run::new(program, scratch.path()).outcome()?;
+    let drive = if wine::is_wine() { "Z:" } else { "" };
+    let root = format!("{drive}{}", root.display());
+    let volume = format!("{drive}{}:/host", folder.path().display());
+    let args = ["run", "--rootfs", &root, "-v", &volume, "-e", "TMPDIR=/host", "--"];
+    let args = args.into_iter().chain(["/bin/shared_file"]);
+    let on_lx = wine::lx(args, scratch.path())?.outcome()?;
+    if on_lx.status != 0 || on_lx.stdout != native.stdout {
+        return Err(report(&on_lx));
+    }
+    Ok(())
 }
 
 fn same(root: &Path, program: &Path) -> Result<(), Failed> {
