@@ -9,6 +9,7 @@ use lx_core::abi::socket::{MsgFlags, ShutdownHow, SocketKind};
 use lx_core::caller::Caller;
 use lx_core::cred::Credentials;
 use lx_core::error::{Result, SysError};
+use lx_core::file::OpenFile;
 use lx_core::io::{IoDst, IoSrc};
 use lx_core::poll::PollEvents;
 use lx_core::rlimit::Rlimits;
@@ -61,6 +62,15 @@ fn send(
 
 fn write(caller: &Caller<'_>, to: &UnixSocket, bytes: &[u8]) -> Result<usize> {
     send(caller, to, bytes, Outgoing::default())
+}
+
+/// Waits until a file has that many references. Another test's thread may be the one that drops what
+/// is left, or may look for lost sockets just then and hold all that are on their way.
+fn has_references(file: &Arc<OpenFile>, count: usize) -> bool {
+    (0..1_000_000).any(|_| {
+        std::thread::yield_now();
+        Arc::strong_count(file) == count
+    })
 }
 
 fn errno<T>(errno: Errno) -> Result<T> {
@@ -156,14 +166,14 @@ fn files_come_with_the_first_byte_and_end_the_read() {
         assert_eq!((bytes, received.rights.len()), (b"before with".to_vec(), 1));
         drop(received);
         assert_eq!(read(caller, &b, 100), Ok(b" after".to_vec()));
-        assert_eq!(Arc::strong_count(&file), 1);
+        assert!(has_references(&file, 1));
     });
 }
 
 #[test]
 fn files_that_nobody_receives_are_dropped_one_after_the_other() {
     with_user(2, |caller| {
-        let mut last: Option<Arc<lx_core::file::OpenFile>> = None;
+        let mut last: Option<Arc<OpenFile>> = None;
         // Each holds the one before in its queue: dropped recursively, they would need a deep stack.
         for _ in 0..1000 {
             let (a, b) = pair(caller, SocketKind::SOCK_STREAM);
@@ -196,7 +206,7 @@ fn more_files_on_their_way_than_may_be_open_are_refused() {
         assert_eq!(refused, SysError::Errno(Errno::ETOOMANYREFS));
         assert!(sent > 1024 && sent < 1024 + 253 * 2, "{sent}");
         b.release(false);
-        assert_eq!(Arc::strong_count(&file), 1);
+        assert!(has_references(&file, 1));
     });
 }
 
@@ -212,7 +222,7 @@ fn sockets_in_each_others_queues_go_when_nobody_holds_them() {
             send(caller, from, b"x", Outgoing { rights, ..Outgoing::default() }).unwrap();
         }
         drop((a, b, a_file));
-        assert_eq!(Arc::strong_count(&witness), 3, "one end is held, and leads to the other");
+        assert!(has_references(&witness, 3), "one end is held, and leads to the other");
         drop(b_file);
         // It is noticed when another socket is closed, if nobody else is at it just then.
         let noticed = (0..100_000).any(|_| {
