@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::Failure;
 
@@ -19,6 +19,18 @@ pub(crate) fn cargo(args: &[&str]) -> Task {
     let mut command = Command::new(program);
     command.args(args);
     Task { command, name: format!("cargo {}", args.join(" ")) }
+}
+
+/// A program that runs as long as the value lives.
+#[derive(Debug)]
+pub(crate) struct Waiting(Child);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // It may have ended by itself, which nobody minds.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 impl Task {
@@ -61,6 +73,13 @@ impl Task {
             Ok(status) => Err(format!("{}: {status}", self.name)),
             Err(error) => Err(format!("{} cannot be run: {error}", self.name)),
         }
+    }
+
+    /// Starts it, silently, with a standard input that never has anything and ends with the value.
+    pub(crate) fn start_waiting(mut self) -> Result<Waiting, Failure> {
+        self.command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = self.command.spawn();
+        child.map(Waiting).map_err(|error| format!("{} cannot be run: {error}", self.name))
     }
 
     /// Runs silently; the failure holds everything that it printed.

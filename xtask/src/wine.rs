@@ -56,6 +56,10 @@ fn run(task: Task, packages: &[&str]) -> Result<(), Failure> {
     let prefix = prefix(&wine, &home)?;
     cargo(&[&["build", "--quiet", "--release"], packages].concat()).run()?;
     let programs = folder("target/release")?;
+    // Wine's own services start with the first program and end with the last. They print what goes
+    // wrong in them to the first one's standard error: that of no test.
+    let keeper =
+        quiet(Task::new(&wine, &["cmd.exe"])).env("WINEPREFIX", &prefix).start_waiting()?;
     let result = quiet(task)
         .env("LX_WINDOWS", folder(FOLDER)?)
         .env("LX_BIN", programs.join("lx"))
@@ -65,6 +69,7 @@ fn run(task: Task, packages: &[&str]) -> Result<(), Failure> {
         .env("LX_WINE_FS_SLOT", fs_slot(&wine))
         .env("WINEPREFIX", &prefix)
         .run();
+    drop(keeper);
     stop(&wine, &prefix);
     result
 }
