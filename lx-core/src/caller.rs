@@ -60,6 +60,16 @@ pub trait JobControl {
     /// process group is orphaned. `Ok` means that the access may go on: `SIGTTOU` is ignored or
     /// blocked.
     fn signal_background(&self, signal: Signal) -> Result<()>;
+    /// Who sends signals for a terminal, whoever happens to use it or to close it.
+    fn signals(&self) -> Arc<dyn JobSignals>;
+}
+
+/// Signals that a terminal sends.
+pub trait JobSignals: Send + Sync {
+    /// To all members of a process group.
+    fn to_group(&self, pgid: i32, signal: Signal);
+    /// To a thread group, as the leader of a session.
+    fn to_process(&self, tgid: i32, signal: Signal);
 }
 
 impl Identity for Credentials {

@@ -21,6 +21,7 @@ use lx_vfs::fs_context::FsContext;
 use lx_vfs::host_stream::{self, Console, Place};
 use lx_vfs::location::Path;
 use lx_vfs::path::Lookup;
+use lx_vfs::tty::{self, Terminal};
 
 use crate::machine::System;
 use crate::mounts::Boot;
@@ -80,7 +81,8 @@ pub(crate) fn start(
         }
     };
     if let Some(console) = console.filter(|_| spawn.terminal) {
-        console.set_session(task.group().sid(), task.group().pgid());
+        let terminal: Arc<dyn Terminal> = console;
+        tty::set_session(&terminal, task.group().sid(), task.group().pgid());
     }
     announce(task.tgid());
     if let Err(error) = exec::launch(&task, image) {

@@ -19,8 +19,8 @@ use lx_proc::Kernel;
 use lx_proc::report::Reporter;
 use lx_proc::signal;
 use lx_vfs::fs::tmpfs::TmpFs;
-use lx_vfs::host_stream::Console;
 use lx_vfs::mount::MountTree;
+use lx_vfs::tty;
 
 use crate::populate::Populate;
 use crate::{command, mounts, stats};
@@ -220,7 +220,7 @@ impl Machine {
 
 /// The foreground process group of a session's terminal.
 fn foreground(session: i32) -> Option<i32> {
-    let pgid = Console::of_session(session)?.foreground();
+    let pgid = tty::of_session(session)?.control().foreground();
     (pgid > 0).then_some(pgid)
 }
 

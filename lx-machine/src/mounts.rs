@@ -17,6 +17,7 @@ use lx_core::rlimit::Rlimits;
 use lx_core::sync::Waiter;
 use lx_proc::{Kernel, procfs};
 use lx_vfs::dev::{NODES, NodeKind};
+use lx_vfs::fs::devpts::{self, DevPts};
 use lx_vfs::fs::drvfs;
 use lx_vfs::fs::hostfs::HostFs;
 use lx_vfs::fs::overlay::OverlayFs;
@@ -58,7 +59,8 @@ impl Boot {
     }
 }
 
-/// Builds what `configure` asks for, on the root in memory if there is one, with `/proc`, `/sys`, `/dev` and `/dev/shm`.
+/// Builds what `configure` asks for, on the root in memory if there is one, with `/proc`, `/sys`, `/dev`,
+/// `/dev/pts` and `/dev/shm`.
 ///
 /// # Errors
 /// One sentence for the user.
@@ -78,6 +80,8 @@ pub(crate) fn build(
     let dev = TmpFs::new(host, 0o755);
     builder.mount(b"/dev", dev, "devtmpfs")?;
     builder.populate_dev()?;
+    let now = host.realtime().cast_signed();
+    builder.mount(b"/dev/pts", DevPts::new(now, devpts::Options::USUAL), "devpts")?;
     builder.mount(b"/dev/shm", TmpFs::new(host, 0o1777), "tmpfs")?;
     builder.mount_drives()?;
     for mount in &configure.mounts {

@@ -1,14 +1,17 @@
 //! Terminals and the processes that use them: `tty(4)`, `setpgid(2)`.
 
+use alloc::sync::Arc;
+
+use lx_core::abi::siginfo::SigInfo;
 use lx_core::abi::{Errno, Signal};
-use lx_core::caller::JobControl;
+use lx_core::caller::{JobControl, JobSignals};
 use lx_core::error::{Result, SysError};
-use lx_vfs::host_stream::Console;
+use lx_vfs::tty;
 
 use crate::current::CurrentTask;
 use crate::kernel::Kernel;
 use crate::session;
-use crate::signal::send_to_process_group;
+use crate::signal::{send_to_group, send_to_process_group};
 use crate::thread_group::ThreadGroup;
 
 impl JobControl for CurrentTask<'_> {
@@ -41,13 +44,30 @@ impl JobControl for CurrentTask<'_> {
         send_to_process_group(self.kernel(), pgid, signal);
         Err(SysError::Restart)
     }
+
+    fn signals(&self) -> Arc<dyn JobSignals> {
+        Arc::clone(self.kernel()) as _
+    }
+}
+
+impl JobSignals for Kernel {
+    fn to_group(&self, pgid: i32, signal: Signal) {
+        send_to_process_group(self, pgid, signal);
+    }
+
+    fn to_process(&self, tgid: i32, signal: Signal) {
+        if let Some(group) = self.pids.group(tgid) {
+            // A standard signal from the kernel always finds room.
+            let _ = send_to_group(self, &group, signal, SigInfo::kernel(signal), None);
+        }
+    }
 }
 
 /// The leader of a session has ended: its terminal controls nobody any more, and the foreground
 /// process group hears of it.
 pub(crate) fn leader_ended(kernel: &Kernel, leader: &ThreadGroup) {
-    let Some(console) = Console::of_session(leader.sid()) else { return };
-    let foreground = console.release();
+    let Some(terminal) = tty::of_session(leader.sid()) else { return };
+    let foreground = terminal.control().release();
     if foreground > 0 {
         send_to_process_group(kernel, foreground, Signal::SIGHUP);
         send_to_process_group(kernel, foreground, Signal::SIGCONT);

@@ -152,18 +152,19 @@ impl FileOps for PathFile {
     }
 }
 
-/// Opens a device node.
+/// Opens a device node at `path`.
 ///
 /// # Errors
 /// `ENXIO` if there is no such device.
 pub fn open_device(
     caller: &Caller<'_>,
     inode: &Arc<dyn InodeOps>,
+    path: &Path,
     rdev: u64,
     flags: OpenFlags,
 ) -> Result<Arc<dyn FileOps>> {
     match inode.file_type() {
-        FileType::CharDevice => crate::dev::open_char(caller, rdev, flags, inode),
+        FileType::CharDevice => crate::dev::open_char(caller, rdev, flags, inode, path),
         _ => Err(Errno::ENXIO.into()),
     }
 }

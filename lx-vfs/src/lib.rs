@@ -33,6 +33,7 @@ pub mod splice;
 #[cfg(test)]
 pub(crate) mod test_support;
 pub mod timerfd;
+pub mod tty;
 pub mod unnamed;
 mod walk;
 pub mod write_access;

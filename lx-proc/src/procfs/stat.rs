@@ -12,8 +12,7 @@ use lx_core::caller::Caller;
 use lx_core::host::Nanos;
 use lx_core::rlimit::Resource;
 use lx_core::time::NANOS_PER_SEC;
-use lx_vfs::dev::CONSOLE;
-use lx_vfs::host_stream::Console;
+use lx_vfs::tty;
 
 use super::pid::View;
 
@@ -59,9 +58,13 @@ pub(super) fn signals(view: &View) -> [SigSet; 4] {
 
 /// Number of a session's controlling terminal, and its foreground process group.
 fn terminal(sid: i32) -> (u32, i32) {
-    match Console::of_session(sid) {
-        // Small device numbers look the same in the old encoding that this file uses.
-        Some(console) => (major(CONSOLE) << 8 | minor(CONSOLE), console.foreground()),
+    match tty::of_session(sid) {
+        Some(terminal) => {
+            let (rdev, foreground) = (terminal.rdev(), terminal.control().foreground());
+            // The encoding in 32 bits.
+            let minor = minor(rdev);
+            (minor & 0xff | major(rdev) << 8 | (minor & !0xff) << 12, foreground)
+        }
         None => (0, -1),
     }
 }

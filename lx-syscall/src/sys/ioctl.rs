@@ -1,5 +1,7 @@
 //! `ioctl(2)`: the requests that concern any descriptor; the rest is the file's.
 
+use alloc::sync::Arc;
+
 use lx_core::Result;
 use lx_core::abi::fcntl::OpenFlags;
 use lx_core::abi::ioctl::IoctlCmd;
@@ -7,7 +9,11 @@ use lx_core::abi::stat::{S_IFDIR, S_IFLNK, S_IFMT, S_IFREG};
 use lx_core::abi::{Errno, Fd, UserPtr};
 use lx_core::error::SysError;
 use lx_core::file::OpenFile;
+use lx_core::rlimit::Resource;
 use lx_proc::CurrentTask;
+use lx_vfs::fs::devpts;
+use lx_vfs::location::Path;
+use lx_vfs::tty::pty::Master;
 
 /// `ioctl(2)`.
 pub(crate) fn sys_ioctl(
@@ -48,9 +54,25 @@ pub(crate) fn sys_ioctl(
             }
             task.memory().write(UserPtr::new(arg), &stat.st_size)?;
         }
+        IoctlCmd::TIOCGPTPEER => return open_slave(task, &file, arg),
         _ => return file.ops().ioctl(&task.caller(), &file, request.0, arg),
     }
     Ok(0)
+}
+
+/// `TIOCGPTPEER`: a descriptor of the slave that belongs to a master, whatever name it has.
+fn open_slave(task: &CurrentTask<'_>, file: &OpenFile, flags: u64) -> Result<u64> {
+    let master = file.ops_as::<Master>().ok_or(Errno::ENOTTY)?;
+    let flags = u32::try_from(flags).map_err(|_| Errno::EINVAL)?;
+    let flags = OpenFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    let ptmx = Path::of(file).ok_or(Errno::ENODEV)?;
+    let path = devpts::slave_path(&task.caller(), ptmx, master.pty().number())?;
+    let limit = task.group().rlimits().soft(Resource::Nofile);
+    let fd = task.files().reserve(0, limit, flags.contains(OpenFlags::O_CLOEXEC))?;
+    let ops = Arc::clone(path.inode()).open(&task.caller(), &path, flags)?;
+    let number = fd.number();
+    fd.install(OpenFile::new(ops, flags, Some(Arc::new(path))));
+    Ok(number.0 as u64)
 }
 
 /// `FIONREAD`: of a regular file, what is left of it.

@@ -12,6 +12,7 @@ use lx_core::cred::Capabilities;
 use lx_core::unsupported;
 use lx_core::user_memory::PathBuffer;
 use lx_proc::{CurrentTask, procfs};
+use lx_vfs::fs::devpts::{self, DevPts};
 use lx_vfs::fs::drvfs::{self, DriveOptions};
 use lx_vfs::fs::tmpfs::TmpFs;
 use lx_vfs::inode::{FileSystem, SetAttr};
@@ -127,6 +128,7 @@ fn new_file_system(
     match fs_type {
         b"tmpfs" | b"ramfs" => new_tmpfs(task, options),
         b"proc" => Ok(procfs::new(task.kernel())),
+        b"devpts" => Ok(DevPts::new(task.caller().now(), devpts::Options::parse(options)?)),
         b"sysfs" => Ok(procfs::sysfs::new(task.kernel())),
         _ => {
             unsupported::note("file system type", fs_type.len() as u64);

@@ -1,4 +1,4 @@
-//! Device files: `null(4)`, `zero`, `full(4)`, `random(4)`, `tty(4)`, `console(4)`.
+//! Device files: `null(4)`, `zero`, `full(4)`, `random(4)`, `tty(4)`, `console(4)`, `ptmx(4)`.
 
 mod memory;
 mod nodes;
@@ -15,8 +15,11 @@ use lx_core::file::FileOps;
 pub use memory::{MemoryDevice, MemoryFile};
 pub use nodes::{NODES, Node, NodeKind};
 
+use crate::fs::devpts;
 use crate::host_stream::console;
 use crate::inode::InodeOps;
+use crate::location::Path;
+use crate::tty::control;
 
 /// `/dev/null`.
 pub const NULL: u64 = makedev(1, 3);
@@ -32,8 +35,10 @@ pub const URANDOM: u64 = makedev(1, 9);
 pub const TTY: u64 = makedev(5, 0);
 /// `/dev/console`.
 pub const CONSOLE: u64 = makedev(5, 1);
+/// `/dev/ptmx`: makes pseudo terminals.
+pub const PTMX: u64 = makedev(5, 2);
 
-/// Opens the character device `rdev` through its node `inode`. Permission was checked before.
+/// Opens the character device `rdev` through its node `inode` at `path`. Permission was checked before.
 ///
 /// # Errors
 /// `ENXIO` if there is no such device, or the caller has no controlling terminal.
@@ -42,14 +47,16 @@ pub fn open_char(
     rdev: u64,
     flags: OpenFlags,
     inode: &Arc<dyn InodeOps>,
+    path: &Path,
 ) -> Result<Arc<dyn FileOps>> {
     let device = match rdev {
         NULL => MemoryDevice::Null,
         ZERO => MemoryDevice::Zero,
         FULL => MemoryDevice::Full,
         RANDOM | URANDOM => MemoryDevice::Random,
-        TTY => return console::open_tty(caller, inode),
+        TTY => return control::open_tty(caller, inode),
         CONSOLE => return console::open_console(caller, flags, inode),
+        PTMX => return devpts::open_ptmx(caller, path, inode),
         _ => return Err(Errno::ENXIO.into()),
     };
     Ok(Arc::new(MemoryFile::new(device, Arc::clone(inode))))

@@ -1,6 +1,6 @@
 //! What `/dev` holds at boot.
 
-use super::{CONSOLE, FULL, NULL, RANDOM, TTY, URANDOM, ZERO};
+use super::{CONSOLE, FULL, NULL, PTMX, RANDOM, TTY, URANDOM, ZERO};
 
 /// One entry of `/dev`.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +54,7 @@ pub const NODES: &[Node] = &[
     device("urandom", 0o666, URANDOM),
     device("tty", 0o666, TTY),
     device("console", 0o620, CONSOLE),
+    device("ptmx", 0o666, PTMX),
     link("fd", "/proc/self/fd"),
     link("stdin", "/proc/self/fd/0"),
     link("stdout", "/proc/self/fd/1"),

@@ -1,5 +1,6 @@
 //! File systems.
 
+pub mod devpts;
 pub mod drvfs;
 pub mod hostfs;
 pub(crate) mod meta;

@@ -1,18 +1,16 @@
-//! Terminals of the host and their place in job control, `tty(4)`.
+//! Terminals of the host, `console(4)`.
 //!
-//! The line discipline is the host terminal's. What it knows of sessions and process groups is
-//! kept here, as the guest's are unknown to the host.
+//! The line discipline is the host terminal's. Sessions and process groups are not, as the guest's
+//! are unknown to the host: see [`Control`].
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, Ordering};
 
 use lx_core::Caller;
+use lx_core::abi::Errno;
 use lx_core::abi::fcntl::OpenFlags;
 use lx_core::abi::ioctl::IoctlCmd;
 use lx_core::abi::tty::{LocalFlags, Termios, VMIN, VTIME};
-use lx_core::abi::{Errno, Signal};
-use lx_core::caller::JobControl;
 use lx_core::error::Result;
 use lx_core::file::FileOps;
 use lx_core::host::Nanos;
@@ -22,7 +20,9 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::HostStream;
 use super::port::Port;
+use crate::dev;
 use crate::inode::InodeOps;
+use crate::tty::control::{self, Control, Terminal};
 
 /// All terminals that guests were given.
 static CONSOLES: Mutex<Vec<Arc<Console>>, { level::CACHE }> = Mutex::new(Vec::new());
@@ -30,10 +30,7 @@ static CONSOLES: Mutex<Vec<Arc<Console>>, { level::CACHE }> = Mutex::new(Vec::ne
 /// A terminal.
 pub struct Console {
     port: Arc<Port>,
-    /// The session whose controlling terminal it is, 0 for none.
-    session: AtomicI32,
-    /// The foreground process group, 0 for none.
-    foreground: AtomicI32,
+    control: Control,
 }
 
 impl Console {
@@ -43,14 +40,11 @@ impl Console {
         let mut consoles = CONSOLES.lock();
         let known = consoles.iter().find(|console| console.port.rdev() == port.rdev()).cloned();
         let console = known.unwrap_or_else(|| {
-            let idle =
-                |console: &mut Arc<Self>| console.session() == 0 && Arc::strong_count(console) == 1;
+            let idle = |console: &mut Arc<Self>| {
+                console.control.session() == 0 && Arc::strong_count(console) == 1
+            };
             unused.extend(consoles.extract_if(.., idle));
-            let console = Arc::new(Self {
-                port: Arc::clone(port),
-                session: AtomicI32::new(0),
-                foreground: AtomicI32::new(0),
-            });
+            let console = Arc::new(Self { port: Arc::clone(port), control: Control::new() });
             consoles.push(Arc::clone(&console));
             console
         });
@@ -58,56 +52,6 @@ impl Console {
         // Closes host descriptors, so it happens without the lock.
         drop(unused);
         console
-    }
-
-    /// The controlling terminal of a session.
-    pub fn of_session(session: i32) -> Option<Arc<Self>> {
-        CONSOLES.lock().iter().find(|console| console.session() == session).cloned()
-    }
-
-    /// The session whose controlling terminal it is, 0 for none.
-    pub fn session(&self) -> i32 {
-        self.session.load(Ordering::Acquire)
-    }
-
-    /// The foreground process group, 0 for none.
-    pub fn foreground(&self) -> i32 {
-        self.foreground.load(Ordering::Acquire)
-    }
-
-    /// Makes it the controlling terminal of a session, with its foreground process group.
-    pub fn set_session(&self, session: i32, foreground: i32) {
-        self.foreground.store(foreground, Ordering::Release);
-        self.session.store(session, Ordering::Release);
-    }
-
-    /// Sets the foreground process group.
-    pub fn set_foreground(&self, pgid: i32) {
-        self.foreground.store(pgid, Ordering::Release);
-    }
-
-    /// The session's leader has gone, or gave it up: the terminal controls nobody. Returns the
-    /// foreground process group, which gets `SIGHUP` and `SIGCONT`.
-    pub fn release(&self) -> i32 {
-        self.session.store(0, Ordering::Release);
-        self.foreground.swap(0, Ordering::AcqRel)
-    }
-
-    /// The caller's place in job control, if this is its controlling terminal.
-    pub(super) fn controls<'a>(&self, caller: &Caller<'a>) -> Option<&'a dyn JobControl> {
-        let jobs = caller.identity.jobs()?;
-        let session = self.session();
-        (session != 0 && jobs.session() == session).then_some(jobs)
-    }
-
-    /// Stops callers that are in the background, with `signal`.
-    pub(super) fn check_foreground(&self, caller: &Caller<'_>, signal: Signal) -> Result<()> {
-        let Some(jobs) = self.controls(caller) else { return Ok(()) };
-        let foreground = self.foreground();
-        if foreground == 0 || jobs.process_group() == foreground {
-            return Ok(());
-        }
-        jobs.signal_background(signal)
     }
 
     fn settings(&self) -> Result<Termios> {
@@ -126,26 +70,24 @@ impl Console {
         }
         Ok(Some(Nanos::from(settings.cc(VTIME)) * (NANOS_PER_SEC / 10)))
     }
-
-    /// Output from the background is only stopped if `TOSTOP` is set.
-    pub(super) fn check_output(&self, caller: &Caller<'_>) -> Result<()> {
-        let Some(jobs) = self.controls(caller) else { return Ok(()) };
-        let foreground = self.foreground();
-        if foreground == 0 || jobs.process_group() == foreground {
-            return Ok(());
-        }
-        if self.settings()?.local().contains(LocalFlags::TOSTOP) {
-            jobs.signal_background(Signal::SIGTTOU)?;
-        }
-        Ok(())
-    }
 }
 
-/// `/dev/tty`: the caller's controlling terminal.
-pub(crate) fn open_tty(caller: &Caller<'_>, inode: &Arc<dyn InodeOps>) -> Result<Arc<dyn FileOps>> {
-    let jobs = caller.identity.jobs().ok_or(Errno::ENXIO)?;
-    let console = Console::of_session(jobs.session()).ok_or(Errno::ENXIO)?;
-    Ok(stream(console, inode))
+impl Terminal for Console {
+    fn control(&self) -> &Control {
+        &self.control
+    }
+
+    fn rdev(&self) -> u64 {
+        dev::CONSOLE
+    }
+
+    fn stops_output(&self) -> Result<bool> {
+        Ok(self.settings()?.local().contains(LocalFlags::TOSTOP))
+    }
+
+    fn open_again(self: Arc<Self>, inode: &Arc<dyn InodeOps>) -> Result<Arc<dyn FileOps>> {
+        Ok(stream(self, inode))
+    }
 }
 
 /// `/dev/console`: the caller's controlling terminal, else the first terminal there is. Without
@@ -155,23 +97,14 @@ pub(crate) fn open_console(
     flags: OpenFlags,
     inode: &Arc<dyn InodeOps>,
 ) -> Result<Arc<dyn FileOps>> {
-    let jobs = caller.identity.jobs();
-    let own = jobs.and_then(|jobs| Console::of_session(jobs.session()));
-    let console = match own {
-        Some(console) => console,
-        None => {
-            let first = CONSOLES.lock().first().cloned();
-            let console = first.ok_or(Errno::ENXIO)?;
-            if let Some(jobs) = jobs
-                && jobs.is_session_leader()
-                && console.session() == 0
-                && !flags.contains(OpenFlags::O_NOCTTY)
-            {
-                console.set_session(jobs.session(), jobs.process_group());
-            }
-            console
-        }
+    let own = caller.identity.jobs().map_or(0, |jobs| jobs.session());
+    let console = {
+        let consoles = CONSOLES.lock();
+        let own = consoles.iter().find(|console| own != 0 && console.control.session() == own);
+        own.or_else(|| consoles.first()).cloned().ok_or(Errno::ENXIO)?
     };
+    let terminal: Arc<dyn Terminal> = Arc::clone(&console) as _;
+    control::opened(caller, &terminal, flags);
     Ok(stream(console, inode))
 }
 

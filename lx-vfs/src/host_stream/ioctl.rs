@@ -1,12 +1,15 @@
 //! `ioctl_tty(2)` of host terminals.
 
+use alloc::sync::Arc;
+
 use lx_core::Caller;
 use lx_core::abi::ioctl::IoctlCmd;
-use lx_core::abi::{Errno, Signal, UserPtr};
+use lx_core::abi::{Errno, Signal};
 use lx_core::error::Result;
 
 use super::console::Console;
 use super::port::Port;
+use crate::tty::control::{self, Terminal};
 
 /// Which way the argument structure of a request goes.
 enum Argument {
@@ -34,7 +37,7 @@ fn argument(request: IoctlCmd) -> Option<Argument> {
 
 pub(super) fn terminal(
     port: &Port,
-    console: &Console,
+    console: &Arc<Console>,
     caller: &Caller<'_>,
     request: u32,
     arg: u64,
@@ -53,7 +56,7 @@ pub(super) fn terminal(
             let bytes = buffer.get_mut(..len).ok_or(Errno::EINVAL)?;
             caller.memory().read_bytes(arg, bytes)?;
             if request != IoctlCmd::TIOCSWINSZ {
-                console.check_foreground(caller, Signal::SIGTTOU)?;
+                console.control().check_foreground(caller, Signal::SIGTTOU)?;
             }
             port.host().terminal_ioctl(port.fd(), request.0, bytes)?;
             return Ok(0);
@@ -63,62 +66,13 @@ pub(super) fn terminal(
     match request {
         // The number itself is the argument: its bytes go to the host.
         IoctlCmd::TCSBRK | IoctlCmd::TCSBRKP | IoctlCmd::TCFLSH | IoctlCmd::TCXONC => {
-            console.check_foreground(caller, Signal::SIGTTOU)?;
+            console.control().check_foreground(caller, Signal::SIGTTOU)?;
             port.host().terminal_ioctl(port.fd(), request.0, &mut arg.to_ne_bytes())?;
             Ok(0)
         }
-        _ => job_control(console, caller, request, arg),
-    }
-}
-
-fn job_control(console: &Console, caller: &Caller<'_>, request: IoctlCmd, arg: u64) -> Result<u64> {
-    let memory = caller.memory();
-    match request {
-        IoctlCmd::TIOCGPGRP => {
-            console.controls(caller).ok_or(Errno::ENOTTY)?;
-            memory.write(UserPtr::new(arg), &console.foreground())?;
-        }
-        IoctlCmd::TIOCGSID => {
-            console.controls(caller).ok_or(Errno::ENOTTY)?;
-            memory.write(UserPtr::new(arg), &console.session())?;
-        }
-        IoctlCmd::TIOCSPGRP => {
-            let jobs = console.controls(caller).ok_or(Errno::ENOTTY)?;
-            console.check_foreground(caller, Signal::SIGTTOU)?;
-            let pgid: i32 = memory.read(UserPtr::new(arg))?;
-            if pgid < 0 {
-                return Err(Errno::EINVAL.into());
-            }
-            let session = jobs.session_of_group(pgid).ok_or(Errno::ESRCH)?;
-            if session != jobs.session() {
-                return Err(Errno::EPERM.into());
-            }
-            console.set_foreground(pgid);
-        }
-        IoctlCmd::TIOCSCTTY => {
-            let jobs = caller.identity.jobs().ok_or(Errno::EPERM)?;
-            if console.session() == jobs.session() && jobs.is_session_leader() {
-                return Ok(0);
-            }
-            // Only a leader without a terminal gets one, and only one that is free.
-            if !jobs.is_session_leader()
-                || Console::of_session(jobs.session()).is_some()
-                || console.session() != 0
-            {
-                return Err(Errno::EPERM.into());
-            }
-            console.set_session(jobs.session(), jobs.process_group());
-        }
-        IoctlCmd::TIOCNOTTY => {
-            let jobs = console.controls(caller).ok_or(Errno::ENOTTY)?;
-            if jobs.is_session_leader() {
-                console.release();
-            }
-        }
         _ => {
-            lx_core::unsupported::note("terminal ioctl", u64::from(request.0));
-            return Err(Errno::ENOTTY.into());
+            let terminal: Arc<dyn Terminal> = Arc::clone(console) as _;
+            control::request(&terminal, caller, request, arg, true)
         }
     }
-    Ok(0)
 }

@@ -27,6 +27,7 @@ pub use port::host_ready;
 use crate::dev;
 use crate::fs::hostfs::guest_type;
 use crate::inode::InodeOps;
+use crate::tty::control::{self, Terminal};
 use port::Port;
 
 /// Most bytes written at once to a host pipe, socket or terminal that says it can be written: a
@@ -124,7 +125,7 @@ impl HostStream {
 
     fn check_job(&self, caller: &Caller<'_>, signal: Signal) -> Result<()> {
         match &self.console {
-            Some(console) => console.check_foreground(caller, signal),
+            Some(console) => console.control().check_foreground(caller, signal),
             None => Ok(()),
         }
     }
@@ -163,7 +164,7 @@ impl FileOps for HostStream {
     fn write(&self, caller: &Caller<'_>, file: &OpenFile, src: &mut IoSrc<'_>) -> Result<usize> {
         let port = &self.port;
         if let Some(console) = &self.console {
-            console.check_output(caller)?;
+            control::check_output(&**console, caller)?;
         }
         let mut done = 0;
         while src.remaining() > 0 {

@@ -64,7 +64,7 @@ impl InodeOps for HostInode {
     fn open(
         self: Arc<Self>,
         caller: &Caller<'_>,
-        _path: &Path,
+        path: &Path,
         flags: OpenFlags,
     ) -> Result<Arc<dyn FileOps>> {
         match self.file_type {
@@ -82,7 +82,7 @@ impl InodeOps for HostInode {
             FileType::CharDevice | FileType::BlockDevice => {
                 let rdev = self.known_stat().rdev;
                 let inode: Arc<dyn InodeOps> = self;
-                open_device(caller, &inode, rdev, flags)
+                open_device(caller, &inode, path, rdev, flags)
             }
             FileType::Socket => Err(Errno::ENXIO.into()),
         }

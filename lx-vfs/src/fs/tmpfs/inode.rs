@@ -217,7 +217,7 @@ impl InodeOps for TmpInode {
     fn open(
         self: Arc<Self>,
         caller: &Caller<'_>,
-        _path: &Path,
+        path: &Path,
         flags: OpenFlags,
     ) -> Result<Arc<dyn FileOps>> {
         match &self.body {
@@ -230,7 +230,7 @@ impl InodeOps for TmpInode {
             }
             Body::Device(rdev) => {
                 let (rdev, inode) = (*rdev, Arc::clone(&self) as Arc<dyn InodeOps>);
-                open_device(caller, &inode, rdev, flags)
+                open_device(caller, &inode, path, rdev, flags)
             }
             Body::Socket => Err(Errno::ENXIO.into()),
         }
