@@ -135,6 +135,10 @@ type Notice = (Arc<ThreadGroup>, Signal);
 fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus) {
     let mut notices: Vec<Notice> = Vec::new();
     let mut released: Vec<Arc<ThreadGroup>> = Vec::new();
+    // Whoever has waited for it finds the terminal free.
+    if group.is_session_leader() {
+        terminal::leader_ended(kernel, group);
+    }
     let mut tree = kernel.pids.lock();
     group.set_zombie(status);
     if group.job().report().is_some() {
@@ -149,9 +153,6 @@ fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus)
     drop(tree);
     drop(released);
     group.ended().wake_all(ANY_CHANGE);
-    if group.is_session_leader() {
-        terminal::leader_ended(kernel, group);
-    }
     if to_init {
         kernel.reports.ended(group.tgid(), group.status());
     }
