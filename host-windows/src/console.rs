@@ -15,7 +15,7 @@ use lx_nt::{Handle, IoStatus};
 use crate::WindowsHost;
 use crate::files::{self, Kind};
 use crate::nt::{nt, status};
-use crate::{feed, init, native, region, terminal};
+use crate::{feed, init, native, net, region, terminal};
 
 /// Lock level of the list.
 const LEVEL: u8 = 57;
@@ -122,6 +122,9 @@ fn peek(handle: Handle) -> Result<u32, Errno> {
 
 impl HostConsole for WindowsHost {
     fn ready(&self, fd: &HostFd, interest: PollEvents) -> PollEvents {
+        if files::kind(fd) == Kind::Socket {
+            return net::ready(fd, interest);
+        }
         match files::local(fd) {
             Ok(handle) => events(fd.raw(), handle, files::kind(fd), interest),
             Err(_) => PollEvents::empty(),
@@ -130,8 +133,10 @@ impl HostConsole for WindowsHost {
 
     fn arm(&self, fd: &HostFd, interest: PollEvents, token: ReadyToken) -> HostResult<()> {
         let kind = files::kind(fd);
-        if kind == Kind::Disk {
-            return Err(HostError(Errno::EPERM));
+        match kind {
+            Kind::Disk => return Err(HostError(Errno::EPERM)),
+            Kind::Socket => return net::arm(fd, interest, token),
+            _ => {}
         }
         let handle = files::of_init(fd)?;
         let raw = fd.raw();
@@ -145,6 +150,9 @@ impl HostConsole for WindowsHost {
     }
 
     fn disarm(&self, fd: &HostFd) {
+        if files::kind(fd) == Kind::Socket {
+            return net::disarm(fd.raw());
+        }
         ARMED.lock().retain(|entry| entry.raw != fd.raw());
     }
 

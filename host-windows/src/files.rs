@@ -3,6 +3,7 @@
 //! Init holds a duplicate of each; a process that has none of its own yet takes one from there.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use lx_core::abi::Errno;
@@ -11,7 +12,7 @@ use lx_core::sync::Mutex;
 use lx_nt::{Handle, IoStatus};
 
 use crate::nt::{self, nt};
-use crate::{feed, host, process, terminal, thread};
+use crate::{feed, host, net, process, terminal, thread};
 
 /// Lock level of the table.
 const LEVEL: u8 = 57;
@@ -33,6 +34,8 @@ pub(crate) enum Kind {
     Process,
     /// A pipe to a program of Windows, which is written without waiting.
     Feed,
+    /// A socket of Winsock.
+    Socket,
     /// Anything else.
     Other,
 }
@@ -53,9 +56,31 @@ struct Table {
 
 static TABLE: Mutex<Table, LEVEL> = Mutex::new(Table { entries: Vec::new(), free: Vec::new() });
 
-/// A process's own handles: by entry, with the generation that they belong to.
+/// A handle of a process.
+#[derive(Clone, Copy)]
+struct Own {
+    /// That of the entry that it belongs to.
+    generation: u32,
+    handle: Handle,
+    kind: Kind,
+}
+
+impl Own {
+    /// Closes it; it must be one of the calling process.
+    fn close(self) {
+        match self.kind {
+            Kind::Socket => net::close_handle(self.handle),
+            _ => nt::close(self.handle),
+        }
+    }
+}
+
+/// A process's own handles, by entry.
 pub(crate) struct HandleCache {
-    map: Mutex<BTreeMap<u32, (u32, Handle)>, CACHE_LEVEL>,
+    map: Mutex<BTreeMap<u32, Own>, CACHE_LEVEL>,
+    /// Values of sockets that other processes have closed here. Winsock still knows something of
+    /// them, so no socket that is taken over may have one of these.
+    tainted: Mutex<Vec<Handle>, CACHE_LEVEL>,
 }
 
 impl Kind {
@@ -67,23 +92,46 @@ impl Kind {
 
 impl HandleCache {
     pub(crate) fn new() -> Self {
-        Self { map: Mutex::new(BTreeMap::new()) }
+        Self { map: Mutex::new(BTreeMap::new()), tainted: Mutex::new(Vec::new()) }
     }
 
     /// Closes all of them: the process gets another guest.
     pub(crate) fn clear(&self) {
         let handles = core::mem::take(&mut *self.map.lock());
-        for (_, handle) in handles.into_values() {
-            nt::close(handle);
-        }
+        handles.into_values().for_each(Own::close);
+    }
+
+    /// The handle of an entry.
+    fn get(&self, index: u32, generation: u32) -> Option<Own> {
+        self.map.lock().get(&index).copied().filter(|own| own.generation == generation)
+    }
+
+    /// The same, which is not in the cache any more.
+    fn remove(&self, index: u32, generation: u32) -> Option<Own> {
+        let mut map = self.map.lock();
+        map.get(&index).filter(|own| own.generation == generation)?;
+        map.remove(&index)
     }
 
     /// Remembers a handle; the one of a former user of the entry is closed.
-    fn put(&self, index: u32, generation: u32, handle: Handle) {
-        let old = self.map.lock().insert(index, (generation, handle));
-        if let Some((_, old)) = old {
-            nt::close(old);
+    fn put(&self, index: u32, own: Own) {
+        let old = self.map.lock().insert(index, own);
+        if let Some(old) = old {
+            old.close();
         }
+    }
+
+    /// A duplicate of init's handle of a socket, whose value Winsock does not know.
+    fn take_socket(&self, in_init: Handle) -> HostResult<Handle> {
+        let mut refused = Vec::new();
+        let result = loop {
+            match nt::take_from_init(in_init) {
+                Ok(handle) if self.tainted.lock().contains(&handle) => refused.push(handle),
+                result => break result,
+            }
+        };
+        refused.into_iter().for_each(nt::close);
+        result
     }
 }
 
@@ -134,7 +182,11 @@ pub(crate) fn register(handle: Handle, kind: Kind) -> HostResult<HostFd> {
         }
     };
     let (index, generation) = split(raw);
-    process.files.put(index, generation, handle);
+    if kind == Kind::Socket {
+        // Winsock has made it here, and knows it.
+        process.files.tainted.lock().retain(|tainted| *tainted != handle);
+    }
+    process.files.put(index, Own { generation, handle, kind });
     Ok(HostFd::from_raw(raw, host()))
 }
 
@@ -147,18 +199,16 @@ pub(crate) fn local(fd: &HostFd) -> HostResult<Handle> {
 pub(crate) fn local_by_number(raw: u64) -> HostResult<Handle> {
     let (index, generation) = split(raw);
     let Some(process) = process::current() else { return entry(raw).map(|entry| entry.handle) };
-    let known = process.files.map.lock().get(&index).copied();
-    if let Some((known, handle)) = known
-        && known == generation
-    {
-        return Ok(handle);
+    if let Some(own) = process.files.get(index, generation) {
+        return Ok(own.handle);
     }
     let entry = entry(raw)?;
     let handle = match entry.kind {
         Kind::Keyboard | Kind::Screen => terminal::open(entry.kind)?,
+        Kind::Socket => process.files.take_socket(entry.handle)?,
         _ => nt::take_from_init(entry.handle)?,
     };
-    process.files.put(index, generation, handle);
+    process.files.put(index, Own { generation, handle, kind: entry.kind });
     Ok(handle)
 }
 
@@ -176,19 +226,21 @@ pub(crate) fn kind(fd: &HostFd) -> Kind {
 pub(crate) fn close(raw: u64) {
     let (index, generation) = split(raw);
     let Ok(entry) = entry(raw) else { return };
-    if entry.kind == Kind::Feed {
-        feed::forget(raw);
+    match entry.kind {
+        Kind::Feed => feed::forget(raw),
+        Kind::Socket => {
+            if net::forget(raw) {
+                // Closed below. If there is none, the connection ends in the ordinary way.
+                let _ = local_by_number(raw);
+            }
+            close_elsewhere(index, generation);
+        }
+        _ => {}
     }
-    if let Some(process) = process::current() {
-        let mut map = process.files.map.lock();
-        let own = map.get(&index).copied().filter(|(known, _)| *known == generation);
-        if own.is_some() {
-            map.remove(&index);
-        }
-        drop(map);
-        if let Some((_, handle)) = own {
-            nt::close(handle);
-        }
+    if let Some(process) = process::current()
+        && let Some(own) = process.files.remove(index, generation)
+    {
+        own.close();
     }
     if thread::is_init() {
         nt::close(entry.handle);
@@ -199,6 +251,19 @@ pub(crate) fn close(raw: u64) {
     if let Some(entry) = table.entries.get_mut(index as usize) {
         entry.handle = 0;
         table.free.push(index);
+    }
+}
+
+/// Closes what other processes have of a socket: the peer hears of its end with the last handle.
+fn close_elsewhere(index: u32, generation: u32) {
+    let own = process::current();
+    for process in process::all() {
+        if own.is_some_and(|own| Arc::ptr_eq(own, &process)) {
+            continue;
+        }
+        let Some(theirs) = process.files.remove(index, generation) else { continue };
+        process.files.tainted.lock().push(theirs.handle);
+        process.with_handle(|process| nt::close_in(process, theirs.handle));
     }
 }
 

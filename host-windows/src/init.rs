@@ -15,7 +15,7 @@ use crate::children::Children;
 use crate::control::Control;
 use crate::nt::{self, nt, status};
 use crate::thread::{self, state};
-use crate::{clock, console, exception, host, interrupt, lose_fs, park, process, report};
+use crate::{clock, console, exception, host, interrupt, lose_fs, net, park, process, report};
 
 /// Whether a wake is on its way.
 static WAKE_SENT: AtomicU32 = AtomicU32::new(0);
@@ -102,6 +102,7 @@ impl Init {
             self.supervisor.timer_expired(now);
         }
         console::poll(&*self.supervisor);
+        net::serve(&*self.supervisor);
         if self.heard {
             process::fill_pool(&mut self.children);
         }
@@ -129,6 +130,7 @@ impl Init {
                 unsafe { nt!(control_taken) };
                 self.control.deliver(&*self.supervisor);
             }
+            port_key::SOCKET => net::complete(packet.value, &*self.supervisor),
             port_key::JOB if [JOB_EXIT_PROCESS, JOB_ABNORMAL_EXIT].contains(&packet.count) => {
                 self.process_ended(packet.value as u32);
             }
@@ -148,6 +150,7 @@ impl Init {
 
     /// Tells the kernel about the tasks of a process that did not end by itself.
     fn process_ended(&mut self, pid: u32) {
+        process::forget(pid);
         let Some(status) = self.children.ended(pid) else { return };
         let mut guests = 0;
         for block in thread::all() {

@@ -35,6 +35,7 @@ mod memory;
 mod metadata;
 mod names;
 mod native;
+mod net;
 mod nt;
 mod owned_lock;
 mod park;
@@ -63,9 +64,6 @@ use lx_core::host::Host;
 pub(crate) struct WindowsHost;
 
 impl Host for WindowsHost {}
-
-/// Sockets are not offered yet.
-impl lx_core::host::HostNet for WindowsHost {}
 
 static HOST: WindowsHost = WindowsHost;
 

@@ -253,14 +253,19 @@ pub(crate) fn take_from_init(handle: Handle) -> HostResult<Handle> {
     check(status).map(|()| new)
 }
 
-/// Closes one of init's handles, by moving it here first: Wine closes none that goes nowhere.
+/// Closes one of init's handles.
 pub(crate) fn close_in_init(handle: Handle) {
+    close_in(init_process(), handle);
+}
+
+/// Closes another process's handle, by moving it here first: Wine closes none that goes nowhere.
+pub(crate) fn close_in(process: Handle, handle: Handle) {
     let mut moved = 0;
     // SAFETY: nobody uses the handle any more; the call writes the new one.
     let status = unsafe {
         nt!(
             duplicate,
-            init_process(),
+            process,
             handle,
             lx_nt::CURRENT_PROCESS,
             &mut moved,

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use lx_core::abi::{Errno, GuestRegs};
 use lx_core::host::{HostError, HostResult, Resume, TrapHandler};
 use lx_core::sync::Mutex;
-use lx_nt::Handle;
+use lx_nt::{ClientId, Handle};
 use lx_x86::thread_block::{ThreadBlock, TrapCause};
 use lx_x86::{context, entry};
 
@@ -42,7 +42,12 @@ pub(crate) struct Process {
     events: Box<[AtomicUsize]>,
     /// This process's handles of files.
     pub(crate) files: HandleCache,
+    /// The host's number of it; 0 when it has ended.
+    pid: AtomicU32,
 }
+
+/// Every process that may have handles.
+static ALL: Mutex<Vec<Arc<Process>>, LEVEL> = Mutex::new(Vec::new());
 
 impl Process {
     fn new() -> Arc<Self> {
@@ -52,7 +57,28 @@ impl Process {
             space: Mutex::new(Space::new()),
             events: (0..MAX_BLOCKS).map(|_| AtomicUsize::new(0)).collect(),
             files: HandleCache::new(),
+            pid: AtomicU32::new(0),
         })
+    }
+
+    /// Calls `act` with a handle of the process that lets its handles be closed; not if it has
+    /// ended.
+    pub(crate) fn with_handle(&self, act: impl FnOnce(Handle)) {
+        const DUP_HANDLE: u32 = 0x40;
+        let pid = self.pid.load(Ordering::Acquire);
+        let id = ClientId { process: pid as usize, thread: 0 };
+        let mut handle = 0;
+        // SAFETY: the call reads the id and writes the handle.
+        let status =
+            unsafe { nt!(open_process, &mut handle, DUP_HANDLE, &nt::no_attributes(), &id) };
+        if pid == 0 || status < 0 {
+            return;
+        }
+        // As long as init has not heard of its end, nobody else has its number.
+        if self.pid.load(Ordering::Acquire) == pid {
+            act(handle);
+        }
+        nt::close(handle);
     }
 
     /// Whether the calling thread is the only one.
@@ -64,6 +90,22 @@ impl Process {
 /// The calling thread's process; `None` for init.
 pub(crate) fn current() -> Option<&'static Arc<Process>> {
     thread::current().process()
+}
+
+/// All processes that have not ended.
+pub(crate) fn all() -> Vec<Arc<Process>> {
+    ALL.lock().clone()
+}
+
+/// A process has ended.
+pub(crate) fn forget(pid: u32) {
+    let mut all = ALL.lock();
+    let at = all.iter().position(|process| process.pid.load(Ordering::Relaxed) == pid);
+    let ended = at.map(|at| all.swap_remove(at));
+    drop(all);
+    if let Some(ended) = ended {
+        ended.pid.store(0, Ordering::Release);
+    }
 }
 
 /// Calls `act` with a handle for the calling process of the event that wakes a block's thread.
@@ -271,7 +313,8 @@ pub(crate) fn fill_pool(children: &mut Children) {
         let Some(block) = thread::allocate() else { return };
         block.state.store(state::IDLE, Ordering::Release);
         block.prepare(None, None, None);
-        drop(block.set_process(Some(Process::new())));
+        let new = Process::new();
+        drop(block.set_process(Some(Arc::clone(&new))));
         block.job.store(0, Ordering::Relaxed);
         let (mut process, mut thread) = (0, 0);
         // SAFETY: the new process uses the block alone, and the call writes the handles.
@@ -284,6 +327,8 @@ pub(crate) fn fill_pool(children: &mut Children) {
             return;
         }
         children.add(pid, process);
+        new.pid.store(pid, Ordering::Release);
+        ALL.lock().push(new);
         // Before it runs: afterwards the block may be somebody else's already.
         block.pid.store(pid, Ordering::Release);
         // SAFETY: the thread is the new process's first.

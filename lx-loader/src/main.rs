@@ -20,6 +20,8 @@ mod control;
 #[cfg(windows)]
 mod image;
 #[cfg(windows)]
+mod net;
+#[cfg(windows)]
 mod process;
 #[cfg(windows)]
 mod program;
@@ -29,6 +31,8 @@ mod report;
 mod services;
 #[cfg(windows)]
 mod start;
+#[cfg(windows)]
+mod winsock;
 
 #[cfg(not(windows))]
 fn main() {

@@ -5,7 +5,7 @@ use lx_nt::{
     Status, UnicodeString,
 };
 
-use crate::{console, control, process, program};
+use crate::{console, control, net, process, program};
 
 macro_rules! imports {
     ($($field:ident: $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?;)*) => {
@@ -26,6 +26,21 @@ macro_rules! imports {
             console_size: console::size,
             console_pending: console::pending,
             control_taken: control::taken,
+            net_socket: net::socket,
+            net_close: net::close,
+            net_bind: net::bind,
+            net_listen: net::listen,
+            net_connect: net::connect,
+            net_accept: net::accept,
+            net_send: net::send,
+            net_receive: net::receive,
+            net_shutdown: net::shut_down,
+            net_name: net::name,
+            net_option: net::option,
+            net_set_option: net::set_option,
+            net_control: net::control,
+            net_ready: net::ready,
+            net_adapters: net::adapters,
         };
     };
 }
@@ -128,6 +143,13 @@ imports! {
     fs_control: NtFsControlFile(
         file: Handle, event: Handle, routine: usize, argument: usize, io: *mut IoStatus,
         code: u32, input: *const u8, input_len: u32, output: *mut u8, output_len: u32
+    ) -> Status;
+    device_control: NtDeviceIoControlFile(
+        file: Handle, event: Handle, routine: usize, argument: usize, io: *mut IoStatus,
+        code: u32, input: *const u8, input_len: u32, output: *mut u8, output_len: u32
+    ) -> Status;
+    cancel: NtCancelIoFileEx(
+        file: Handle, request: *const IoStatus, io: *mut IoStatus
     ) -> Status;
     query_ea: NtQueryEaFile(
         file: Handle, io: *mut IoStatus, out: *mut u8, len: u32, single: u8, list: *const u8,

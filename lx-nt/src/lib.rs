@@ -10,8 +10,8 @@ mod structs;
 
 pub use services::Services;
 pub use structs::{
-    ClientId, Context, ExceptionPointers, ExceptionRecord, IoStatus, MemoryBasicInformation,
-    ObjectAttributes, Program, UnicodeString,
+    AfdPoll, ClientId, Context, ExceptionPointers, ExceptionRecord, IoStatus,
+    MemoryBasicInformation, NetTransfer, ObjectAttributes, Program, UnicodeString,
 };
 
 /// A handle of the NT kernel.
@@ -76,6 +76,9 @@ pub struct Boot {
     pub error_output: Handle,
 }
 
+/// Asks the driver of sockets which of them are ready, with [`AfdPoll`] as input and output.
+pub const IOCTL_AFD_POLL: u32 = 0x1_2024;
+
 /// Keys of the packets in init's completion port.
 pub mod port_key {
     /// Somebody wants init to look for work.
@@ -85,6 +88,8 @@ pub mod port_key {
     pub const CONTROL: usize = 2;
     /// A message of the job; process id as value, kind as count.
     pub const JOB: usize = 3;
+    /// A socket is ready; the request's address as value.
+    pub const SOCKET: usize = 4;
 }
 
 /// Kind of a job's message: a process has ended.

@@ -1,8 +1,8 @@
 //! The table of functions that the image calls.
 
 use super::{
-    ClientId, Context, Handle, IoStatus, MemoryBasicInformation, ObjectAttributes, Program, Status,
-    UnicodeString,
+    ClientId, Context, Handle, IoStatus, MemoryBasicInformation, NetTransfer, ObjectAttributes,
+    Program, Status, UnicodeString,
 };
 
 macro_rules! services {
@@ -147,6 +147,13 @@ services! {
         file: Handle, event: Handle, routine: usize, argument: usize, io: *mut IoStatus,
         code: u32, input: *const u8, input_len: u32, output: *mut u8, output_len: u32
     ) -> Status;
+    /// `NtDeviceIoControlFile`.
+    device_control(
+        file: Handle, event: Handle, routine: usize, argument: usize, io: *mut IoStatus,
+        code: u32, input: *const u8, input_len: u32, output: *mut u8, output_len: u32
+    ) -> Status;
+    /// `NtCancelIoFileEx`.
+    cancel(file: Handle, request: *const IoStatus, io: *mut IoStatus) -> Status;
     /// `NtQueryEaFile`.
     query_ea(
         file: Handle, io: *mut IoStatus, out: *mut u8, len: u32, single: u8, list: *const u8,
@@ -188,4 +195,36 @@ services! {
     console_pending(handle: Handle) -> u32;
     /// The loader: the bytes of a [`CONTROL`](super::port_key::CONTROL) packet were taken.
     control_taken();
+    /// The loader: a socket of Winsock that does not wait. As all that follow: 0, or Winsock's
+    /// error.
+    net_socket(family: u32, kind: u32, protocol: u32, socket: *mut Handle) -> u32;
+    /// The loader: `closesocket`.
+    net_close(socket: Handle) -> u32;
+    /// The loader: `bind`.
+    net_bind(socket: Handle, address: *const u8, len: u32) -> u32;
+    /// The loader: `listen`.
+    net_listen(socket: Handle, backlog: u32) -> u32;
+    /// The loader: `connect`.
+    net_connect(socket: Handle, address: *const u8, len: u32) -> u32;
+    /// The loader: `accept`; the new socket does not wait either.
+    net_accept(socket: Handle, new: *mut Handle) -> u32;
+    /// The loader: `WSASendTo`, or `WSASendMsg` if there are control messages.
+    net_send(socket: Handle, transfer: *mut NetTransfer) -> u32;
+    /// The loader: `WSARecvFrom`, or `WSARecvMsg` if there is room for control messages. What was
+    /// received is there after `WSAEMSGSIZE`, too.
+    net_receive(socket: Handle, transfer: *mut NetTransfer) -> u32;
+    /// The loader: `shutdown`.
+    net_shutdown(socket: Handle, how: u32) -> u32;
+    /// The loader: `getsockname`, or `getpeername`.
+    net_name(socket: Handle, peer: u32, address: *mut u8, len: *mut u32) -> u32;
+    /// The loader: `getsockopt`.
+    net_option(socket: Handle, level: u32, name: u32, value: *mut u8, len: *mut u32) -> u32;
+    /// The loader: `setsockopt`.
+    net_set_option(socket: Handle, level: u32, name: u32, value: *const u8, len: u32) -> u32;
+    /// The loader: `ioctlsocket`.
+    net_control(socket: Handle, request: u32, value: *mut u32) -> u32;
+    /// The loader: which of Winsock's `AFD_POLL_*` hold now.
+    net_ready(socket: Handle, events: *mut u32, error: *mut Status) -> u32;
+    /// The loader: `GetAdaptersAddresses`.
+    net_adapters(buffer: *mut u8, len: *mut u32) -> u32;
 }

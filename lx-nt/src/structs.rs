@@ -218,3 +218,41 @@ pub struct Program {
     /// The result: a handle to the process.
     pub process: super::Handle,
 }
+
+/// `AFD_POLL_INFO` for one socket.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct AfdPoll {
+    /// How long to wait; 0 for not at all.
+    pub timeout: i64,
+    /// Number of sockets: 1.
+    pub count: u32,
+    /// Whether other requests for the socket end.
+    pub exclusive: u32,
+    /// The socket.
+    pub socket: super::Handle,
+    /// `AFD_POLL_*`: what is waited for, then what holds.
+    pub events: u32,
+    /// Why a connection failed.
+    pub status: super::Status,
+}
+
+/// What is sent or received, and how.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct NetTransfer {
+    /// The bytes.
+    pub bytes: *mut u8,
+    /// How many, or the room for them; then how many were sent or received.
+    pub len: u32,
+    /// Winsock's `MSG_*`; then those that came.
+    pub flags: u32,
+    /// The address, or the room for one.
+    pub address: *mut u8,
+    /// Its length; 0 for none.
+    pub address_len: u32,
+    /// Length of the control messages; 0 for none.
+    pub control_len: u32,
+    /// The control messages, or the room for them.
+    pub control: *mut u8,
+}
