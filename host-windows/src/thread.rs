@@ -104,6 +104,8 @@ pub(crate) struct Block {
     /// Thread CPU time at the start of the present task.
     pub(crate) cpu_base: Cell<u64>,
     pub(crate) process: UnsafeCell<Option<Arc<Process>>>,
+    /// The process has committed the kernel stack itself.
+    stack_committed: Cell<bool>,
     /// What a process that waits for a task shall look like, if it is to be a twin.
     pub(crate) snapshot: UnsafeCell<Option<Box<Snapshot>>>,
     magazines: UnsafeCell<[Magazine; CLASSES]>,
@@ -284,6 +286,15 @@ impl Block {
         }
     }
 
+    /// Commits the kernel stack in the thread's process, which another one may have done before: see
+    /// [`region::commit_here`].
+    pub(crate) fn commit_stack(&self) {
+        if !self.stack_committed.replace(true) {
+            let start = core::ptr::from_ref(self) as u64 + STACK_AT;
+            region::commit_here(start as *const u8, BLOCK_BYTES - STACK_AT as usize);
+        }
+    }
+
     /// Whether `rsp` is on this block's kernel stack.
     pub(crate) fn on_kernel_stack(&self, rsp: u64) -> bool {
         let top = self.engine.k_rsp.get();
@@ -321,6 +332,7 @@ impl Block {
 
     /// Ties the block to a host process; the former one is dropped.
     pub(crate) fn set_process(&self, process: Option<Arc<Process>>) -> Option<Arc<Process>> {
+        self.stack_committed.set(false);
         // SAFETY: own thread, or no thread: see the type.
         let slot = unsafe { &mut *self.process.get() };
         core::mem::replace(slot, process)
@@ -381,6 +393,7 @@ fn create(index: u32, state: u32) -> Option<&'static Block> {
             host_code: Cell::new([0; 2]),
             cpu_base: Cell::new(0),
             process: UnsafeCell::new(None),
+            stack_committed: Cell::new(false),
             snapshot: UnsafeCell::new(None),
             magazines: UnsafeCell::new([Magazine::EMPTY; CLASSES]),
         });

@@ -221,10 +221,10 @@ pub(crate) unsafe extern "win64" fn name(
     address: *mut u8,
     len: *mut u32,
 ) -> u32 {
-    if peer == 0 {
-        return call!(name(socket, address, len.cast()));
+    match peer {
+        0 => call!(name(socket, address, len.cast())),
+        _ => call!(peer_name(socket, address, len.cast())),
     }
-    call!(peer_name(socket, address, len.cast()))
 }
 
 pub(crate) unsafe extern "win64" fn option(
@@ -251,8 +251,6 @@ pub(crate) unsafe extern "win64" fn control(socket: Handle, request: u32, value:
     call!(control(socket, request, value))
 }
 
-/// What the driver of sockets writes must lie in memory that this process has committed itself, as
-/// Wine lets it write nowhere else; the kernel stack need not be such. Hence the heap.
 pub(crate) unsafe extern "win64" fn ready(
     socket: Handle,
     events: *mut u32,
@@ -260,16 +258,13 @@ pub(crate) unsafe extern "win64" fn ready(
 ) -> u32 {
     const PENDING: Status = 0x103;
     let Some(device) = device() else { return NOT_READY };
-    // SAFETY: the image's variables; the block is ours until it is freed.
+    let mut io = IoStatus::default();
+    let len = size_of::<AfdPoll>() as u32;
+    // SAFETY: the image's variables. The structure is there until the request is over, which it is
+    // at once.
     unsafe {
-        let heap = api::GetProcessHeap();
-        let block = api::HeapAlloc(heap, 0, size_of::<AfdPoll>()).cast::<AfdPoll>();
-        if block.is_null() {
-            return NOT_READY;
-        }
-        block.write(AfdPoll { count: 1, socket, events: *events, ..AfdPoll::default() });
-        let mut io = IoStatus::default();
-        let len = size_of::<AfdPoll>() as u32;
+        let mut poll = AfdPoll { count: 1, socket, events: *events, ..AfdPoll::default() };
+        let place = (&raw mut poll).cast::<u8>();
         let status = (SERVICES.device_control)(
             device,
             0,
@@ -277,16 +272,13 @@ pub(crate) unsafe extern "win64" fn ready(
             0,
             &mut io,
             IOCTL_AFD_POLL,
-            block.cast(),
+            place,
             len,
-            block.cast(),
+            place,
             len,
         );
-        let answer = block.read();
-        api::HeapFree(heap, 0, block.cast());
-        let none = status != 0 || answer.count == 0;
-        *events = if none { 0 } else { answer.events };
-        *error = answer.status;
+        *events = if status != 0 || poll.count == 0 { 0 } else { poll.events };
+        *error = poll.status;
         u32::from(status < 0 || status == PENDING) * NOT_READY
     }
 }

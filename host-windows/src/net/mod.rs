@@ -17,7 +17,6 @@ mod transfer;
 
 pub(crate) use poll::{arm, complete, disarm, ready, serve};
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use lx_core::abi::Errno;
@@ -31,6 +30,7 @@ use lx_nt::Handle;
 use crate::WindowsHost;
 use crate::files::{self, Kind};
 use crate::nt::nt;
+use crate::thread;
 use address::{Address, Use};
 use state::{Phase, State};
 
@@ -39,6 +39,12 @@ const ADDRESS_ROOM: usize = 32;
 
 fn fail<T>(error: Errno) -> HostResult<T> {
     Err(HostError(error))
+}
+
+/// The calling process's handle of a socket, for calls of Winsock.
+fn local(fd: &HostFd) -> HostResult<Handle> {
+    thread::current().commit_stack();
+    files::local(fd)
 }
 
 /// Closes the calling process's handle of a socket as Winsock wants it, or else Winsock would take
@@ -85,7 +91,7 @@ fn begin(fd: &HostFd, handle: Handle, address: &Address) -> HostResult<()> {
 
 /// `connect(2)` of a stream.
 fn connect_stream(fd: &HostFd, known: &State, address: &[u8]) -> HostResult<()> {
-    let handle = files::local(fd)?;
+    let handle = local(fd)?;
     let mut phase = known.phase;
     if phase == Phase::Connecting {
         poll::look(handle, fd.raw())?;
@@ -114,7 +120,7 @@ fn connect_stream(fd: &HostFd, known: &State, address: &[u8]) -> HostResult<()> 
 
 /// `connect(2)` of a socket for datagrams.
 fn connect_datagrams(fd: &HostFd, known: &State, address: &[u8]) -> HostResult<()> {
-    let handle = files::local(fd)?;
+    let handle = local(fd)?;
     let given = address::family(address).ok_or(HostError(Errno::EINVAL))?;
     if given != AddressFamily::AF_UNSPEC {
         let address = Address::of_linux(address, known.family, Use::Peer, true)?;
@@ -136,6 +142,7 @@ impl HostNet for WindowsHost {
         kind: SocketKind,
         protocol: i32,
     ) -> HostResult<HostFd> {
+        thread::current().commit_stack();
         let number = u32::from(address::windows_family(family));
         let mut handle = 0;
         // SAFETY: the loader writes the handle.
@@ -165,7 +172,7 @@ impl HostNet for WindowsHost {
         if known.bound {
             return fail(Errno::EINVAL);
         }
-        let handle = files::local(fd)?;
+        let handle = local(fd)?;
         let bytes = address.bytes();
         // SAFETY: Winsock reads the address.
         let error = unsafe { nt!(net_bind, handle, bytes.as_ptr(), bytes.len() as u32) };
@@ -189,7 +196,7 @@ impl HostNet for WindowsHost {
         if !matches!(known.phase, Phase::Fresh | Phase::Listening) {
             return fail(Errno::EINVAL);
         }
-        let handle = files::local(fd)?;
+        let handle = local(fd)?;
         if !known.bound {
             bind_anywhere(handle, fd.raw(), known.family)?;
         }
@@ -226,7 +233,7 @@ impl HostNet for WindowsHost {
         }
         let mut new = 0;
         // SAFETY: the loader writes the handle.
-        let error = unsafe { nt!(net_accept, files::local(fd)?, &mut new) };
+        let error = unsafe { nt!(net_accept, local(fd)?, &mut new) };
         match errors::check(error) {
             // The peer has gone already.
             Err(HostError(Errno::ECONNRESET)) => return fail(Errno::ECONNABORTED),
@@ -279,7 +286,7 @@ impl HostNet for WindowsHost {
         }
         if write && !known.write_shut {
             // SAFETY: touches no memory.
-            errors::check(unsafe { nt!(net_shutdown, files::local(fd)?, SEND) })?;
+            errors::check(unsafe { nt!(net_shutdown, local(fd)?, SEND) })?;
         }
         // Windows would refuse what the peer sends after that; Linux takes it and throws it away.
         state::update(fd.raw(), |state| {
@@ -291,7 +298,7 @@ impl HostNet for WindowsHost {
 
     fn net_name(&self, fd: &HostFd, peer: bool) -> HostResult<Vec<u8>> {
         let mut known = state::get(fd.raw())?;
-        let handle = files::local(fd)?;
+        let handle = local(fd)?;
         if peer && known.phase == Phase::Connecting {
             poll::look(handle, fd.raw())?;
             known = state::get(fd.raw())?;
@@ -299,7 +306,7 @@ impl HostNet for WindowsHost {
         if peer && !matches!(known.phase, Phase::Connected | Phase::Arrived) {
             return fail(Errno::ENOTCONN);
         }
-        let mut bytes = vec![0; ADDRESS_ROOM];
+        let mut bytes = [0; ADDRESS_ROOM];
         let mut len = ADDRESS_ROOM as u32;
         let any = Address::any(known.family);
         if !known.bound {
@@ -312,8 +319,7 @@ impl HostNet for WindowsHost {
             })?;
         }
         let len = address::to_linux(&mut bytes, len as usize);
-        bytes.truncate(len);
-        Ok(bytes)
+        Ok(bytes.iter().copied().take(len).collect())
     }
 
     fn net_option(
@@ -334,7 +340,7 @@ impl HostNet for WindowsHost {
         const READABLE: u32 = 0x4004_667f;
         const AT_MARK: u32 = 0x4004_7307;
         let known = state::get(fd.raw())?;
-        let handle = files::local(fd)?;
+        let handle = local(fd)?;
         let request = match IoctlCmd(request) {
             IoctlCmd::FIONREAD if known.phase == Phase::Listening => return fail(Errno::EINVAL),
             IoctlCmd::FIONREAD if !known.is_stream() => return transfer::next_len(fd),

@@ -117,7 +117,7 @@ pub(crate) fn ready(fd: &HostFd, interest: PollEvents) -> PollEvents {
     if let Some(events) = events::known(&known) {
         return events & wanted;
     }
-    let Ok(handle) = files::local(fd) else { return PollEvents::empty() };
+    let Ok(handle) = super::local(fd) else { return PollEvents::empty() };
     let mask = look(handle, fd.raw()).unwrap_or(0);
     let now = state::get(fd.raw()).unwrap_or(known);
     events::known(&now).unwrap_or_else(|| events::holds(&now, mask)) & wanted

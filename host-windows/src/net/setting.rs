@@ -10,7 +10,6 @@ use lx_nt::Handle;
 use super::options::{self, LEVEL_SOCKET, Plan, Value};
 use super::state::{self, Phase, State};
 use super::{errors, poll, transfer};
-use crate::files;
 use crate::nt::nt;
 
 const LEAST_SEND_BUFFER: i32 = 4608;
@@ -71,7 +70,7 @@ pub(super) fn get(fd: &HostFd, level: i32, name: i32, value: &mut Vec<u8>) -> Ho
     if !fits(&known, level) {
         return fail(Errno::EOPNOTSUPP);
     }
-    let handle = files::local(fd)?;
+    let handle = super::local(fd)?;
     let number = match options::plan(level, name, known.is_stream()) {
         Plan::Windows(_, _, Value::Group | Value::Source | Value::Group6) => {
             return fail(Errno::ENOPROTOOPT);
@@ -130,7 +129,7 @@ pub(super) fn set(fd: &HostFd, level: i32, name: i32, value: &[u8]) -> HostResul
     if !fits(&known, level) {
         return fail(Errno::ENOPROTOOPT);
     }
-    let handle = files::local(fd)?;
+    let handle = super::local(fd)?;
     let number = || options::number(level, value).ok_or(HostError(Errno::EINVAL));
     match options::plan(level, name, known.is_stream()) {
         Plan::Windows(at, windows, kind) => {

@@ -10,7 +10,6 @@ use lx_nt::{Handle, NetTransfer};
 use super::address::{self, Address, Use};
 use super::state::{self, Phase, State};
 use super::{control, errors, poll};
-use crate::files;
 use crate::memory::in_guest;
 use crate::nt::nt;
 
@@ -96,7 +95,7 @@ pub(super) fn send(
         transfer.control = converted.as_ptr().cast_mut();
         transfer.control_len = converted.len() as u32;
     }
-    let handle = files::local(fd)?;
+    let handle = super::local(fd)?;
     for _ in 0..MOST_ERRORS {
         let mut now = transfer;
         // SAFETY: Winsock reads the bytes, which `source` has checked, and what else the structure
@@ -123,7 +122,7 @@ fn check_stream(fd: &HostFd, known: &State) -> HostResult<()> {
         _ if known.write_shut => fail(Errno::EPIPE),
         Phase::Connected | Phase::Arrived => Ok(()),
         Phase::Connecting => {
-            poll::look(files::local(fd)?, fd.raw())?;
+            poll::look(super::local(fd)?, fd.raw())?;
             match state::get(fd.raw())?.phase {
                 Phase::Connecting => fail(Errno::EAGAIN),
                 Phase::Arrived | Phase::Connected => Ok(()),
@@ -242,7 +241,7 @@ fn receive_stream(
         _ => {}
     }
     let mut transfer = transfer(target(bytes)?, flags);
-    let handle = files::local(fd)?;
+    let handle = super::local(fd)?;
     // SAFETY: Winsock writes the bytes, which `target` has checked.
     let error = unsafe { nt!(net_receive, handle, &raw mut transfer) };
     match error {
@@ -270,7 +269,7 @@ fn receive_datagram(
     asked.address_len = from.len() as u32;
     asked.control = control.as_mut_ptr();
     asked.control_len = control.len() as u32;
-    let handle = files::local(fd)?;
+    let handle = super::local(fd)?;
     let (error, done) = receive_one(fd, handle, known, asked)?;
     let Some(done) = done else { return Ok(0) };
     let cut = error == errors::MESSAGE_SIZE;
