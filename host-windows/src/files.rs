@@ -131,7 +131,9 @@ impl HandleCache {
             }
         };
         refused.into_iter().for_each(nt::close);
-        result
+        let handle = result?;
+        net::adopt_handle(handle).inspect_err(|_| nt::close(handle))?;
+        Ok(handle)
     }
 }
 

@@ -10,6 +10,8 @@
 #![cfg_attr(windows, no_main)]
 
 #[cfg(windows)]
+mod adopt;
+#[cfg(windows)]
 mod api;
 #[cfg(windows)]
 mod arguments;

@@ -13,11 +13,11 @@ use crate::services::SERVICES;
 use crate::winsock::{self, Buffer, Message, NOT_READY, ReceiveMessage};
 
 const NONE: usize = 0;
-const INVALID_SOCKET: Handle = usize::MAX;
+pub(crate) const INVALID_SOCKET: Handle = usize::MAX;
 const FIONBIO: u32 = 0x8004_667e;
 
 /// The result of a function that tells by 0 that it has succeeded.
-fn result(failed: i32) -> u32 {
+pub(crate) fn result(failed: i32) -> u32 {
     if failed == 0 { 0 } else { last_error() }
 }
 
@@ -37,6 +37,8 @@ macro_rules! call {
         }
     };
 }
+
+pub(crate) use call;
 
 /// What all sockets have in common: they do not wait, and no program inherits them.
 fn prepare(socket: Handle) -> u32 {

@@ -5,7 +5,7 @@ use lx_nt::{
     Status, UnicodeString,
 };
 
-use crate::{console, control, net, process, program};
+use crate::{adopt, console, control, net, process, program};
 
 macro_rules! imports {
     ($($field:ident: $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?;)*) => {
@@ -27,6 +27,7 @@ macro_rules! imports {
             console_pending: console::pending,
             control_taken: control::taken,
             net_socket: net::socket,
+            net_adopt: adopt::adopt,
             net_close: net::close,
             net_bind: net::bind,
             net_listen: net::listen,

@@ -31,6 +31,11 @@ pub(crate) struct Message {
 /// `WSADATA`, which is larger where programs are of 64 bits: 408 bytes.
 type StartupData = [u64; 64];
 
+/// `WSAPROTOCOL_INFOW`: fields of 4 bytes, then the protocol's name.
+pub(crate) type SharedSocket = [u32; 157];
+/// How many of it are fields.
+pub(crate) const SHARED_FIELDS: usize = 29;
+
 const _: () = assert!(size_of::<Message>() == 56);
 
 /// `WSASYSNOTREADY`: there is no such function.
@@ -55,6 +60,7 @@ functions! {
     c"ws2_32.dll";
     c"WSAStartup" startup(version: u16, data: *mut StartupData);
     c"WSAGetLastError" last_error();
+    c"WSADuplicateSocketW" duplicate(socket: Handle, process: u32, out: *mut SharedSocket);
     c"closesocket" close(socket: Handle);
     c"bind" bind(socket: Handle, address: *const u8, len: i32);
     c"listen" listen(socket: Handle, backlog: i32);
@@ -92,7 +98,7 @@ functions! {
 
 /// `WSASocketW`, which gives a socket.
 pub(crate) type MakeSocket =
-    unsafe extern "system" fn(i32, i32, i32, *const u8, u32, u32) -> Handle;
+    unsafe extern "system" fn(i32, i32, i32, *const SharedSocket, u32, u32) -> Handle;
 /// `accept`, which gives a socket, too.
 pub(crate) type Accept = unsafe extern "system" fn(Handle, *mut u8, *mut i32) -> Handle;
 /// `WSARecvMsg`, which only [`control_with_buffers`] can find.

@@ -198,6 +198,8 @@ services! {
     /// The loader: a socket of Winsock that does not wait. As all that follow: 0, or Winsock's
     /// error.
     net_socket(family: u32, kind: u32, protocol: u32, socket: *mut Handle) -> u32;
+    /// The loader: makes a duplicate of another process's socket known to Winsock.
+    net_adopt(socket: Handle) -> u32;
     /// The loader: `closesocket`.
     net_close(socket: Handle) -> u32;
     /// The loader: `bind`.

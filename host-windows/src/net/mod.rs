@@ -54,6 +54,12 @@ pub(crate) fn close_handle(handle: Handle) {
     let _ = unsafe { nt!(net_close, handle) };
 }
 
+/// Makes a duplicate of another process's socket known to Winsock.
+pub(crate) fn adopt_handle(handle: Handle) -> HostResult<()> {
+    // SAFETY: touches no memory.
+    errors::check(unsafe { nt!(net_adopt, handle) })
+}
+
 /// The last descriptor of a socket is closed. Whether its connection is to be reset, which only
 /// Winsock's own `closesocket` does.
 pub(crate) fn forget(raw: u64) -> bool {

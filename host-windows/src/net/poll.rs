@@ -15,7 +15,7 @@ use lx_nt::{AfdPoll, Handle, IOCTL_AFD_POLL, IoStatus, Status, UnicodeString, po
 
 use super::events::{self, afd};
 use super::state::{self, Phase, State};
-use super::{errors, options};
+use super::{errors, setting};
 use crate::files;
 use crate::nt::{self, nt, status};
 use crate::{init, region};
@@ -98,15 +98,8 @@ fn note(raw: u64, mask: u32, why: Status) {
 
 /// Asks Winsock why a connection failed, which it tells once, and more exactly than the driver.
 fn explain(handle: Handle, raw: u64) {
-    let mut error = [0u8; 4];
-    let mut len = 4;
-    // SAFETY: the loader writes the variables.
-    let failed = unsafe {
-        nt!(net_option, handle, options::LEVEL_SOCKET, options::ERROR, error.as_mut_ptr(), &mut len)
-    };
-    let error = u32::from_ne_bytes(error);
-    if failed == 0 && error != 0 {
-        state::update(raw, |state| state.error = Some(errors::errno(error)));
+    if let Some(error) = setting::pending_error(handle) {
+        state::update(raw, |state| state.error = Some(error));
     }
 }
 

@@ -105,13 +105,18 @@ fn give(value: &mut Vec<u8>, answer: &[u8]) -> HostResult<()> {
     Ok(())
 }
 
+/// The error that Winsock has for the next one who asks.
+pub(super) fn pending_error(handle: Handle) -> Option<Errno> {
+    let error = ask(handle, LEVEL_SOCKET, options::ERROR).ok()?.cast_unsigned();
+    (error != 0).then(|| errors::errno(error))
+}
+
 /// `SO_ERROR`, which is told once.
 fn error(fd: &HostFd, handle: Handle) -> HostResult<i32> {
     if state::get(fd.raw())?.phase == Phase::Connecting {
         poll::look(handle, fd.raw())?;
     }
-    let theirs = ask(handle, LEVEL_SOCKET, options::ERROR)?.cast_unsigned();
-    let theirs = (theirs != 0).then(|| errors::errno(theirs));
+    let theirs = pending_error(handle);
     let known = state::get(fd.raw())?;
     let ours = transfer::take_error(fd.raw());
     let datagrams = !known.is_stream() && known.phase != Phase::Connected;

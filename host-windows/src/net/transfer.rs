@@ -9,7 +9,7 @@ use lx_nt::{Handle, NetTransfer};
 
 use super::address::{self, Address, Use};
 use super::state::{self, Phase, State};
-use super::{control, errors, poll};
+use super::{control, errors, poll, setting};
 use crate::memory::in_guest;
 use crate::nt::nt;
 
@@ -245,6 +245,7 @@ fn receive_stream(
     // SAFETY: Winsock writes the bytes, which `target` has checked.
     let error = unsafe { nt!(net_receive, handle, &raw mut transfer) };
     match error {
+        0 if transfer.len == 0 => end(fd, handle, known),
         0 => Ok(transfer.len as usize),
         errors::WOULD_BLOCK if known.read_shut => Ok(0),
         errors::INVALID if flags.contains(MsgFlags::MSG_OOB) => fail(Errno::EINVAL),
@@ -253,6 +254,15 @@ fn receive_stream(
             Failed::Ended | Failed::Again => Ok(0),
         },
     }
+}
+
+/// A stream has ended, which may be because it was reset: the driver knows, even if Winsock does not
+/// say so.
+fn end(fd: &HostFd, handle: Handle, known: &State) -> HostResult<usize> {
+    if known.phase != Phase::Over {
+        poll::look(handle, fd.raw())?;
+    }
+    take_error(fd.raw()).map_or(Ok(0), fail)
 }
 
 fn receive_datagram(
@@ -308,6 +318,13 @@ fn receive_one(
         match error {
             0 | errors::MESSAGE_SIZE => return Ok((error, Some(now))),
             errors::WOULD_BLOCK if known.read_shut => return Ok((error, None)),
+            // That a datagram was refused may be told in this way only.
+            errors::WOULD_BLOCK if known.phase == Phase::Connected => {
+                return fail(match setting::pending_error(handle) {
+                    Some(Errno::ECONNRESET) => Errno::ECONNREFUSED,
+                    other => other.unwrap_or(Errno::EAGAIN),
+                });
+            }
             error => match failed(fd.raw(), known, error, Errno::ENOTCONN) {
                 Failed::Again => {}
                 Failed::Ended => return Ok((error, None)),
