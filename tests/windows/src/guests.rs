@@ -8,6 +8,9 @@ use lx_tests::{Outcome, Run, programs};
 
 use crate::{expectations, rootfs, wine};
 
+/// Checks that cannot hold under Wine.
+const WINE: &str = include_str!("../wine.toml");
+
 /// Programs that other tests run.
 const OTHERS: &[&str] = &["faults"];
 
@@ -57,7 +60,9 @@ fn same(root: &Path, program: &Path) -> Result<(), Failed> {
         return Err(report(&on_lx));
     }
     let text = |outcome: &Outcome| String::from_utf8_lossy(&outcome.stdout).into_owned();
-    Ok(lx_tests::expectations::compare(name, &text(&native), &text(&on_lx))?)
+    let gaps = if wine::is_wine() { WINE } else { "" };
+    let (native, on_lx) = (text(&native), text(&on_lx));
+    Ok(lx_tests::expectations::compare_beside(gaps, name, &native, &on_lx)?)
 }
 
 /// How far the program came, and what it said.

@@ -88,7 +88,9 @@ const DEBIAN: &str = r"
     mkdir -m 1777 tmp
     set -- --numeric-owner --owner=0 --group=0
     tar $@ -C / --no-recursion --ignore-failed-read -cf ../debian.tar -T ../list 2> /dev/null || true
-    tar $@ -rf ../debian.tar tmp
+    mkdir etc
+    printf '127.0.0.1 localhost\n::1 localhost\n' > etc/hosts
+    tar $@ -rf ../debian.tar tmp etc/hosts
     tar $@ -C / -P -rf ../debian.tar $LX_SCRIPTS
 ";
 
