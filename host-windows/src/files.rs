@@ -113,12 +113,23 @@ impl HandleCache {
         map.remove(&index)
     }
 
-    /// Remembers a handle; the one of a former user of the entry is closed.
-    fn put(&self, index: u32, own: Own) {
-        let old = self.map.lock().insert(index, own);
-        if let Some(old) = old {
-            old.close();
+    /// Remembers a handle; the one of a former user of the entry is closed. If another thread was
+    /// faster, its handle is the one to use.
+    fn put(&self, index: u32, own: Own) -> Handle {
+        let mut map = self.map.lock();
+        let known = map.get(&index).copied();
+        let (used, other) = match known {
+            Some(known) if known.generation == own.generation => (known.handle, Some(own)),
+            old => {
+                map.insert(index, own);
+                (own.handle, old)
+            }
+        };
+        drop(map);
+        if let Some(other) = other {
+            other.close();
         }
+        used
     }
 
     /// A duplicate of init's handle of a socket, whose value Winsock does not know.
@@ -210,8 +221,7 @@ pub(crate) fn local_by_number(raw: u64) -> HostResult<Handle> {
         Kind::Socket => process.files.take_socket(entry.handle)?,
         _ => nt::take_from_init(entry.handle)?,
     };
-    process.files.put(index, Own { generation, handle, kind: entry.kind });
-    Ok(handle)
+    Ok(process.files.put(index, Own { generation, handle, kind: entry.kind }))
 }
 
 /// Init's handle of a file.

@@ -77,6 +77,18 @@ fn bind_anywhere(handle: Handle, raw: u64, family: AddressFamily) -> HostResult<
     Ok(())
 }
 
+/// The protocol of a new socket, as Linux chooses or refuses it.
+fn protocol_of(kind: SocketKind, protocol: i32) -> HostResult<i32> {
+    let usual = match kind {
+        SocketKind::SOCK_STREAM => 6,
+        SocketKind::SOCK_DGRAM => 17,
+        SocketKind::SOCK_RAW if protocol != 0 => return Ok(protocol),
+        SocketKind::SOCK_RAW => return fail(Errno::EPROTONOSUPPORT),
+        _ => return fail(Errno::ESOCKTNOSUPPORT),
+    };
+    if protocol == 0 || protocol == usual { Ok(usual) } else { fail(Errno::EPROTONOSUPPORT) }
+}
+
 /// Begins a connection, or sets the peer of datagrams.
 fn begin(fd: &HostFd, handle: Handle, address: &Address) -> HostResult<()> {
     let bytes = address.bytes();
@@ -148,12 +160,18 @@ impl HostNet for WindowsHost {
         kind: SocketKind,
         protocol: i32,
     ) -> HostResult<HostFd> {
+        let protocol = protocol_of(kind, protocol)?;
         thread::current().commit_stack();
         let number = u32::from(address::windows_family(family));
         let mut handle = 0;
         // SAFETY: the loader writes the handle.
         errors::check(unsafe {
             nt!(net_socket, number, kind.0, protocol.cast_unsigned(), &mut handle)
+        })
+        .map_err(|error| match error.0 {
+            // Raw sockets are for administrators.
+            Errno::EACCES => HostError(Errno::EPERM),
+            _ => error,
         })?;
         if family == AddressFamily::AF_INET6 {
             let off = 0_u32.to_ne_bytes();
@@ -162,12 +180,6 @@ impl HostNet for WindowsHost {
             let _ = unsafe { nt!(net_set_option, handle, level, name, off.as_ptr(), 4) };
         }
         let fd = files::register(handle, Kind::Socket)?;
-        let usual = match kind {
-            SocketKind::SOCK_STREAM => 6,
-            SocketKind::SOCK_DGRAM => 17,
-            _ => protocol,
-        };
-        let protocol = if protocol == 0 { usual } else { protocol };
         state::insert(fd.raw(), State::new(family, kind, protocol));
         Ok(fd)
     }
@@ -371,5 +383,21 @@ impl HostNet for WindowsHost {
 
     fn net_interfaces(&self) -> Vec<NetInterface> {
         interfaces::list()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_belong_to_kinds() {
+        assert_eq!(protocol_of(SocketKind::SOCK_STREAM, 0), Ok(6));
+        assert_eq!(protocol_of(SocketKind::SOCK_DGRAM, 17), Ok(17));
+        let refused = Err(HostError(Errno::EPROTONOSUPPORT));
+        assert_eq!(protocol_of(SocketKind::SOCK_STREAM, 17), refused);
+        assert_eq!(protocol_of(SocketKind::SOCK_RAW, 0), refused);
+        let unknown = Err(HostError(Errno::ESOCKTNOSUPPORT));
+        assert_eq!(protocol_of(SocketKind::SOCK_RDM, 0), unknown);
     }
 }
