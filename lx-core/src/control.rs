@@ -179,6 +179,8 @@ pub struct Spawn {
     pub argv: Vec<Vec<u8>>,
     /// Strings `NAME=value`.
     pub env: Vec<Vec<u8>>,
+    /// Variables of the host, in its form.
+    pub host_env: Vec<HostVariable>,
     /// Absolute working directory in the guest.
     pub cwd: Vec<u8>,
     /// Credentials.
@@ -189,6 +191,32 @@ pub struct Spawn {
     pub ignored_signals: u64,
     /// If one of the standard streams is a terminal, make it the session's controlling terminal.
     pub terminal: bool,
+}
+
+/// A variable of the host that a new command gets in a form that guests understand. It does not
+/// replace one of the command's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostVariable {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its value on the host.
+    pub value: Vec<u8>,
+    /// What the value is.
+    pub form: HostForm,
+}
+
+/// What the value of a [`HostVariable`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostForm {
+    /// Text that means the same to guests.
+    Text,
+    /// A path.
+    Path,
+    /// A list of paths.
+    PathList,
+    /// A list of folders with programs. What a guest can see of them is appended to the command's
+    /// own variable of this name.
+    Folders,
 }
 
 /// Real, effective and saved ids of a new command.
@@ -281,6 +309,9 @@ pub struct CallStats {
     pub host_calls: u64,
 }
 
+/// Name of the counter of trace lines that could not be written; it is there only if there are any.
+pub const LOST_TRACE_LINES: &str = "lines of the trace that could not be written";
+
 /// A name and a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counter {
@@ -319,12 +350,15 @@ wire_struct!(Spawn {
     search_path,
     argv,
     env,
+    host_env,
     cwd,
     user,
     umask,
     ignored_signals,
     terminal
 });
+wire_enum!(HostForm { 0 => Text, 1 => Path, 2 => PathList, 3 => Folders });
+wire_struct!(HostVariable { name, value, form });
 wire_struct!(User { uid, gid, groups });
 wire_struct!(WindowSize { rows, columns, x_pixels, y_pixels });
 wire_struct!(SpawnFailed { id, stage, errno, message });

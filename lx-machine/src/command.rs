@@ -65,10 +65,12 @@ pub(crate) fn start(
         fs: Arc::new(fs),
         mm: AddressSpace::new(Arc::clone(&kernel.text)),
     };
-    let program = find(spawn, &caller, &shared.fs)?;
+    let mut env = spawn.env.clone();
+    system.host_env.add_to(&mut env, &spawn.host_env);
+    let program = find(spawn, &env, &caller, &shared.fs)?;
     let task = kernel.spawn_first(shared, Rlimits::new()).map_err(process)?;
     ignore_signals(&task, spawn.ignored_signals);
-    let image = match exec::prepare_first(&task, &program, &spawn.argv, &spawn.env) {
+    let image = match exec::prepare_first(&task, &program, &spawn.argv, &env) {
         Ok(image) => image,
         Err(failure) => {
             kernel.discard(&task);
@@ -116,11 +118,16 @@ fn open_stdio(
 }
 
 /// The program's path: as given, or found in `PATH`.
-fn find(spawn: &Spawn, caller: &Caller<'_>, fs: &FsContext) -> Result<Vec<u8>, SpawnFailed> {
+fn find(
+    spawn: &Spawn,
+    env: &[Vec<u8>],
+    caller: &Caller<'_>,
+    fs: &FsContext,
+) -> Result<Vec<u8>, SpawnFailed> {
     if !spawn.search_path {
         return Ok(spawn.program.clone());
     }
-    let variable = spawn.env.iter().find_map(|entry| entry.strip_prefix(b"PATH="));
+    let variable = env.iter().find_map(|entry| entry.strip_prefix(b"PATH="));
     let mut denied = false;
     for folder in variable.unwrap_or(DEFAULT_PATH).split(|byte| *byte == b':') {
         let folder = if folder.is_empty() { b"." } else { folder };

@@ -6,11 +6,12 @@
 
 extern crate alloc;
 
-mod automount;
 mod command;
+mod host_env;
 mod machine;
 mod mounts;
 mod populate;
 mod stats;
+mod wsl_conf;
 
 pub use machine::{Machine, make};

@@ -22,6 +22,7 @@ use lx_vfs::fs::tmpfs::TmpFs;
 use lx_vfs::mount::MountTree;
 use lx_vfs::tty;
 
+use crate::host_env::HostEnv;
 use crate::populate::Populate;
 use crate::{command, mounts, stats};
 
@@ -47,6 +48,7 @@ struct State {
 pub(crate) struct System {
     pub(crate) kernel: Arc<Kernel>,
     pub(crate) mounts: Arc<MountTree>,
+    pub(crate) host_env: Arc<HostEnv>,
 }
 
 /// The supervisor for a host that has just booted.
@@ -129,8 +131,9 @@ impl Machine {
             _ => Ok(None),
         };
         match root.and_then(|root| mounts::build(&kernel, configure, root)) {
-            Ok(mounts) => {
-                self.state.lock().system = Some(System { kernel, mounts });
+            Ok((mounts, host_env)) => {
+                let host_env = Arc::new(host_env);
+                self.state.lock().system = Some(System { kernel, mounts, host_env });
                 self.report(Event::Ready { version: control::VERSION });
             }
             Err(reason) => self.stopped(reason),

@@ -29,7 +29,8 @@ use lx_vfs::mount::{MountFlags, MountTree};
 use lx_vfs::open::OpenHow;
 use lx_vfs::path::Lookup;
 
-use crate::automount::Automount;
+use crate::host_env::HostEnv;
+use crate::wsl_conf::WslConf;
 
 /// Why the machine cannot be configured, in one sentence.
 type Result<T> = core::result::Result<T, String>;
@@ -59,8 +60,8 @@ impl Boot {
     }
 }
 
-/// Builds what `configure` asks for, on the root in memory if there is one, with `/proc`, `/sys`, `/dev`,
-/// `/dev/pts` and `/dev/shm`.
+/// Builds what `configure` asks for, on the root in memory if there is one, with `/proc`, `/sys`,
+/// `/dev`, `/dev/pts` and `/dev/shm`; and tells how guests see the host's files.
 ///
 /// # Errors
 /// One sentence for the user.
@@ -68,7 +69,7 @@ pub(crate) fn build(
     kernel: &Arc<Kernel>,
     configure: &Configure,
     memory: Option<Arc<TmpFs>>,
-) -> Result<Arc<MountTree>> {
+) -> Result<(Arc<MountTree>, HostEnv)> {
     let host = kernel.host;
     let (root, source) = root(host, configure, memory)?;
     let tree = MountTree::new(root, source, MountFlags::empty());
@@ -83,11 +84,11 @@ pub(crate) fn build(
     let now = host.realtime().cast_signed();
     builder.mount(b"/dev/pts", DevPts::new(now, devpts::Options::USUAL), "devpts")?;
     builder.mount(b"/dev/shm", TmpFs::new(host, 0o1777), "tmpfs")?;
-    builder.mount_drives()?;
+    let host_env = builder.mount_drives()?;
     for mount in &configure.mounts {
         builder.bind(mount)?;
     }
-    Ok(tree)
+    Ok((tree, host_env))
 }
 
 fn root(
@@ -163,23 +164,25 @@ impl Builder<'_> {
 
     /// The host's drives, if it has any, as the file system's `/etc/wsl.conf` wants them. Drives
     /// that cannot be read now, as those without a disk, are left out.
-    fn mount_drives(&self) -> Result<()> {
+    fn mount_drives(&self) -> Result<HostEnv> {
         let drives = self.host.drives();
         if drives.is_empty() {
-            return Ok(());
+            return Ok(HostEnv::default());
         }
-        let automount = Automount::parse(&self.read(b"/etc/wsl.conf"));
-        let options = drvfs::DriveOptions::parse(&automount.options)
+        let conf = WslConf::parse(&self.read(b"/etc/wsl.conf"));
+        let options = drvfs::DriveOptions::parse(&conf.options)
             .map_err(|error| cannot("use the options in", b"/etc/wsl.conf", error.errno()))?;
-        for drive in drives.iter().filter(|_| automount.enabled) {
+        let mut host_env = HostEnv::new(conf.append_path);
+        for drive in drives.iter().filter(|_| conf.enabled) {
             let Ok(root) = self.host.open_root(&drive.path) else { continue };
             let Ok(fs) = drvfs::mount(self.host, root, drive.path.clone(), options) else {
                 continue;
             };
-            let at = [&*automount.root, &drive.name].concat();
+            let at = [&*conf.root, &drive.name].concat();
             self.mount(&at, fs, &String::from_utf8_lossy(&drive.path))?;
+            host_env.add_drive(&drive.path, &at);
         }
-        Ok(())
+        Ok(host_env)
     }
 
     /// The first bytes of a file; none if it cannot be read.

@@ -7,7 +7,7 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lx_core::control::Spawn;
+use lx_core::control::{HostVariable, Spawn};
 
 use crate::machine::{RootFs, Shared};
 use crate::names::os_string;
@@ -17,6 +17,8 @@ use crate::{Child, ExitStatus, Output, SpawnError};
 
 /// What docker and Debian's login give to root.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+type Environment = BTreeMap<OsString, OsString>;
 
 /// A command to be started in a [`Machine`](crate::Machine), in the manner of
 /// [`std::process::Command`]. What it starts with by default is told [here](crate#defaults).
@@ -195,7 +197,7 @@ impl Command {
             None => users.resolve(OsStr::new("0"))?,
         };
         let arg0 = self.arg0.as_ref().unwrap_or(&self.program);
-        let env = self.environment(&users, user.uid);
+        let (env, host_env) = self.environment(&users, user.uid);
         Ok(Spawn {
             id: 0,
             program: c_bytes(&self.program)?,
@@ -205,6 +207,7 @@ impl Command {
                 .map(|a| c_bytes(a))
                 .collect::<io::Result<_>>()?,
             env: env.iter().map(|(key, value)| variable(key, value)).collect::<io::Result<_>>()?,
+            host_env,
             cwd: self.working_directory()?,
             user,
             umask: sys::umask(),
@@ -233,7 +236,8 @@ impl Command {
         Ok(path)
     }
 
-    fn environment(&self, users: &Users, uid: u32) -> BTreeMap<OsString, OsString> {
+    /// The variables, and those of the host that the kernel translates.
+    fn environment(&self, users: &Users, uid: u32) -> (Environment, Vec<HostVariable>) {
         let mut env = BTreeMap::new();
         if !self.env_clear {
             if self.shared.root.is_host() {
@@ -252,7 +256,19 @@ impl Command {
                 None => env.remove(key),
             };
         }
-        env
+        let host_env = if self.env_clear { Vec::new() } else { self.host_variables() };
+        (env, host_env)
+    }
+
+    /// What guests get of the caller's variables, except for those that were set or removed.
+    fn host_variables(&self) -> Vec<HostVariable> {
+        let mut variables = sys::host_variables();
+        let is_set = |name: &[u8]| {
+            let same = |key: &OsString| key.as_encoded_bytes() == name;
+            self.env.keys().chain(self.shared.env.iter().map(|(key, _)| key)).any(same)
+        };
+        variables.retain(|variable| !is_set(&variable.name));
+        variables
     }
 }
 

@@ -41,6 +41,8 @@ mod child;
 mod command;
 mod connection;
 mod error;
+#[cfg(any(windows, test))]
+mod host_env;
 mod image;
 mod machine;
 mod names;

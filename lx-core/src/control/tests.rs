@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::{
     BindMount, CallStats, Configure, Counter, DecodeError, Entry, EntryKind, Envelope, Event,
-    HEADER_LEN, MAX_MESSAGE, Message, Piece, Request, Root, SignalTarget, Spawn, SpawnFailed,
-    Stage, Stats, User, WindowSize, decode, encode, large_packet, open,
+    HEADER_LEN, HostForm, HostVariable, MAX_MESSAGE, Message, Piece, Request, Root, SignalTarget,
+    Spawn, SpawnFailed, Stage, Stats, User, WindowSize, decode, encode, large_packet, open,
 };
 
 fn encoded<M: Message>(message: &M) -> Vec<u8> {
@@ -126,14 +126,18 @@ fn spawn() -> impl Strategy<Value = Spawn> {
     let strings = || prop::collection::vec(bytes(), 0..6);
     let user =
         any::<(u32, u32, Vec<u32>)>().prop_map(|(uid, gid, groups)| User { uid, gid, groups });
-    (any::<(u64, bool, u32, u64, bool)>(), bytes(), strings(), strings(), bytes(), user).prop_map(
-        |((id, search_path, umask, ignored_signals, terminal), program, argv, env, cwd, user)| {
+    let numbers = any::<(u64, bool, u32, u64, bool)>();
+    let env = (strings(), prop::collection::vec(host_variable(), 0..3));
+    (numbers, bytes(), strings(), env, bytes(), user).prop_map(
+        |(numbers, program, argv, (env, host_env), cwd, user)| {
+            let (id, search_path, umask, ignored_signals, terminal) = numbers;
             Spawn {
                 id,
                 program,
                 search_path,
                 argv,
                 env,
+                host_env,
                 cwd,
                 user,
                 umask,
@@ -142,6 +146,16 @@ fn spawn() -> impl Strategy<Value = Spawn> {
             }
         },
     )
+}
+
+fn host_variable() -> impl Strategy<Value = HostVariable> {
+    let form = prop_oneof![
+        Just(HostForm::Text),
+        Just(HostForm::Path),
+        Just(HostForm::PathList),
+        Just(HostForm::Folders),
+    ];
+    (bytes(), bytes(), form).prop_map(|(name, value, form)| HostVariable { name, value, form })
 }
 
 fn piece() -> impl Strategy<Value = Piece> {

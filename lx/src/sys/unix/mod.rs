@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use lx_core::control::User;
+use lx_core::control::{HostVariable, User};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::Standard;
@@ -72,6 +72,12 @@ pub(crate) fn host_name() -> Vec<u8> {
 /// Environment variables that a command gets in a root of its own, if the caller has them.
 pub(crate) fn terminal_type() -> Option<OsString> {
     std::env::var_os("TERM")
+}
+
+/// Variables of this process for guests, in the host's form: there are none, the host speaks the
+/// guests' language.
+pub(crate) fn host_variables() -> Vec<HostVariable> {
+    Vec::new()
 }
 
 /// A host path as init understands it.

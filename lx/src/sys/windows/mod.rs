@@ -6,7 +6,7 @@ use std::io;
 use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 
-use lx_core::control::User;
+use lx_core::control::{HostVariable, User};
 
 use super::Standard;
 
@@ -63,6 +63,12 @@ pub(crate) fn host_name() -> Vec<u8> {
 pub(crate) fn terminal_type() -> Option<OsString> {
     // Windows' console understands this one's sequences, and sets no variable.
     Some(std::env::var_os("TERM").unwrap_or_else(|| "xterm-256color".into()))
+}
+
+/// Variables of this process for guests.
+pub(crate) fn host_variables() -> Vec<HostVariable> {
+    let text = |name: &str| std::env::var_os(name)?.into_string().ok();
+    crate::host_env::variables(text)
 }
 
 /// A host path as init understands it: an NT path.

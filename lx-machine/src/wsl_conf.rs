@@ -1,23 +1,26 @@
-//! The section `automount` of `/etc/wsl.conf`: how the host's drives are mounted.
+//! `/etc/wsl.conf`: how the host's drives are mounted, and what guests get of its environment.
 
 use alloc::vec::Vec;
 
-/// What the section says.
+/// What the file says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Automount {
+pub(crate) struct WslConf {
     /// Whether drives are mounted at all.
     pub(crate) enabled: bool,
     /// Where, with a slash at the end.
     pub(crate) root: Vec<u8>,
     /// Mount options for all of them.
     pub(crate) options: Vec<u8>,
+    /// Whether folders with the host's programs are appended to the guest's `PATH`.
+    pub(crate) append_path: bool,
 }
 
-impl Automount {
+impl WslConf {
     /// Reads the file; what is not in it is as by default.
     pub(crate) fn parse(file: &[u8]) -> Self {
         let mut section: &[u8] = b"";
-        let mut found = Self { enabled: true, root: b"/mnt/".to_vec(), options: Vec::new() };
+        let mut found =
+            Self { enabled: true, root: b"/mnt/".to_vec(), options: Vec::new(), append_path: true };
         for line in file.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii) {
             if let Some(name) = line.strip_prefix(b"[").and_then(|line| line.strip_suffix(b"]")) {
                 section = name.trim_ascii();
@@ -39,6 +42,9 @@ impl Automount {
                     }
                 }
                 (b"automount", b"options") => found.options = value.to_vec(),
+                (b"interop", b"appendWindowsPath") => {
+                    found.append_path = !value.eq_ignore_ascii_case(b"false");
+                }
                 _ => {}
             }
         }
@@ -48,15 +54,17 @@ impl Automount {
 
 #[cfg(test)]
 mod tests {
-    use super::Automount;
+    use super::WslConf;
 
     #[test]
-    fn the_section_is_read() {
+    fn the_sections_are_read() {
         let file = b"# drives\n[automount]\nroot = /win\noptions = \"metadata,umask=22\"\n[user]\nenabled=false\n";
-        let found = Automount::parse(file);
+        let found = WslConf::parse(file);
         assert_eq!((found.enabled, &*found.root), (true, &b"/win/"[..]));
         assert_eq!(found.options, b"metadata,umask=22");
-        assert!(!Automount::parse(b"[automount]\r\nenabled = false\r\n").enabled);
-        assert_eq!(Automount::parse(b"").root, b"/mnt/");
+        assert!(!WslConf::parse(b"[automount]\r\nenabled = false\r\n").enabled);
+        assert_eq!(WslConf::parse(b"").root, b"/mnt/");
+        assert!(found.append_path);
+        assert!(!WslConf::parse(b"[interop]\nappendWindowsPath = False\n").append_path);
     }
 }
