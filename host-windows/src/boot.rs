@@ -90,6 +90,7 @@ pub unsafe fn boot(boot: &Boot, layout: &ImageLayout, make_kernel: MakeKernel) {
             // SAFETY: the loader's table is a static.
             unsafe { nt::set_up(boot) };
             lose_fs::enable(boot.lose_fs);
+            region::limit(boot.memory);
             start_machine(boot, layout)
         }
         // SAFETY: whoever started the thread made the block for it; blocks are never freed.

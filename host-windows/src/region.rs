@@ -34,6 +34,13 @@ const BLOCK: u64 = BLOCK_SIZE as u64;
 const BLOCK_COUNT: u32 = ((REGION_END - BLOCKS) / BLOCK) as u32;
 /// The host is asked for memory in pieces of this size.
 const COMMIT_STEP: u64 = 1 << 20;
+/// Large runs, which are copies of processes mostly, leave so much for the kernel's small objects: a
+/// guest that runs out of memory gets an error, the kernel does not.
+const RESERVE: u64 = 8 << 20;
+/// Files leave so much: when they have filled the memory, programs can still be started.
+const FILE_RESERVE: u64 = 32 << 20;
+/// Runs up to this size are the kernel's own, and may take the reserve.
+const SMALL: usize = 256 << 10;
 
 /// Lock level of the region's lists: below it nothing is taken.
 const LEVEL: u8 = 62;
@@ -48,6 +55,15 @@ static PAGE_BLOCKS: Mutex<BlockList, LEVEL> = Mutex::new(BlockList::new(TABLE));
 
 /// Blocks below this address have memory. It only grows: what a section has committed stays.
 static COMMITTED: AtomicU64 = AtomicU64::new(BLOCKS);
+/// Where the region ends: a test may have it end early.
+static LIMIT: AtomicU64 = AtomicU64::new(REGION_END);
+
+/// Lets the region end after so many megabytes, for tests; 0 for all there is.
+pub(crate) fn limit(megabytes: u32) {
+    if megabytes > 0 {
+        LIMIT.store(BLOCKS + (u64::from(megabytes) << 20), Ordering::Relaxed);
+    }
+}
 
 /// Gives a part of the region memory; doing so twice keeps the contents.
 fn commit(start: u64, end: u64) -> bool {
@@ -91,7 +107,11 @@ fn commit_to(end: u64) -> bool {
     if end <= start {
         return true;
     }
-    let end = end.next_multiple_of(COMMIT_STEP).min(REGION_END);
+    let limit = LIMIT.load(Ordering::Relaxed).min(REGION_END);
+    if end > limit {
+        return false;
+    }
+    let end = end.next_multiple_of(COMMIT_STEP).min(limit);
     if !commit(start, end) {
         return false;
     }
@@ -101,7 +121,7 @@ fn commit_to(end: u64) -> bool {
 
 /// `(bytes in use, bytes there are)`.
 pub(crate) fn usage() -> (u64, u64) {
-    (IN_USE.load(Ordering::Relaxed), REGION_END - BLOCKS)
+    (IN_USE.load(Ordering::Relaxed), LIMIT.load(Ordering::Relaxed) - BLOCKS)
 }
 
 fn address(block: u32) -> u64 {
@@ -114,15 +134,36 @@ fn number(address: u64) -> u32 {
 
 /// A run of at least `bytes` bytes, aligned to [`BLOCK_SIZE`], with arbitrary contents.
 pub(crate) fn alloc_run(bytes: usize) -> Option<u64> {
+    take_run(bytes, if bytes > SMALL { RESERVE } else { 0 })
+}
+
+/// A run behind which so many bytes more could be used.
+fn take_run(bytes: usize, spare: u64) -> Option<u64> {
     let len = u32::try_from(bytes.div_ceil(BLOCK_SIZE)).ok()?.max(1);
+    try_run(len, spare).or_else(|| {
+        // What files have given back may do.
+        merge_page_blocks();
+        try_run(len, spare)
+    })
+}
+
+fn try_run(len: u32, spare: u64) -> Option<u64> {
     let block = RUNS.lock().take(len)?;
     let at = address(block);
-    if !commit_to(at + u64::from(len) * BLOCK) {
+    if !commit_to(at + u64::from(len) * BLOCK + spare) {
         RUNS.lock().give(block);
         return None;
     }
     IN_USE.fetch_add(u64::from(len) * BLOCK, Ordering::Relaxed);
     Some(at)
+}
+
+/// Gives all free page blocks back to the runs.
+fn merge_page_blocks() {
+    loop {
+        let Some(block) = PAGE_BLOCKS.lock().pop() else { return };
+        free_run(address(block));
+    }
 }
 
 /// Length in bytes of the run that begins at `address`.
@@ -142,7 +183,7 @@ pub(crate) fn alloc_block() -> Option<u64> {
     let free = PAGE_BLOCKS.lock().pop();
     let at = match free {
         Some(block) => address(block),
-        None => alloc_run(BLOCK_SIZE)?,
+        None => take_run(BLOCK_SIZE, FILE_RESERVE)?,
     };
     // SAFETY: the block has just become ours.
     unsafe { core::ptr::write_bytes(at as *mut u8, 0, BLOCK_SIZE) };
@@ -151,7 +192,8 @@ pub(crate) fn alloc_block() -> Option<u64> {
 
 /// Takes a page block back.
 ///
-/// Page blocks do not go back to the runs: a machine that has used page cache uses it again.
+/// Page blocks do not go back to the runs while there is memory: a machine that has used page
+/// cache uses it again.
 pub(crate) fn free_block(at: u64) {
     PAGE_BLOCKS.lock().push(number(at));
 }

@@ -34,10 +34,11 @@ pub(crate) fn role() -> Role {
     }
 }
 
-/// What `LX_TEST_LOSE_FS` says, a number for the image's tests; 0 if there is no such variable.
-pub(crate) fn test_switch() -> u32 {
-    let mut name = [0u16; 16];
-    for (slot, &byte) in name.iter_mut().zip(b"LX_TEST_LOSE_FS") {
+/// What a variable says, a number for the image's tests; 0 if there is no such variable. Its name
+/// is shorter than 24 letters.
+pub(crate) fn test_switch(variable: &[u8]) -> u32 {
+    let mut name = [0u16; 24];
+    for (slot, &byte) in name.iter_mut().zip(variable) {
         *slot = u16::from(byte);
     }
     let mut value = [0u16; 16];

@@ -79,7 +79,8 @@ fn init() -> Boot {
         let mut resolution = 0;
         api::NtSetTimerResolution(10_000, 1, &mut resolution);
         Boot {
-            lose_fs: arguments::test_switch(),
+            lose_fs: arguments::test_switch(b"LX_TEST_LOSE_FS"),
+            memory: arguments::test_switch(b"LX_TEST_MEMORY"),
             section,
             init_process,
             port,
@@ -129,6 +130,7 @@ pub(crate) fn boot(kind: u32) -> Boot {
         process_id,
         thread_id,
         lose_fs: 0,
+        memory: 0,
         services: &raw const SERVICES,
         block: 0,
         host_fs: fs_base(),

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use lx_core::control::{CallStats, Counter, Stats};
+use lx_core::control::{CallStats, Counter, LOST_TRACE_LINES, Stats};
 use lx_core::unsupported;
 use lx_proc::Kernel;
 use lx_syscall::table::TABLE;
@@ -30,6 +30,10 @@ pub(crate) fn collect(kernel: &Kernel) -> Stats {
     counters.push(counter("calls of numbers beyond the table", kernel.observe.beyond()));
     counters.push(counter("kernel memory in use, bytes", used));
     counters.push(counter("kernel memory at most, bytes", room));
+    let lost = kernel.reports.lost_lines();
+    if lost > 0 {
+        counters.push(counter(LOST_TRACE_LINES, lost));
+    }
     let kinds = kernel.host.host_call_kinds();
     counters.extend(
         kinds

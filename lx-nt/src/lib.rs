@@ -10,7 +10,7 @@ mod structs;
 
 pub use services::Services;
 pub use structs::{
-    AfdPoll, ClientId, Context, ExceptionPointers, ExceptionRecord, IoStatus,
+    AfdPoll, ClientId, Context, ExceptionPointers, ExceptionRecord, IoStatus, KeyEvent,
     MemoryBasicInformation, NetTransfer, ObjectAttributes, Program, UnicodeString,
 };
 
@@ -56,6 +56,8 @@ pub struct Boot {
     pub thread_id: u32,
     /// A test switch: how often threads shall lose their FS base; init only.
     pub lose_fs: u32,
+    /// A test switch: megabytes that the region may have, 0 for all; init only.
+    pub memory: u32,
     /// The table, at the same address in every process.
     pub services: *const Services,
     /// The thread block that was prepared for the thread; 0 for init.

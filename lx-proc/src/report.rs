@@ -2,9 +2,10 @@
 //! of `--strace`.
 
 use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use lx_core::abi::Signal;
 use lx_core::abi::wait::WaitStatus;
+use lx_core::abi::{Errno, Signal};
 use lx_core::host::{Buf, Host, HostFd};
 use lx_core::sync::{Mutex, level};
 
@@ -20,6 +21,7 @@ pub trait Reporter: Send + Sync {
 #[derive(Default)]
 pub struct Reports {
     targets: Mutex<Targets, { level::STATS }>,
+    lost: AtomicU64,
 }
 
 #[derive(Default)]
@@ -55,11 +57,20 @@ impl Reports {
         }
     }
 
-    /// Writes a line of `--strace`. The receiver may be gone: then the line is lost.
+    /// Writes a line of `--strace`. A line that cannot be written is lost, and counted unless the
+    /// receiver is gone.
     pub fn trace_line(&self, host: &dyn Host, line: &str) {
         let fd = self.targets.lock().trace.clone();
-        if let Some(fd) = fd {
-            let _ = host.write(&fd, Buf::Kernel(line.as_bytes()));
+        if let Some(fd) = fd
+            && let Err(error) = host.write(&fd, Buf::Kernel(line.as_bytes()))
+            && error.0 != Errno::EPIPE
+        {
+            self.lost.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// How many lines of `--strace` could not be written.
+    pub fn lost_lines(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
     }
 }

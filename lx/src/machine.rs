@@ -239,11 +239,12 @@ impl Builder {
                           /bin/bash`; this host has none of its own";
             return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
         };
-        let path = absolute(path, "use it as root file system")?;
-        if path.is_dir() {
-            return Ok(Source::Directory(path));
+        let found = absolute(path, "use it as root file system")?;
+        if found.is_dir() {
+            return Ok(Source::Directory(found));
         }
-        Archive::open(&path).map(Source::Archive)
+        // Messages name it as the user did.
+        Archive::open(path).map(Source::Archive)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lx::{Change, Machine, SpawnError};
 
@@ -68,7 +68,15 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
         }
     };
     if let Some(output) = &mut stats_output {
-        output.write_all(machine.stats()?.to_string().as_bytes())?;
+        let text = machine.stats()?.to_string();
+        let result = output.write_all(text.as_bytes());
+        result.map_err(|error| unwritable(options.stats.as_ref(), &error))?;
+    }
+    if options.strace.is_some()
+        && let Some(lost) = machine.stats()?.lost_trace_lines()
+    {
+        let reason = io::Error::other(format!("{lost} lines are lost"));
+        return Err(unwritable(options.strace.as_ref(), &reason));
     }
     // Kills what the program left running and waits until it is gone.
     drop(machine);
@@ -94,10 +102,16 @@ fn output(file: Option<&Path>) -> Result<File, Failure> {
     let Some(path) = file else {
         return Ok(standard_error()?.into());
     };
-    File::create(path).map_err(|error| Failure {
-        sentence: format!("cannot write '{}': {error}", path.display()),
-        status: OWN_FAILURE,
-    })
+    File::create(path).map_err(|error| unwritable(Some(&Some(path.to_owned())), &error))
+}
+
+/// Why there is not all in a file, or on standard error, that was asked for.
+fn unwritable(file: Option<&Option<PathBuf>>, error: &io::Error) -> Failure {
+    let sentence = match file {
+        Some(Some(path)) => format!("cannot write '{}': {error}", path.display()),
+        _ => format!("cannot write to standard error: {error}"),
+    };
+    Failure { sentence, status: OWN_FAILURE }
 }
 
 #[cfg(unix)]

@@ -3,6 +3,8 @@
 pub use lx_core::control::{CallStats, Counter};
 use std::fmt;
 
+use lx_core::control::LOST_TRACE_LINES;
+
 /// What a machine counted since it was built, see
 /// [`Builder::stats`](crate::Builder::stats). `Display` makes a table of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,12 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// How many lines of [`Builder::strace`](crate::Builder::strace) could not be written, if any.
+    pub fn lost_trace_lines(&self) -> Option<u64> {
+        let lost = self.counters.iter().find(|counter| counter.name == LOST_TRACE_LINES);
+        lost.map(|counter| counter.value)
+    }
+
     pub(crate) fn new(stats: lx_core::control::Stats) -> Self {
         let lx_core::control::Stats { trapped, mut calls, unsupported, counters } = stats;
         calls.sort_by(|a, b| b.count.cmp(&a.count).then(a.number.cmp(&b.number)));

@@ -19,6 +19,37 @@ static int upper(void)
     return 0;
 }
 
+/* Waits for the end of standard input. */
+static void wait_for_end(void)
+{
+    char letter;
+    while (fread(&letter, 1, 1, stdin) > 0) {
+    }
+}
+
+/* Starts a command line in a job of its own, which ends with standard input. */
+static int job(char *line)
+{
+    STARTUPINFOA startup = {.cb = sizeof startup, .dwFlags = STARTF_USESTDHANDLES};
+    PROCESS_INFORMATION made;
+    SECURITY_ATTRIBUTES inherit = {sizeof inherit, NULL, TRUE};
+    HANDLE job = CreateJobObjectA(NULL, NULL);
+    startup.hStdInput = CreateFileA("NUL", GENERIC_READ, 3, &inherit, OPEN_EXISTING, 0, NULL);
+    startup.hStdOutput = GetStdHandle(STD_OUTPUT_HANDLE);
+    startup.hStdError = GetStdHandle(STD_ERROR_HANDLE);
+    if (!CreateProcessA(NULL, line, NULL, NULL, TRUE, CREATE_SUSPENDED, NULL, NULL, &startup, &made)
+        || !AssignProcessToJobObject(job, made.hProcess)) {
+        printf("no job: %lu\n", GetLastError());
+        return 1;
+    }
+    ResumeThread(made.hThread);
+    wait_for_end();
+    TerminateJobObject(job, 1);
+    WaitForSingleObject(made.hProcess, 10000);
+    puts("ended");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -48,6 +79,15 @@ int main(int argc, char **argv)
     if (!strcmp(what, "err")) {
         fputs("to stderr\n", stderr);
         return 3;
+    }
+    if (!strcmp(what, "job") && argc > 2)
+        return job(argv[2]);
+    if (!strcmp(what, "lock") && argc > 2) {
+        HANDLE file = CreateFileA(argv[2], GENERIC_READ, 0, NULL, OPEN_EXISTING, 0, NULL);
+        puts(file == INVALID_HANDLE_VALUE ? "no file" : "locked");
+        fflush(stdout);
+        wait_for_end();
+        return 0;
     }
     if (!strcmp(what, "sleep")) {
         Sleep(60000);

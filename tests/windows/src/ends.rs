@@ -1,92 +1,154 @@
-//! However `lx.exe` ends, nothing of its machine is left.
+//! However `lx.exe` or one of its processes ends, nothing of it is left, and what has nothing to do
+//! with it lives on.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 
-use crate::{expectations, rootfs, wine};
-
-/// How long Wine's server may take to end a job.
-const LIMIT: Duration = Duration::from_secs(10);
+use crate::started::Started;
+use crate::{expectations, interop, rootfs, wine};
 
 /// Guests of several processes that say when all of them run.
 const SCRIPT: &str = "export PATH=/bin; sleep 1000 & (sleep 1000) & sh -c 'echo ready; read x'";
 
-/// A variable that marks every process of a test, also those that Wine starts.
-const MARK: &str = "LX_TEST_MARK";
+/// The same without input.
+const LONG: &str = "export PATH=/bin; sleep 1000 & (sleep 1000) & sh -c 'echo ready; sleep 1000'";
+
+/// A guest that waits with the file `$F` open, and what the others find after its end.
+const VICTIM: &str = "export PATH=/bin
+    mkfifo /tmp/fifo
+    { read x; echo $x; read y < /tmp/fifo; } < $F &
+    wait $!
+    echo status $?
+    echo alive | tr a-z A-Z
+    (exit 3)
+    echo $?";
 
 pub(crate) fn trials() -> Vec<Trial> {
     if cfg!(windows) {
         return Vec::new();
     }
     vec![
-        expectations::trial("ends::killed", || ends("killed", |lx| Ok(lx.kill()?))),
+        expectations::trial("ends::killed", || ends(|lx| Ok(lx.child.kill()?))),
         expectations::trial("ends::guest_ends", || {
             // The end of its standard input ends the first guest, and the others are killed.
-            ends("guest_ends", |lx| {
-                lx.stdin = None;
+            ends(|lx| {
+                lx.hang_up();
                 Ok(())
             })
         }),
+        expectations::trial("ends::host_process_killed", host_process_killed),
+        expectations::trial("ends::init_killed", init_killed),
+        expectations::trial("ends::job_ends", job_ends),
+        expectations::trial("ends::ctrl_c", ctrl_c),
+        expectations::trial("ends::console_closed", console_closed),
     ]
 }
 
-fn ends(name: &str, end: impl FnOnce(&mut Child) -> Result<(), Failed>) -> Result<(), Failed> {
+fn guest(script: &str) -> Result<Command, Failed> {
     let root = format!("Z:{}", rootfs::small()?.display());
-    let mark = format!("{name}-{}", std::process::id());
-    let mut lx = wine::command(["run", "--rootfs", &root, "--", "/bin/sh", "-c", SCRIPT])?
-        .env(MARK, &mark)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let stdout = lx.stdout.take();
-    let result = wait_until_ready(stdout).and_then(|()| {
-        let before = marked(&mark)?;
-        if before < 3 {
-            return Err(format!("only {before} processes before the end").into());
-        }
-        end(&mut lx)?;
-        let deadline = Instant::now() + LIMIT;
-        while marked(&mark)? > 0 {
-            if Instant::now() > deadline {
-                return Err(format!("{} processes are left", marked(&mark)?).into());
-            }
-            thread::sleep(Duration::from_millis(50));
-            // Takes away what is left of a child that has ended.
-            lx.try_wait()?;
-        }
-        Ok(())
-    });
-    // It may have ended by itself.
-    let _ = lx.kill();
-    lx.wait()?;
-    result
+    Ok(wine::command(["run", "--rootfs", &root, "--", "/bin/sh", "-c", script])?)
 }
 
-fn wait_until_ready(stdout: Option<ChildStdout>) -> Result<(), Failed> {
-    let mut line = String::new();
-    BufReader::new(stdout.ok_or("no output")?).read_line(&mut line)?;
-    if line == "ready\n" { Ok(()) } else { Err(format!("the guest said {line:?}").into()) }
-}
-
-/// How many processes carry the mark, Wine's own ones left out.
-fn marked(mark: &str) -> Result<usize, Failed> {
-    let mark = format!("{MARK}={mark}").into_bytes();
-    let mut count = 0;
-    for entry in fs::read_dir("/proc")? {
-        let folder = entry?.path();
-        // Those that end meanwhile, and threads of the kernel, have nothing to read.
-        let environment = fs::read(folder.join("environ")).unwrap_or_default();
-        let command = fs::read(folder.join("cmdline")).unwrap_or_default();
-        let is_ours = command.windows(3).any(|part| part == b"lx-" || part == b"lx.");
-        count += usize::from(
-            is_ours && environment.split(|&byte| byte == 0).any(|variable| variable == mark),
-        );
+fn ends(end: impl FnOnce(&mut Started) -> Result<(), Failed>) -> Result<(), Failed> {
+    let mut lx = Started::new(guest(SCRIPT)?)?;
+    lx.expect("ready")?;
+    let before = lx.processes()?.len();
+    if before < 3 {
+        return Err(format!("only {before} processes before the end").into());
     }
-    Ok(count)
+    end(&mut lx)?;
+    lx.until_gone()
+}
+
+/// Ends a process of this machine as a task manager would.
+fn kill(pid: u32) -> Result<(), Failed> {
+    let status = Command::new("/bin/kill").args(["-9", &pid.to_string()]).status()?;
+    if status.success() { Ok(()) } else { Err(format!("cannot kill {pid}").into()) }
+}
+
+/// The guest in it is reaped as killed, and the others do not notice.
+fn host_process_killed() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().canonicalize()?.join("marker");
+    fs::write(&file, "ready\n")?;
+    let lx = Started::new(guest(&format!("F=/mnt/z{}; {VICTIM}", file.display()))?)?;
+    lx.expect("ready")?;
+    kill(lx.process_with(file.as_os_str())?)?;
+    let (said, complaints) = lx.finish()?;
+    let expected = "status 137\nALIVE\n3\n";
+    if said == expected && complaints.contains("was ended from outside") {
+        return Ok(());
+    }
+    Err(format!("{said:?} instead of {expected:?}; {complaints}").into())
+}
+
+/// The machine is over, and `lx.exe` says so.
+fn init_killed() -> Result<(), Failed> {
+    let mut lx = Started::new(guest(SCRIPT)?)?;
+    lx.expect("ready")?;
+    let is_init = |folder: &std::path::PathBuf| {
+        let command = fs::read(folder.join("cmdline")).unwrap_or_default();
+        command.split(|&byte| byte == 0).any(|word| word == b"init")
+    };
+    let init = lx.processes()?.into_iter().find(is_init).ok_or("no init")?;
+    let pid = init.file_name().and_then(|name| name.to_str()?.parse().ok());
+    kill(pid.ok_or("no number")?)?;
+    lx.until_gone()?;
+    let (_, complaints) = lx.finish()?;
+    if complaints.contains("lx: the machine has stopped: its kernel process ended") {
+        return Ok(());
+    }
+    Err(format!("no reason in {complaints:?}").into())
+}
+
+/// A job of somebody else's around `lx.exe`, as a terminal or a service has it.
+fn job_ends() -> Result<(), Failed> {
+    let Some(probe) = interop::program()? else { return Ok(()) };
+    let root = rootfs::small()?;
+    let line = format!(
+        "{} run --rootfs Z:{} -- /bin/sh -c \"{LONG}\"",
+        wine::path_of("lx.exe")?,
+        root.display()
+    );
+    let mut outer = Started::new(wine::program_of(probe, ["job", &line])?)?;
+    outer.expect("ready")?;
+    outer.hang_up();
+    outer.until_gone()?;
+    let (said, complaints) = outer.finish()?;
+    if said == "ended\n" { Ok(()) } else { Err(format!("{said:?}; {complaints}").into()) }
+}
+
+/// A guest with a console, by way of a terminal of this machine's.
+fn with_console(script: &str) -> Result<Started, Failed> {
+    let command = guest(script)?;
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quote = |word: &std::ffi::OsStr| format!("'{}'", word.to_string_lossy());
+    let line = words.map(quote).collect::<Vec<_>>().join(" ");
+    let mut script = Command::new("/usr/bin/script");
+    script.args(["-q", "-e", "-c", &line, "/dev/null"]).env_clear();
+    script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    script.env("TERM", "xterm").env("SHELL", "/bin/sh");
+    Started::new(script)
+}
+
+/// The key means the foreground process group.
+fn ctrl_c() -> Result<(), Failed> {
+    let script = "export PATH=/bin; trap \"echo caught; exit 5\" INT; echo ready; \
+                  while :; do sleep 1; done";
+    let mut lx = with_console(script)?;
+    lx.expect_text("ready")?;
+    lx.say("\u{3}")?;
+    lx.expect_text("caught")?;
+    lx.until_gone()
+}
+
+/// Nothing is left. (That the command gets `SIGHUP` is a test of `lx`: Wine knows no console that is
+/// closed, and this machine's terminal ends its processes by itself.)
+fn console_closed() -> Result<(), Failed> {
+    let mut lx = with_console("export PATH=/bin; echo ready; sleep 1000 & sleep 1000")?;
+    lx.expect_text("ready")?;
+    lx.child.kill()?;
+    lx.until_gone()
 }

@@ -86,7 +86,10 @@ pub(crate) fn trials() -> Result<Vec<Trial>, String> {
 }
 
 /// The test program, compiled; none where there is no compiler, as on Windows.
-fn program() -> Result<Option<&'static Path>, String> {
+///
+/// # Errors
+/// A sentence if it cannot be made.
+pub(crate) fn program() -> Result<Option<&'static Path>, String> {
     static PROGRAM: OnceLock<Result<(PathBuf, TempDir), String>> = OnceLock::new();
     if !wine::is_wine() {
         return Ok(None);

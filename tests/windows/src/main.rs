@@ -12,7 +12,9 @@ mod guests;
 mod interop;
 mod rootfs;
 mod scripts;
+mod started;
 mod stress;
+mod troubles;
 mod wine;
 
 use std::process::ExitCode;
@@ -38,6 +40,7 @@ fn trials() -> Result<Vec<Trial>, String> {
     let mut trials = command_line::trials();
     trials.extend(cases::trials()?);
     trials.extend(ends::trials());
+    trials.extend(troubles::trials());
     trials.extend(guests::trials()?);
     trials.extend(scripts::trials()?);
     trials.extend(interop::trials()?);

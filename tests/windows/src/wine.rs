@@ -38,6 +38,22 @@ pub(crate) fn command<S: AsRef<OsStr>>(
     Ok(command)
 }
 
+/// One of the tests' own programs of Windows as a command.
+///
+/// # Errors
+/// As [`lx`].
+pub(crate) fn program_of<S: AsRef<OsStr>>(
+    program: &Path,
+    args: impl IntoIterator<Item = S>,
+) -> Result<Command, String> {
+    let mut command = match env::var_os("LX_WINE") {
+        Some(wine) => Command::new(wine),
+        None => return Err("there is no program of Windows for the tests on Windows".to_owned()),
+    };
+    command.arg(program).args(args).env_clear().envs(environment());
+    Ok(command)
+}
+
 /// A run of a program in the folder of `lx.exe`.
 fn run<S: AsRef<OsStr>>(
     name: &str,
@@ -88,6 +104,14 @@ pub(crate) fn path_of(name: &str) -> Result<String, String> {
     let path = PathBuf::from(variable("LX_WINDOWS")?).join(name);
     let drive = if is_wine() { "Z:" } else { "" };
     Ok(format!("{drive}{}", path.display()).replace('/', "\\"))
+}
+
+/// The same as this machine names it.
+///
+/// # Errors
+/// As [`lx`].
+pub(crate) fn unix_path_of(name: &str) -> Result<PathBuf, String> {
+    Ok(PathBuf::from(variable("LX_WINDOWS")?).join(name))
 }
 
 /// What to start for a program in the folder of `lx.exe`, and its first argument.

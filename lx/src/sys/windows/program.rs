@@ -76,8 +76,8 @@ fn unpack(folder: &Path) -> io::Result<()> {
         }
         // Another process may do the same: a file appears whole or not at all.
         let new = folder.join(format!("{name}.{}", std::process::id()));
-        fs::write(&new, content)?;
-        if let Err(error) = fs::rename(&new, &path) {
+        let made = fs::write(&new, content).and_then(|()| fs::rename(&new, &path));
+        if let Err(error) = made {
             let _ = fs::remove_file(&new);
             if !path.is_file() {
                 return Err(error);
