@@ -19,6 +19,11 @@ pub fn has_export(library: &str, name: &str) -> bool {
     export(library, name).is_some()
 }
 
+/// The address of such a function.
+pub(crate) fn export_address(library: &str, name: &str) -> Option<usize> {
+    export(library, name).map(|function| function as usize)
+}
+
 fn export(library: &str, name: &str) -> FARPROC {
     let (library, name) = (CString::new(library).ok()?, CString::new(name).ok()?);
     // SAFETY: the name is a C string.

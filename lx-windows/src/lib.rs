@@ -7,8 +7,9 @@
 mod console;
 pub mod features;
 mod job;
+pub mod questions;
 
-pub use console::{ConsoleEvent, console_size, on_console_event, prepare_console};
+pub use console::{console_size, on_console_event, prepare_console, restore_console};
 pub use job::{Job, duplicate_into};
 
 use std::io;

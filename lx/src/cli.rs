@@ -24,7 +24,13 @@ enum Command {
     Syscalls,
     Path(PathOptions),
     /// Tell what this host offers, and what lx does without it
-    Doctor,
+    ///
+    /// On Windows also measures what the questions R1 to R12 of docs/windows.md are about.
+    Doctor {
+        /// Only these questions, such as R3
+        #[arg(value_name = "QUESTION")]
+        questions: Vec<String>,
+    },
 }
 
 /// Run a program
@@ -160,7 +166,8 @@ pub(crate) enum Action {
     Run(RunOptions),
     Syscalls,
     Path(PathOptions),
-    Doctor,
+    /// With the questions that are to be asked, if not all.
+    Doctor(Vec<String>),
     /// Help, the version: text for standard output.
     Print(String),
 }
@@ -187,7 +194,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Action, 
         }
         Ok(Cli { command: Command::Syscalls }) => Ok(Action::Syscalls),
         Ok(Cli { command: Command::Path(options) }) => Ok(Action::Path(options)),
-        Ok(Cli { command: Command::Doctor }) => Ok(Action::Doctor),
+        Ok(Cli { command: Command::Doctor { questions } }) => Ok(Action::Doctor(questions)),
         Err(error) => match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
                 Ok(Action::Print(error.render().to_string()))

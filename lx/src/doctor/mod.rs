@@ -5,12 +5,16 @@ use std::fmt::Write as _;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
-use unix::checks;
+pub(crate) use unix::answers;
+#[cfg(unix)]
+use unix::{checks, measurements};
 
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
-use windows::checks;
+pub(crate) use windows::answers;
+#[cfg(windows)]
+use windows::{checks, measurements};
 
 /// A feature of the host.
 struct Check {
@@ -35,6 +39,7 @@ pub(crate) fn report() -> (String, bool) {
         };
         let _ = writeln!(text, "{word:<8} {name}: {note}");
     }
+    text.push_str(&measurements());
     text.push_str(if works { "lx can work here\n" } else { "lx cannot work here\n" });
     (text, works)
 }
@@ -42,6 +47,13 @@ pub(crate) fn report() -> (String, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn questions_about_windows_are_not_for_other_hosts() {
+        assert!(answers(&["R1".to_owned()]).unwrap_err().contains("R1"));
+        assert!(!report().0.contains("R1 "));
+    }
 
     #[test]
     fn lx_works_where_its_tests_run() {

@@ -38,6 +38,20 @@ pub(super) fn checks() -> Vec<Check> {
     ]
 }
 
+/// There are none.
+pub(super) fn measurements() -> String {
+    String::new()
+}
+
+/// Answers questions, a line for each.
+///
+/// # Errors
+///
+/// One sentence: they are about Windows.
+pub(crate) fn answers(questions: &[String]) -> Result<String, String> {
+    Err(format!("'{}' is a question about Windows, and this is Linux", questions.join(" ")))
+}
+
 /// `(6, 1)` of `6.1.0-27-amd64`.
 fn version(release: &str) -> (u32, u32) {
     let mut numbers = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));

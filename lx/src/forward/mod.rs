@@ -1,5 +1,8 @@
 //! Hands on to the guest what the host asks of lx: signals on Unix, console events on Windows.
 
+#[cfg(any(windows, test))]
+mod events;
+
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]

@@ -8,11 +8,9 @@ use std::thread;
 use std::time::Duration;
 
 use lx::Signaller;
-use lx_windows::ConsoleEvent;
 
-const SIGHUP: u32 = 1;
-const SIGINT: u32 = 2;
-const SIGQUIT: u32 = 3;
+use super::events::{Event, Target};
+
 const SIGCONT: u32 = 18;
 
 /// How long a guest gets to act on `SIGHUP`: Windows ends lx when its handler returns, and
@@ -32,9 +30,12 @@ impl Forwarder {
     pub(crate) fn start() -> io::Result<Self> {
         let target = Arc::new(OnceLock::new());
         let shared: Arc<OnceLock<Signaller>> = Arc::clone(&target);
-        lx_windows::on_console_event(move |event| match shared.get() {
-            Some(target) => forward(target, event),
-            None => process::exit(INTERRUPTED),
+        lx_windows::on_console_event(move |number| match shared.get() {
+            Some(target) => forward(target, Event::from_number(number)),
+            None => {
+                lx_windows::restore_console();
+                process::exit(INTERRUPTED)
+            }
         })?;
         Ok(Self { target })
     }
@@ -51,15 +52,15 @@ impl Forwarder {
     }
 }
 
-fn forward(target: &Signaller, event: ConsoleEvent) {
+fn forward(command: &Signaller, event: Event) {
+    let (signal, target) = event.signal();
     // An error means that the machine has stopped, which the waiter reports.
-    match event {
-        ConsoleEvent::Interrupt => drop(target.signal_foreground(SIGINT)),
-        ConsoleEvent::Break => drop(target.signal_foreground(SIGQUIT)),
-        ConsoleEvent::End => {
-            drop(target.signal(SIGHUP));
-            thread::sleep(HANGUP_TIME);
-        }
+    let _ = match target {
+        Target::Foreground => command.signal_foreground(signal),
+        Target::Command => command.signal(signal),
+    };
+    if event == Event::End {
+        thread::sleep(HANGUP_TIME);
     }
 }
 
