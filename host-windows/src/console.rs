@@ -78,10 +78,7 @@ fn events(raw: u64, handle: Handle, kind: Kind, interest: PollEvents) -> PollEve
             Err(Errno::EACCES) => interest & PollEvents::POLLOUT,
             Err(_) => PollEvents::POLLHUP | (interest & both),
         },
-        // SAFETY: touches no memory of ours.
-        Kind::Keyboard if unsafe { nt!(console_pending, handle) } == 0 => {
-            interest & PollEvents::POLLOUT
-        }
+        Kind::Keyboard if terminal::pending(handle) == 0 => interest & PollEvents::POLLOUT,
         Kind::Process if native::status(handle).is_none() => PollEvents::empty(),
         Kind::Process => interest & PollEvents::POLLIN,
         Kind::Feed => feed::events(raw) & (interest | PollEvents::ALWAYS),

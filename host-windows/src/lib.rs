@@ -29,6 +29,8 @@ mod files;
 mod fork;
 mod init;
 mod interrupt;
+mod keyboard;
+mod keys;
 mod links;
 mod lose_fs;
 mod memory;

@@ -15,7 +15,7 @@ use crate::files::{self, Kind};
 use crate::names::{self, from_utf16};
 use crate::nt::{self, nt, status};
 use crate::stream;
-use crate::{drives, entries, feed, links, metadata};
+use crate::{drives, entries, feed, keyboard, links, metadata};
 
 /// Rights to a file.
 pub(crate) mod access {
@@ -265,7 +265,12 @@ impl HostStorage for WindowsHost {
         stream::write(fd, Some(offset), src)
     }
 
-    fn read(&self, fd: &HostFd, dst: BufMut<'_>) -> HostResult<usize> {
+    fn read(&self, fd: &HostFd, mut dst: BufMut<'_>) -> HostResult<usize> {
+        if files::kind(fd) == Kind::Keyboard
+            && let Some(result) = keyboard::read(files::local(fd)?, &mut dst)
+        {
+            return result;
+        }
         stream::read(fd, None, dst)
     }
 

@@ -11,6 +11,7 @@ use lx_nt::Handle;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::files::Kind;
+use crate::keyboard;
 use crate::nt::nt;
 
 /// Lock level of the settings.
@@ -38,6 +39,16 @@ const USUAL_SIZE: [u16; 2] = [25, 80];
 
 /// What programs have set.
 static SETTINGS: Mutex<Termios, LEVEL> = Mutex::new(Termios::INITIAL);
+
+/// What programs have set last.
+pub(crate) fn settings() -> Termios {
+    *SETTINGS.lock()
+}
+
+/// Whether programs want input as it is typed, and not in lines.
+pub(crate) fn is_raw(settings: &Termios) -> bool {
+    !settings.local().contains(LocalFlags::ICANON)
+}
 
 /// The mode of a console handle, if it is one.
 fn mode(handle: Handle) -> Option<u32> {
@@ -100,6 +111,16 @@ fn apply(handle: Handle, kind: Kind, settings: &Termios) {
     }
 }
 
+/// How many bytes, or letters, can be read.
+pub(crate) fn pending(keyboard: Handle) -> u32 {
+    let typed = keyboard::pending(keyboard) as u32;
+    if typed > 0 || is_raw(&settings()) {
+        return typed;
+    }
+    // SAFETY: touches no memory of ours.
+    unsafe { nt!(console_pending, keyboard) }
+}
+
 /// A request of `ioctl(2)`; see
 /// [`HostConsole::terminal_ioctl`](lx_core::host::HostConsole::terminal_ioctl).
 pub(crate) fn request(
@@ -109,7 +130,8 @@ pub(crate) fn request(
     arg: &mut [u8],
 ) -> Result<i32, Errno> {
     const TCGETS: u32 = 0x5401;
-    const TCSETS: [u32; 3] = [0x5402, 0x5403, 0x5404];
+    const TCSETS: [u32; 3] = [0x5402, 0x5403, TCSETSF];
+    const TCSETSF: u32 = 0x5404;
     const TIOCGWINSZ: u32 = 0x5413;
     const FIONREAD: u32 = 0x541b;
     /// `TCSBRK`, `TCXONC`, `TCFLSH`, `TCSBRKP`: there is no line that could break.
@@ -121,8 +143,17 @@ pub(crate) fn request(
         }
         _ if TCSETS.contains(&request) => {
             let (settings, _) = Termios::read_from_prefix(arg).map_err(|_| Errno::EINVAL)?;
-            apply(handle, kind, &settings);
             *SETTINGS.lock() = settings;
+            apply(handle, kind, &settings);
+            // It is one terminal, whichever end was named.
+            let other = if kind == Kind::Keyboard { Kind::Screen } else { Kind::Keyboard };
+            if let Ok(handle) = open(other) {
+                apply(handle, other, &settings);
+                crate::nt::close(handle);
+            }
+            if request == TCSETSF {
+                keyboard::flush();
+            }
         }
         TIOCGWINSZ => {
             let screen = open(Kind::Screen).map_err(Errno::from)?;
@@ -134,8 +165,7 @@ pub(crate) fn request(
             to.copy_from_slice(numbers.as_flattened());
         }
         FIONREAD if kind == Kind::Keyboard => {
-            // SAFETY: touches no memory of ours.
-            let count = unsafe { nt!(console_pending, handle) };
+            let count = pending(handle);
             let to = arg.first_chunk_mut::<4>().ok_or(Errno::EINVAL)?;
             *to = count.to_le_bytes();
         }

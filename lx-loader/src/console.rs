@@ -1,6 +1,6 @@
 //! The console, which only Win32 functions can talk to.
 
-use lx_nt::Handle;
+use lx_nt::{Handle, KeyEvent};
 
 use crate::api::{self, InputRecord, ScreenBuffer};
 
@@ -47,10 +47,44 @@ pub(crate) unsafe extern "win64" fn size(handle: Handle, size: *mut u16) -> u32 
     1
 }
 
+/// What an event is about, if it is a key.
+const KEY: u16 = 1;
+
+/// Takes the events that there are; the keys among them.
+pub(crate) unsafe extern "win64" fn keys(handle: Handle, keys: *mut KeyEvent, len: u32) -> u32 {
+    let mut records = [InputRecord::default(); 64];
+    let mut found = 0;
+    loop {
+        let room = (len - found).min(records.len() as u32);
+        let mut count = 0;
+        // SAFETY: the calls write the records. Reading waits only if there is none.
+        let good = room > 0
+            && unsafe {
+                api::PeekConsoleInputW(handle, records.as_mut_ptr(), room, &mut count) != 0
+                    && count > 0
+                    && api::ReadConsoleInputW(handle, records.as_mut_ptr(), count, &mut count) != 0
+            };
+        if !good {
+            return found;
+        }
+        for record in records.iter().take(count as usize).filter(|record| record.kind == KEY) {
+            let key = KeyEvent {
+                key: record.key,
+                letter: record.letter,
+                repeat: record.repeat,
+                down: u16::from(record.key_down != 0),
+                state: record.state,
+            };
+            // SAFETY: the caller has room for `len` events.
+            unsafe { keys.add(found as usize).write(key) };
+            found += 1;
+        }
+    }
+}
+
 /// Characters that a read would find. What is none, such as a key that goes up, would make a read
 /// wait, so it is taken away from the front.
 pub(crate) unsafe extern "win64" fn pending(handle: Handle) -> u32 {
-    const KEY: u16 = 1;
     loop {
         let mut records = [InputRecord::default(); 64];
         let mut count = 0;

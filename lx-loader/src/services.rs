@@ -25,6 +25,7 @@ macro_rules! imports {
             console_mode: console::mode,
             console_size: console::size,
             console_pending: console::pending,
+            console_keys: console::keys,
             control_taken: control::taken,
             net_socket: net::socket,
             net_adopt: adopt::adopt,

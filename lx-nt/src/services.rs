@@ -1,8 +1,8 @@
 //! The table of functions that the image calls.
 
 use super::{
-    ClientId, Context, Handle, IoStatus, MemoryBasicInformation, NetTransfer, ObjectAttributes,
-    Program, Status, UnicodeString,
+    ClientId, Context, Handle, IoStatus, KeyEvent, MemoryBasicInformation, NetTransfer,
+    ObjectAttributes, Program, Status, UnicodeString,
 };
 
 macro_rules! services {
@@ -193,6 +193,9 @@ services! {
     console_size(handle: Handle, size: *mut u16) -> u32;
     /// The loader: how many characters were typed and not read. Events that are none are dropped.
     console_pending(handle: Handle) -> u32;
+    /// The loader: takes key events that have come, without waiting; how many. All other events are
+    /// dropped.
+    console_keys(handle: Handle, keys: *mut KeyEvent, len: u32) -> u32;
     /// The loader: the bytes of a [`CONTROL`](super::port_key::CONTROL) packet were taken.
     control_taken();
     /// The loader: a socket of Winsock that does not wait. As all that follow: 0, or Winsock's

@@ -30,6 +30,22 @@ pub struct ObjectAttributes {
     pub quality: usize,
 }
 
+/// A key of the console that was pressed or released.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct KeyEvent {
+    /// Number of the key (`VK_…`); 0 for letters that the console has made of a key.
+    pub key: u16,
+    /// What was typed, in UTF-16; 0 if it is no letter.
+    pub letter: u16,
+    /// How often.
+    pub repeat: u16,
+    /// Whether it was pressed.
+    pub down: u16,
+    /// Which other keys were held (`SHIFT_PRESSED` and so on).
+    pub state: u32,
+}
+
 /// `IO_STATUS_BLOCK`.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
