@@ -32,6 +32,10 @@ use lx_vfs::path::Lookup;
 use crate::host_env::HostEnv;
 use crate::wsl_conf::WslConf;
 
+/// Options of a root file system that is a folder of a drive: it shall keep what Linux keeps, as far
+/// as the drive can.
+const DRIVE_ROOT: &[u8] = b"metadata,case=dir,umask=022";
+
 /// Why the machine cannot be configured, in one sentence.
 type Result<T> = core::result::Result<T, String>;
 
@@ -104,6 +108,10 @@ fn root(
     };
     let folder = open_folder(host, path)?;
     let failed = |error: SysError| cannot("use as root file system", path, error.errno());
+    if writable && !host.drives().is_empty() {
+        let options = drvfs::DriveOptions::parse(DRIVE_ROOT).map_err(failed)?;
+        return Ok((drvfs::mount(host, folder, path.to_vec(), options).map_err(failed)?, "lx"));
+    }
     if writable {
         let root = HostFs::new_at(host, folder, path).map_err(failed)?;
         return Ok((root, "lx"));

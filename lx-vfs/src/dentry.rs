@@ -235,12 +235,28 @@ impl Dentry {
         self.mounts.load(Ordering::Acquire) != 0
     }
 
-    pub(crate) fn add_mount(&self) {
+    pub(crate) fn add_mount(self: &Arc<Self>) {
         self.mounts.fetch_add(1, Ordering::AcqRel);
+        // Directories that keep no names keep these: by others nobody would find the mount.
+        let mut child = Arc::clone(self);
+        while let (Some(parent), name) = child.place() {
+            if parent.name_caching == NameCaching::Never {
+                let mut children = parent.children.lock();
+                children.set(&name, Some(child));
+                parent.note_parent(&children);
+            }
+            child = parent;
+        }
     }
 
     pub(crate) fn remove_mount(&self) {
-        self.mounts.fetch_sub(1, Ordering::AcqRel);
+        let before = self.mounts.fetch_sub(1, Ordering::AcqRel);
+        if let (Some(parent), name) = self.place()
+            && before == 1
+            && parent.name_caching == NameCaching::Never
+        {
+            parent.children.lock().forget(&name);
+        }
     }
 
     /// Looks a name up in the cache.

@@ -89,6 +89,14 @@ int main(int argc, char **argv)
         wait_for_end();
         return 0;
     }
+    if (!strcmp(what, "mode")) {
+        HANDLE input = CreateFileA("CONIN$", GENERIC_READ | GENERIC_WRITE, 3, NULL, OPEN_EXISTING, 0,
+                                   NULL);
+        DWORD mode = 0;
+        GetConsoleMode(input, &mode);
+        printf("mode %08lx\n", mode);
+        return 0;
+    }
     if (!strcmp(what, "sleep")) {
         Sleep(60000);
         return 0;

@@ -52,7 +52,7 @@ const ARGUMENTS: &[(&str, &[&str])] = &[
     ("unknown_user", &["-u", "nobody", "--", "/bin/busybox", "id"]),
     ("workdir", &["-w", "/etc", "/bin/busybox", "pwd"]),
     ("bad_workdir", &["-w", "/nowhere", "/bin/busybox", "pwd"]),
-    ("environment", &["-e", "A=x y", "/bin/sh", "-c", "echo $A $HOME $PATH"]),
+    ("environment", &["-e", "A=x y", "/bin/sh", "-c", "echo $A $HOME ${PATH%%:/mnt/*}"]),
     ("arguments", &["/bin/busybox", "echo", "a b", "", "\"q\"", "back\\slash\\", "ä"]),
     ("standard_input", &["/bin/busybox", "cat"]),
 ];

@@ -15,6 +15,8 @@ const CASES: &[(&str, &[&str], i32, &str)] = &[
     ("no_root", &["run", "/bin/true"], 125, "lx: say which root file system to use"),
     ("missing_root", &["run", "--rootfs", "Z:\\no", "x"], 125, "lx: 'Z:\\no': cannot use it"),
     ("syscalls", &["syscalls"], 0, "getpid"),
+    ("one_question", &["doctor", "R7"], 0, "R7 in a suspended process the low range is free"),
+    ("unknown_question", &["doctor", "R99"], 125, "lx: 'R99' is no question"),
 ];
 
 /// One test for each case.
@@ -25,6 +27,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let more = [
         expectations::trial("command_line::no_archive", no_archive),
         expectations::trial("command_line::slow_end", slow_end),
+        expectations::trial("command_line::doctor", doctor),
     ];
     cases.chain(more).collect()
 }
@@ -57,4 +60,22 @@ fn slow_end() -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("expected 125: {outcome:#?}").into())
+}
+
+/// Every question gets an answer.
+fn doctor() -> Result<(), Failed> {
+    let scratch = tempfile::tempdir()?;
+    let outcome = wine::lx(["doctor"], scratch.path())?.outcome()?;
+    let said = String::from_utf8_lossy(&outcome.stdout);
+    let answer = |number: u32| {
+        let start = format!("R{number} ");
+        let mut lines = said.lines();
+        let line = lines.find(|line| line.starts_with(&start)).unwrap_or_default();
+        !line.is_empty() && !line.contains("cannot be asked") && !line.contains("has died")
+    };
+    let silent: Vec<u32> = (1..=12).filter(|number| !answer(*number)).collect();
+    if outcome.status == 0 && silent.is_empty() && said.ends_with("lx can work here\n") {
+        return Ok(());
+    }
+    Err(format!("no answers to {silent:?}: {said}").into())
 }

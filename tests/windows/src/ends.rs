@@ -120,24 +120,11 @@ fn job_ends() -> Result<(), Failed> {
     if said == "ended\n" { Ok(()) } else { Err(format!("{said:?}; {complaints}").into()) }
 }
 
-/// A guest with a console, by way of a terminal of this machine's.
-fn with_console(script: &str) -> Result<Started, Failed> {
-    let command = guest(script)?;
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let quote = |word: &std::ffi::OsStr| format!("'{}'", word.to_string_lossy());
-    let line = words.map(quote).collect::<Vec<_>>().join(" ");
-    let mut script = Command::new("/usr/bin/script");
-    script.args(["-q", "-e", "-c", &line, "/dev/null"]).env_clear();
-    script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    script.env("TERM", "xterm").env("SHELL", "/bin/sh");
-    Started::new(script)
-}
-
 /// The key means the foreground process group.
 fn ctrl_c() -> Result<(), Failed> {
     let script = "export PATH=/bin; trap \"echo caught; exit 5\" INT; echo ready; \
                   while :; do sleep 1; done";
-    let mut lx = with_console(script)?;
+    let mut lx = Started::with_console(&guest(script)?)?;
     lx.expect_text("ready")?;
     lx.say("\u{3}")?;
     lx.expect_text("caught")?;
@@ -147,7 +134,8 @@ fn ctrl_c() -> Result<(), Failed> {
 /// Nothing is left. (That the command gets `SIGHUP` is a test of `lx`: Wine knows no console that is
 /// closed, and this machine's terminal ends its processes by itself.)
 fn console_closed() -> Result<(), Failed> {
-    let mut lx = with_console("export PATH=/bin; echo ready; sleep 1000 & sleep 1000")?;
+    let mut lx =
+        Started::with_console(&guest("export PATH=/bin; echo ready; sleep 1000 & sleep 1000")?)?;
     lx.expect_text("ready")?;
     lx.child.kill()?;
     lx.until_gone()

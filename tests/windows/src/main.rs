@@ -7,9 +7,11 @@
 mod cases;
 mod command_line;
 mod ends;
+mod environment;
 mod expectations;
 mod guests;
 mod interop;
+mod keyboard;
 mod rootfs;
 mod scripts;
 mod started;
@@ -41,6 +43,8 @@ fn trials() -> Result<Vec<Trial>, String> {
     trials.extend(cases::trials()?);
     trials.extend(ends::trials());
     trials.extend(troubles::trials());
+    trials.extend(keyboard::trials());
+    trials.extend(environment::trials());
     trials.extend(guests::trials()?);
     trials.extend(scripts::trials()?);
     trials.extend(interop::trials()?);

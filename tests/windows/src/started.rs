@@ -48,6 +48,21 @@ impl Started {
         Ok(Self { child, stdin, stdout, stderr, mark })
     }
 
+    /// Starts it with a console: a terminal of this machine's, whose keys [`say`](Self::say) types.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn with_console(command: &Command) -> Result<Self, Failed> {
+        let words = std::iter::once(command.get_program()).chain(command.get_args());
+        let quote = |word: &OsStr| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"));
+        let line = words.map(quote).collect::<Vec<_>>().join(" ");
+        let mut script = Command::new("/usr/bin/script");
+        script.args(["-q", "-e", "-c", &line, "/dev/null"]).env_clear();
+        script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        script.env("TERM", "xterm").env("SHELL", "/bin/sh");
+        Self::new(script)
+    }
+
     /// Waits for a line of output.
     ///
     /// # Errors
@@ -59,11 +74,11 @@ impl Started {
         }
     }
 
-    /// Waits for output that has this text in it.
+    /// Waits for output that has this text in it; all until then.
     ///
     /// # Errors
     /// It does not come.
-    pub(crate) fn expect_text(&self, text: &str) -> Result<(), Failed> {
+    pub(crate) fn expect_text(&self, text: &str) -> Result<String, Failed> {
         let mut all = String::new();
         let deadline = Instant::now() + LIMIT;
         while !all.contains(text) {
@@ -73,7 +88,7 @@ impl Started {
                 Err(_) => return Err(format!("no {text:?}; {all:?} {}", self.complaints()).into()),
             }
         }
-        Ok(())
+        Ok(all)
     }
 
     /// Writes to standard input.
