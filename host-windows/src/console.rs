@@ -15,7 +15,7 @@ use lx_nt::{Handle, IoStatus};
 use crate::WindowsHost;
 use crate::files::{self, Kind};
 use crate::nt::{nt, status};
-use crate::{feed, init, native, net, region, terminal};
+use crate::{aside, feed, init, native, net, region, terminal};
 
 /// Lock level of the list.
 const LEVEL: u8 = 57;
@@ -81,6 +81,7 @@ fn events(raw: u64, handle: Handle, kind: Kind, interest: PollEvents) -> PollEve
         Kind::Keyboard if terminal::pending(handle) == 0 => interest & PollEvents::POLLOUT,
         Kind::Process if native::status(handle).is_none() => PollEvents::empty(),
         Kind::Process => interest & PollEvents::POLLIN,
+        Kind::Pipe if aside::is_busy(raw) => PollEvents::empty(),
         Kind::Feed => feed::events(raw) & (interest | PollEvents::ALWAYS),
         _ => interest & both,
     }

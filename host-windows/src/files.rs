@@ -12,7 +12,7 @@ use lx_core::sync::Mutex;
 use lx_nt::{Handle, IoStatus};
 
 use crate::nt::{self, nt};
-use crate::{feed, host, net, process, terminal, thread};
+use crate::{aside, feed, host, net, process, terminal, thread};
 
 /// Lock level of the table.
 const LEVEL: u8 = 57;
@@ -247,6 +247,7 @@ pub(crate) fn close(raw: u64) {
             }
             close_elsewhere(index, generation);
         }
+        Kind::Pipe => aside::forget(raw),
         _ => {}
     }
     if let Some(process) = process::current()

@@ -15,7 +15,9 @@ use crate::children::Children;
 use crate::control::Control;
 use crate::nt::{self, nt, status};
 use crate::thread::{self, state};
-use crate::{clock, console, exception, host, interrupt, lose_fs, net, park, process, report};
+use crate::{
+    aside, clock, console, exception, host, interrupt, lose_fs, net, park, process, report,
+};
 
 /// Whether a wake is on its way.
 static WAKE_SENT: AtomicU32 = AtomicU32::new(0);
@@ -152,6 +154,7 @@ impl Init {
     fn process_ended(&mut self, pid: u32) {
         process::forget(pid);
         let Some(status) = self.children.ended(pid) else { return };
+        aside::process_ended(pid);
         let mut guests = 0;
         for block in thread::all() {
             if block.pid.load(Ordering::Acquire) == pid {
@@ -173,6 +176,7 @@ impl Init {
         block.engine.host_tid.store(0, Ordering::SeqCst);
         block.pid.store(0, Ordering::Release);
         park::bury(block);
+        aside::forget_thread(block.index);
         interrupt::inherit(block);
         // A lock that it held will never be free.
         let owner = block.owner_id();

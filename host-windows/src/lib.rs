@@ -14,6 +14,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod aside;
 mod boot;
 mod census;
 mod children;

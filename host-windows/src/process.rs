@@ -19,7 +19,7 @@ use crate::fork::{self, Snapshot};
 use crate::nt::{self, nt};
 use crate::space::Space;
 use crate::thread::{self, Block, MAX_BLOCKS, state};
-use crate::{boot, clock, init, memory, park, report, siblings};
+use crate::{aside, boot, clock, init, memory, park, report, siblings};
 
 /// Idle processes that are kept.
 const POOL_SIZE: usize = 6;
@@ -397,6 +397,7 @@ pub(crate) unsafe extern "C" fn on_exit(engine: *const ThreadBlock) -> ! {
     // SAFETY: the engine's part comes first in a block, and blocks are never freed.
     let block: &'static Block = unsafe { &*engine.cast::<Block>() };
     block.check_stack();
+    aside::forget_thread(block.index);
     // SAFETY: the handler has returned for good.
     drop(unsafe { block.engine.set_handler(None) });
     let lender = block.lender.replace(core::ptr::null());

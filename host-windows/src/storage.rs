@@ -15,7 +15,7 @@ use crate::files::{self, Kind};
 use crate::names::{self, from_utf16};
 use crate::nt::{self, nt, status};
 use crate::stream;
-use crate::{drives, entries, feed, keyboard, links, metadata};
+use crate::{aside, drives, entries, feed, keyboard, links, metadata};
 
 /// Rights to a file.
 pub(crate) mod access {
@@ -275,10 +275,11 @@ impl HostStorage for WindowsHost {
     }
 
     fn write(&self, fd: &HostFd, src: Buf<'_>) -> HostResult<usize> {
-        if files::kind(fd) == Kind::Feed {
-            return feed::write(fd, src);
+        match files::kind(fd) {
+            Kind::Feed => feed::write(fd, src),
+            Kind::Pipe => aside::write(fd, src),
+            _ => stream::write(fd, None, src),
         }
-        stream::write(fd, None, src)
     }
 
     fn seek(&self, fd: &HostFd, offset: i64, whence: u32) -> HostResult<u64> {

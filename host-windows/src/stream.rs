@@ -87,9 +87,18 @@ pub(crate) fn write(fd: &HostFd, offset: Option<u64>, src: Buf<'_>) -> HostResul
     // SAFETY: the call reads the buffer, which is ours or the guest's, and checks it.
     let result = unsafe { nt!(write_file, file, 0, 0, 0, &raw mut io, buffer, len, at, 0) };
     match result {
-        status::PIPE_BROKEN | status::PIPE_CLOSING | status::PIPE_DISCONNECTED => {
-            Err(HostError(Errno::EPIPE))
-        }
+        result if result < 0 => Err(HostError(write_error(result))),
         result => finish(file, result, &io),
+    }
+}
+
+/// Why a write has failed.
+pub(crate) fn write_error(result: Status) -> Errno {
+    match result {
+        status::PIPE_BROKEN
+        | status::PIPE_CLOSING
+        | status::PIPE_DISCONNECTED
+        | status::PIPE_EMPTY => Errno::EPIPE,
+        result => nt::errno(result),
     }
 }

@@ -15,6 +15,7 @@ mod adopt;
 mod api;
 #[cfg(windows)]
 mod arguments;
+mod aside;
 #[cfg(windows)]
 mod console;
 #[cfg(windows)]

@@ -5,7 +5,7 @@ use lx_nt::{
     Status, UnicodeString,
 };
 
-use crate::{adopt, console, control, net, process, program};
+use crate::{adopt, aside, console, control, net, process, program};
 
 macro_rules! imports {
     ($($field:ident: $name:ident($($argument:ident: $kind:ty),* $(,)?) $(-> $result:ty)?;)*) => {
@@ -20,6 +20,7 @@ macro_rules! imports {
             create_process: process::create_process,
             start_program: program::start,
             create_thread: process::create_thread,
+            write_aside: aside::write,
             random: process::random,
             console_open: console::open,
             console_mode: console::mode,

@@ -182,6 +182,11 @@ services! {
     /// The loader: starts a thread of this process that calls the image with this block; its id,
     /// or 0.
     create_thread(block: u64, entry: u64) -> u32;
+    /// The loader: starts a thread that writes to a file, however long that takes, stores the status
+    /// and wakes init; a handle of the thread, or 0.
+    write_aside(
+        file: Handle, buffer: *const u8, len: u32, io: *mut IoStatus, port: Handle
+    ) -> Handle;
     /// The loader: fills the buffer with strong random bytes; 0 if there are none.
     random(buffer: *mut u8, len: u32) -> u32;
     /// The loader: opens the console's input, or its screen; 0 if there is none. A handle of another

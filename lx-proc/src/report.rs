@@ -2,12 +2,15 @@
 //! of `--strace`.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use lx_core::abi::wait::WaitStatus;
 use lx_core::abi::{Errno, Signal};
 use lx_core::host::{Buf, Host, HostFd};
 use lx_core::sync::{Mutex, level};
+
+/// How long a line waits for a receiver that takes nothing now, nanoseconds.
+const TRACE_RETRY: u64 = 1_000_000;
 
 /// Hears of children of init. Called without any lock held.
 pub trait Reporter: Send + Sync {
@@ -60,12 +63,24 @@ impl Reports {
     /// Writes a line of `--strace`. A line that cannot be written is lost, and counted unless the
     /// receiver is gone.
     pub fn trace_line(&self, host: &dyn Host, line: &str) {
-        let fd = self.targets.lock().trace.clone();
-        if let Some(fd) = fd
-            && let Err(error) = host.write(&fd, Buf::Kernel(line.as_bytes()))
-            && error.0 != Errno::EPIPE
-        {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+        let Some(fd) = self.targets.lock().trace.clone() else { return };
+        let mut rest = line.as_bytes();
+        while !rest.is_empty() {
+            match host.write(&fd, Buf::Kernel(rest)) {
+                Ok(0) => return,
+                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
+                Err(error) if error.0 == Errno::EAGAIN => {
+                    // Nobody wakes a trace.
+                    let soon = host.monotonic().saturating_add(TRACE_RETRY);
+                    host.park(&AtomicU32::new(0), 0, Some(soon));
+                }
+                Err(error) => {
+                    if error.0 != Errno::EPIPE {
+                        self.lost.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return;
+                }
+            }
         }
     }
 

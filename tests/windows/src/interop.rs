@@ -1,8 +1,11 @@
 //! Guests and programs of Windows: drives, programs that guests start, pipes both ways.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
@@ -40,6 +43,12 @@ const SCRIPTS: &[(&str, &str, &str)] = &[
         "mount_options",
         "mkdir /x; mount -t drvfs -o uid=7,umask=022 C: /x; stat -c '%u %a' /x; umount /x",
         "7 755\n",
+    ),
+    (
+        "mount_on_a_drive",
+        "mkdir -p $D/a/b; mount -t tmpfs x $D/a/b; echo y > $D/a/b/c; cat $D/a/b/c; umount $D/a/b; \
+         ls -A $D/a/b; rmdir $D/a/b; ls -A $D/a",
+        "y\n",
     ),
     ("by_path", "PATH=$PATH:/mnt/c/windows/system32; cmd.exe /c exit 7; echo $?", "7\n"),
     ("status", "$P exit 0 && $P exit 5; echo $?", "5\n"),
@@ -82,7 +91,10 @@ pub(crate) fn trials() -> Result<Vec<Trial>, String> {
     let direct =
         expectations::trial("interop::first_program", move || first_program(root, program));
     let pipes = expectations::trial("interop::pipes_of_windows", move || pipes_of_windows(root));
-    Ok(scripts.chain([direct, pipes]).collect())
+    let full =
+        expectations::trial("interop::full_pipe_can_be_interrupted", move || full_pipe(root));
+    let slow = expectations::trial("interop::slow_reader_gets_all", move || slow_reader(root));
+    Ok(scripts.chain([direct, pipes, full, slow]).collect())
 }
 
 /// The test program, compiled; none where there is no compiler, as on Windows.
@@ -154,4 +166,56 @@ fn pipes_of_windows(root: &Path) -> Result<(), Failed> {
     let outcome = wine::windows("cmd", ["/c", &line], scratch.path())?.outcome()?;
     let output = String::from_utf8_lossy(&outcome.stdout);
     if output.trim_end() == "HELLO" { Ok(()) } else { Err(format!("{outcome:#?}").into()) }
+}
+
+/// A signal reaches a guest that writes to a full pipe, and what it has written is there once.
+fn full_pipe(root: &Path) -> Result<(), Failed> {
+    let script = "export PATH=/bin; trap 'echo caught >&2; exit 5' USR1; \
+                  (sleep 1; kill -USR1 $$; sleep 1; kill -9 $$) & \
+                  while :; do printf '%01000d\\n' 1; done";
+    let args = ["run", "--rootfs", &archive(root), "--", "/bin/sh", "-c", script];
+    let mut lx = wine::command(args)?;
+    lx.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = lx.spawn()?;
+    // Nobody reads.
+    let stdout = child.stdout.take();
+    let output = child.wait_with_output()?;
+    drop(stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    if said == "caught\n" { Ok(()) } else { Err(format!("{said:?}, {:?}", output.status).into()) }
+}
+
+/// Writers that wait for a pipe, two at once and stopped often, write each line once.
+fn slow_reader(root: &Path) -> Result<(), Failed> {
+    const LINES: usize = 300;
+    let script = format!(
+        "export PATH=/bin; p=; for w in a b; do \
+           (i=0; while [ $i -lt {LINES} ]; do i=$((i + 1)); printf '%s%0800d\\n' $w $i; done) & \
+           p=\"$p $!\"; done; \
+         for n in 1 2 3 4 5 6 7 8; do sleep 0.1; kill -STOP $p; kill -CONT $p; done; wait"
+    );
+    let args = ["run", "--rootfs", &archive(root), "--", "/bin/sh", "-c", &script];
+    let mut lx = wine::command(args)?;
+    lx.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = lx.spawn()?;
+    let mut stdout = child.stdout.take().ok_or("no output")?;
+    let mut all = Vec::new();
+    let mut part = [0; 16 * 1024];
+    loop {
+        thread::sleep(Duration::from_millis(15));
+        match stdout.read(&mut part)? {
+            0 => break,
+            count => all.extend_from_slice(part.get(..count).unwrap_or_default()),
+        }
+    }
+    child.wait()?;
+    let all = String::from_utf8_lossy(&all);
+    for writer in ["a", "b"] {
+        let own: Vec<&str> = all.lines().filter(|line| line.starts_with(writer)).collect();
+        let expected: Vec<String> = (1..=LINES).map(|n| format!("{writer}{n:0800}")).collect();
+        if own != expected {
+            return Err(format!("{} lines of {writer}", own.len()).into());
+        }
+    }
+    Ok(())
 }
