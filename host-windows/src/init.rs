@@ -105,6 +105,8 @@ impl Init {
         }
         console::poll(&*self.supervisor);
         net::serve(&*self.supervisor);
+        // Making processes takes a while, and lx waits to hear that its command runs.
+        self.send_events();
         if self.heard {
             process::fill_pool(&mut self.children);
         }

@@ -15,6 +15,7 @@ mod adopt;
 mod api;
 #[cfg(windows)]
 mod arguments;
+#[cfg(windows)]
 mod aside;
 #[cfg(windows)]
 mod console;

@@ -122,7 +122,8 @@ fn job_ends() -> Result<(), Failed> {
 
 /// The key means the foreground process group.
 fn ctrl_c() -> Result<(), Failed> {
-    let script = "export PATH=/bin; trap \"echo caught; exit 5\" INT; echo ready; \
+    // lx has to hear of its command before it can forward anything to it.
+    let script = "export PATH=/bin; trap \"echo caught; exit 5\" INT; sleep 1; echo ready; \
                   while :; do sleep 1; done";
     let mut lx = Started::with_console(&guest(script)?)?;
     lx.expect_text("ready")?;
