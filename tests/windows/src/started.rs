@@ -153,10 +153,19 @@ impl Started {
     /// # Errors
     /// Something is.
     pub(crate) fn until_gone(&mut self) -> Result<(), Failed> {
-        self.until("processes are left", |this| {
+        let result = self.until("processes are left", |this| {
             // Takes away what is left of a child that has ended.
             this.child.try_wait()?;
             Ok(this.processes()?.is_empty())
+        });
+        result.map_err(|error| {
+            let left = self.processes().unwrap_or_default();
+            let command = |folder: &PathBuf| {
+                let words = fs::read(folder.join("cmdline")).unwrap_or_default();
+                String::from_utf8_lossy(&words).replace('\0', " ")
+            };
+            let left: Vec<String> = left.iter().map(command).collect();
+            format!("{}: {left:?}", error.message().unwrap_or_default()).into()
         })
     }
 
