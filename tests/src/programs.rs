@@ -18,11 +18,15 @@ const REQUIRED: &[(&str, &str)] = &[
     ("/bin/tar", "tar"),
     ("/usr/bin/cmp", "diffutils"),
     ("/usr/bin/find", "findutils"),
+    ("/usr/bin/less", "less"),
     ("/usr/bin/mawk", "mawk"),
     ("/usr/bin/perl", "perl"),
     ("/usr/bin/python3", "python3"),
     ("/usr/bin/setsid", "util-linux"),
     ("/usr/bin/sort", "coreutils"),
+    ("/usr/bin/tmux", "tmux"),
+    ("/usr/bin/top", "procps"),
+    ("/usr/bin/vim.tiny", "vim-tiny"),
 ];
 
 /// The folder of the scripts.
