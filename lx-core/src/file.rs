@@ -1,6 +1,7 @@
 //! Open file descriptions, and what every kind of file can do ([`FileOps`]).
 
 mod ops;
+pub mod watch;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -15,6 +16,7 @@ use crate::error::Result;
 use crate::io::{IoDst, IoSrc};
 use crate::poll::PollEvents;
 use crate::sync::{Mutex, level};
+use watch::FileUse;
 
 pub use ops::{DirList, DirSink, FileIdentity, FileOps, MapSource, PageSource, seek_in};
 
@@ -143,11 +145,14 @@ impl OpenFile {
             return Err(Errno::EBADF.into());
         }
         if !self.seekable {
-            return self.ops.read(caller, self, dst);
+            let count = self.ops.read(caller, self, dst)?;
+            self.used(FileUse::Read);
+            return Ok(count);
         }
         let _lock = self.position_lock.lock();
         let position = self.position();
         let count = self.ops.read_at(caller, self, position, dst)?;
+        self.used(FileUse::Read);
         self.position.store(position.saturating_add(count as u64), Ordering::Relaxed);
         Ok(count)
     }
@@ -161,11 +166,14 @@ impl OpenFile {
             return Err(Errno::EBADF.into());
         }
         if !self.seekable {
-            return self.ops.write(caller, self, src);
+            let count = self.ops.write(caller, self, src)?;
+            self.used(FileUse::Written);
+            return Ok(count);
         }
         let append = self.flags().contains(OpenFlags::O_APPEND);
         let _lock = self.position_lock.lock();
         let (count, end) = self.ops.write_at(caller, self, self.position(), append, src)?;
+        self.used(FileUse::Written);
         self.position.store(end, Ordering::Relaxed);
         Ok(count)
     }
@@ -180,7 +188,9 @@ impl OpenFile {
             let errno = if self.seekable { Errno::EBADF } else { Errno::ESPIPE };
             return Err(errno.into());
         }
-        self.ops.read_at(caller, self, offset, dst)
+        let count = self.ops.read_at(caller, self, offset, dst)?;
+        self.used(FileUse::Read);
+        Ok(count)
     }
 
     /// `pwrite(2)`; with `O_APPEND` it appends, as on Linux.
@@ -193,7 +203,9 @@ impl OpenFile {
             return Err(errno.into());
         }
         let append = self.flags().contains(OpenFlags::O_APPEND);
-        Ok(self.ops.write_at(caller, self, offset, append, src)?.0)
+        let (count, _) = self.ops.write_at(caller, self, offset, append, src)?;
+        self.used(FileUse::Written);
+        Ok(count)
     }
 
     /// `lseek(2)`.
@@ -219,6 +231,7 @@ impl OpenFile {
     pub fn read_dir(&self, caller: &Caller<'_>, sink: &mut dyn DirSink) -> Result<()> {
         let _lock = self.position_lock.lock();
         let new = self.ops.read_dir(caller, self, self.position(), sink)?;
+        self.used(FileUse::Read);
         self.position.store(new, Ordering::Relaxed);
         Ok(())
     }

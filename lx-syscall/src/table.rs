@@ -272,6 +272,9 @@ syscalls! {
     247 waitid => process::sys_waitid, Partial("of the usage only the time");
     251 ioprio_set => priority::sys_ioprio_set, Partial("recorded; the host schedules");
     252 ioprio_get => priority::sys_ioprio_get, Full;
+    253 inotify_init => inotify::sys_inotify_init, Full;
+    254 inotify_add_watch => inotify::sys_inotify_add_watch, Partial("IN_DELETE_SELF comes with the last name, though the file may be open");
+    255 inotify_rm_watch => inotify::sys_inotify_rm_watch, Full;
     257 openat => open::sys_openat, Full;
     258 mkdirat => path::sys_mkdirat, Full;
     259 mknodat => path::sys_mknodat, Full;
@@ -307,6 +310,7 @@ syscalls! {
     291 epoll_create1 => epoll::sys_epoll_create1, Full;
     292 dup3 => fd::sys_dup3, Full;
     293 pipe2 => pipe::sys_pipe2, Partial("O_DIRECT returns EINVAL");
+    294 inotify_init1 => inotify::sys_inotify_init1, Full;
     295 preadv => io::sys_preadv, Full;
     296 pwritev => io::sys_pwritev, Full;
     297 rt_tgsigqueueinfo => signal::sys_rt_tgsigqueueinfo, Full;

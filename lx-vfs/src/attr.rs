@@ -12,6 +12,7 @@ use lx_core::rlimit::Resource;
 use crate::inode::{Permissions, SetAttr};
 use crate::location::Path;
 use crate::mount::MountFlags;
+use crate::notify;
 use crate::permission::{Access, check, check_path, is_owner, without_set_id};
 use crate::write_access::WriteAccess;
 
@@ -54,7 +55,9 @@ pub fn chmod(caller: &Caller<'_>, path: &Path, mode: u32) -> Result<()> {
         mode &= !S_ISGID;
     }
     let change = SetAttr { mode: Some(mode), now: caller.now(), ..SetAttr::default() };
-    path.inode().set_attr(caller, &change)
+    path.inode().set_attr(caller, &change)?;
+    notify::attributes_changed(path);
+    Ok(())
 }
 
 /// `chown(2)`; `None` leaves an id as it is.
@@ -79,7 +82,9 @@ pub fn chown(caller: &Caller<'_>, path: &Path, uid: Option<u32>, gid: Option<u32
         return Err(Errno::EPERM.into());
     }
     let change = SetAttr { mode, uid, gid, now: caller.now(), ..SetAttr::default() };
-    path.inode().set_attr(caller, &change)
+    path.inode().set_attr(caller, &change)?;
+    notify::attributes_changed(path);
+    Ok(())
 }
 
 fn in_group_or_capable(cred: &Credentials, gid: u32) -> bool {
@@ -113,7 +118,9 @@ pub fn set_times(caller: &Caller<'_>, path: &Path, atime: NewTime, mtime: NewTim
     let now = caller.now();
     let change =
         SetAttr { atime: atime.value(now), mtime: mtime.value(now), now, ..SetAttr::default() };
-    path.inode().set_attr(caller, &change)
+    path.inode().set_attr(caller, &change)?;
+    notify::times_set(path, &change);
+    Ok(())
 }
 
 /// `truncate(2)`.
@@ -134,7 +141,9 @@ pub fn truncate(caller: &Caller<'_>, path: &Path, len: u64) -> Result<()> {
     }
     let mode = set_id_to_drop(caller, path);
     let change = SetAttr { size: Some(len), mode, now: caller.now(), ..SetAttr::default() };
-    path.inode().set_attr(caller, &change)
+    path.inode().set_attr(caller, &change)?;
+    notify::modified(path);
+    Ok(())
 }
 
 /// `ftruncate(2)`.
@@ -150,12 +159,12 @@ pub fn truncate_open(caller: &Caller<'_>, file: &OpenFile, len: u64) -> Result<(
         check_growth(caller, len, size)?;
     }
     file.ops().truncate(caller, file, len)?;
-    if let Some(path) = Path::of(file)
-        && let Some(mode) = set_id_to_drop(caller, path)
-    {
+    let Some(path) = Path::of(file) else { return Ok(()) };
+    if let Some(mode) = set_id_to_drop(caller, path) {
         let change = SetAttr { mode: Some(mode), now: caller.now(), ..SetAttr::default() };
         path.inode().set_attr(caller, &change)?;
     }
+    notify::modified(path);
     Ok(())
 }
 

@@ -23,6 +23,7 @@ pub mod memfd;
 pub mod mount;
 pub mod names;
 pub mod native_path;
+pub mod notify;
 pub mod open;
 pub mod path;
 mod path_cache;

@@ -14,6 +14,7 @@ use crate::dentry::Dentry;
 use crate::fs_context::FsContext;
 use crate::inode::NewKind;
 use crate::location::Path;
+use crate::notify;
 use crate::open::check_can_add;
 use crate::path::{Last, Parent, lookup_child};
 use crate::permission::{Access, check, check_sticky, is_owner};
@@ -51,7 +52,9 @@ impl FsContext {
             return Err(Errno::EPERM.into());
         }
         let inode = dir.dentry.inode().create(caller, name, &new)?;
-        Ok(dir.with(dir.dentry.added(name, inode, changes)))
+        let dentry = dir.dentry.added(name, inode, changes);
+        notify::created(dir, name, &dentry);
+        Ok(dir.with(dentry))
     }
 
     /// Makes a hard link to `target`.
@@ -86,6 +89,7 @@ impl FsContext {
         let inode = target.inode();
         dir.dentry.inode().link(caller, name, inode)?;
         dir.dentry.added(name, Arc::clone(inode), changes);
+        notify::linked(dir, name, &target.dentry);
         Ok(())
     }
 
@@ -108,6 +112,7 @@ impl FsContext {
         }
         parent.dir.inode().unlink(caller, name)?;
         parent.dir.dentry.removed(name, &child, changes);
+        notify::removed(caller, &parent.dir, name, &child);
         Ok(())
     }
 
@@ -131,6 +136,7 @@ impl FsContext {
         }
         parent.dir.inode().rmdir(caller, name)?;
         parent.dir.dentry.removed(name, &child, changes);
+        notify::removed(caller, &parent.dir, name, &child);
         Ok(())
     }
 
@@ -216,9 +222,17 @@ impl FsContext {
         }
         let new_dir = Arc::clone(new.dir.inode());
         old.dir.inode().rename(caller, old_name, &new_dir, new_name, flags)?;
+        let (from, to) = ((&old.dir, &**old_name), (&new.dir, &**new_name));
         match &target {
-            Some(target) if exchange => source.exchanged(target),
-            target => source.moved(&new.dir.dentry, new_name, target.as_ref()),
+            Some(target) if exchange => {
+                source.exchanged(target);
+                notify::moved(caller, from, to, &source, None);
+                notify::moved(caller, to, from, target, None);
+            }
+            target => {
+                source.moved(&new.dir.dentry, new_name, target.as_ref());
+                notify::moved(caller, from, to, &source, target.as_deref());
+            }
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use crate::fs_context::FsContext;
 use crate::inode::{NewInode, NewKind, SetAttr};
 use crate::location::Path;
 use crate::mount::MountFlags;
+use crate::notify;
 use crate::path::{Last, Lookup, Parent, check_search, lookup_child};
 use crate::permission::{Access, check_path, inherit, is_owner, without_set_id};
 use crate::walk::Walker;
@@ -185,6 +186,7 @@ impl FsContext {
         let dir = &parent.dir.dentry;
         let inode = dir.inode().create(caller, name, &new)?;
         let dentry = dir.added(name, inode, changes);
+        notify::created(&parent.dir, name, &dentry);
         // The mode of a new file does not restrict who made it.
         finish_open(caller, parent.dir.with(dentry), how)
     }
@@ -288,6 +290,9 @@ pub fn open_path(caller: &Caller<'_>, path: Path, how: &OpenHow) -> Result<Arc<O
         let mode = without_set_id(inode.permissions().mode);
         let change = SetAttr { size: Some(0), mode, now: caller.now(), ..SetAttr::default() };
         inode.set_attr(caller, &change)?;
+        let file = finish_open(caller, path.clone(), how)?;
+        notify::modified(&path);
+        return Ok(file);
     }
     finish_open(caller, path, how)
 }
@@ -302,6 +307,7 @@ fn finish_open(caller: &Caller<'_>, path: Path, how: &OpenHow) -> Result<Arc<Ope
         ops.check_flags(OpenFlags::O_DIRECT)?;
     }
     // A directory's own flag stays visible to F_GETFL; the others that only opening needs do not.
+    notify::opened(&path);
     let file = OpenFile::new(ops, how.flags, Some(Arc::new(path)));
     if let Some(writing) = writing {
         writing.keep_with(&file);

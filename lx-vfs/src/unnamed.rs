@@ -22,6 +22,7 @@ use crate::host_stream::HostStream;
 use crate::inode::{Attr, FileSystem, InodeOps, Permissions, SetAttr};
 use crate::location::Path;
 use crate::mount::Mount;
+use crate::notify::InotifyFile;
 use crate::pipe::PipeEnd;
 use crate::timerfd::TimerFile;
 
@@ -83,6 +84,8 @@ fn anonymous_kind(file: &OpenFile) -> &'static str {
         "[eventfd]"
     } else if file.ops_as::<EpollFile>().is_some() {
         "[eventpoll]"
+    } else if file.ops_as::<InotifyFile>().is_some() {
+        "inotify"
     } else if file.ops_as::<TimerFile>().is_some() {
         "[timerfd]"
     } else {

@@ -10,6 +10,7 @@ use lx_core::caller::Caller;
 use lx_core::cred::Capabilities;
 
 use crate::location::Path;
+use crate::notify;
 use crate::permission::{Access, check, is_owner};
 
 /// `CAP_SETFCAP`, which file capabilities ask for.
@@ -37,7 +38,9 @@ pub fn set(
 ) -> Result<()> {
     path.mount.check_writable()?;
     check_name(caller, path, name, Access::WRITE)?;
-    path.inode().set_xattr(caller, name, value, flags.bits())
+    path.inode().set_xattr(caller, name, value, flags.bits())?;
+    notify::attributes_changed(path);
+    Ok(())
 }
 
 /// Removes an attribute.
@@ -47,7 +50,9 @@ pub fn set(
 pub fn remove(caller: &Caller<'_>, path: &Path, name: &[u8]) -> Result<()> {
     path.mount.check_writable()?;
     check_name(caller, path, name, Access::WRITE)?;
-    path.inode().remove_xattr(caller, name)
+    path.inode().remove_xattr(caller, name)?;
+    notify::attributes_changed(path);
+    Ok(())
 }
 
 /// The names that the caller may see, each with a NUL after it.

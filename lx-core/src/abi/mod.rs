@@ -23,6 +23,7 @@ pub mod errno;
 pub mod fcntl;
 pub mod fd;
 pub mod futex;
+pub mod inotify;
 pub mod ioctl;
 pub mod limits;
 pub mod memfd;

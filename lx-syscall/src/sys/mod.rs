@@ -13,6 +13,7 @@ pub(crate) mod fd;
 pub(crate) mod futex;
 pub(crate) mod id;
 pub(crate) mod info;
+pub(crate) mod inotify;
 pub(crate) mod io;
 pub(crate) mod ioctl;
 pub(crate) mod membarrier;

@@ -147,6 +147,7 @@ numbers! {
     sched_getattr = SYS_sched_getattr;
     renameat2 = SYS_renameat2;
     getrandom = SYS_getrandom;
+    inotify_add_watch = SYS_inotify_add_watch;
     memfd_create = SYS_memfd_create;
     execveat = SYS_execveat;
     copy_file_range = SYS_copy_file_range;

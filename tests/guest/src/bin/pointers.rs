@@ -57,13 +57,14 @@ enum Arg {
     Event,
     TimerFd,
     PidFd,
+    Watches,
     /// A descriptor of the file [`TAGGED`].
     Tagged,
 }
 
 use Arg::{
     CapHeader, Dir, Epoll, Event, File, In, Length, Listener, Mem, N, Null, Out, Page, PidFd,
-    PipeIn, PipeOut, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd,
+    PipeIn, PipeOut, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
 };
 
 /// The folder that the calls may look at.
@@ -253,6 +254,7 @@ recipes! {
     renameat2(CWD, HERE, CWD, MISSING, N(0));
     getrandom(Out, N(16), N(0));
     memfd_create(S("name"), N(0));
+    inotify_add_watch(Watches, HERE, N(1));
     execveat(CWD, S("/bin/true"), In, In, N(0));
     copy_file_range(Mem, Out, Mem, Out, N(8), N(0));
     preadv2(File, In, N(1), N(0), N(0), N(0));
@@ -394,6 +396,7 @@ impl Fixture {
                 epoll
             }
             Tagged => check(unsafe { libc::open(c(TAGGED).as_ptr(), libc::O_RDONLY).into() }),
+            Watches => check(unsafe { libc::inotify_init1(0) }.into()),
             TimerFd => check(unsafe { libc::timerfd_create(1, 0) }.into()),
             PidFd => check(unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) }),
         }
