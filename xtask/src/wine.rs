@@ -79,7 +79,11 @@ fn tests(rest: &[String]) -> Task {
 }
 
 fn quiet(task: Task) -> Task {
-    QUIET.iter().fold(task, |task, (name, value)| task.env(name, value)).env_remove("DISPLAY")
+    QUIET
+        .iter()
+        .fold(task, |task, (name, value)| task.env(name, value))
+        .env("TMPDIR", env::temp_dir())
+        .env_remove("DISPLAY")
 }
 
 /// A folder of the repository, which is made, as an absolute path.

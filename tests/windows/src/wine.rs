@@ -11,8 +11,10 @@ use lx_tests::Run;
 /// How long one run may take: Wine itself takes a second on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What the task set for Wine.
-const PASSED_ON: &[&str] = &["WINEPREFIX", "WINEDEBUG", "WINEDLLOVERRIDES", "LX_WINE_FS_SLOT"];
+/// What the task set for Wine. `TMPDIR` is where its server is found: with one of its own, a run would
+/// get a server of its own, and with that all of Wine's services.
+const PASSED_ON: &[&str] =
+    &["WINEPREFIX", "WINEDEBUG", "WINEDLLOVERRIDES", "LX_WINE_FS_SLOT", "TMPDIR"];
 
 /// A run of `lx.exe` with these arguments.
 ///
