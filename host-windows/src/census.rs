@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
-use lx_nt::Status;
+use lx_nt::{CURRENT_PROCESS, Handle, Status};
 
-use crate::nt::nt;
+use crate::nt::{self, nt};
 use crate::thread::{self, Block, state};
-use crate::{exception, lose_fs};
+use crate::{exception, lose_fs, process};
 
 /// What there is now, by name.
 pub(crate) fn take() -> Vec<(&'static str, u64)> {
@@ -24,6 +24,37 @@ pub(crate) fn take() -> Vec<(&'static str, u64)> {
         ("FS bases lost by order", lose_fs::count()),
         ("FS bases repaired", exception::repaired()),
     ]
+}
+
+/// Tries the values that handles may have: multiples of four, the lowest first.
+fn count_handles(process: Handle, most: u64) -> u64 {
+    /// Values behind those that suffice, as some that were closed may lie between others.
+    const FURTHER: u64 = 1024;
+    let mut count = 0;
+    for value in (1..=most.saturating_add(FURTHER)).map(|number| number * 4) {
+        if count == most {
+            break;
+        }
+        let mut new = 0;
+        // SAFETY: the call writes the new handle.
+        let status = unsafe {
+            nt!(
+                duplicate,
+                process,
+                value as Handle,
+                CURRENT_PROCESS,
+                &mut new,
+                0,
+                0,
+                nt::DUPLICATE_SAME_ACCESS
+            )
+        };
+        if status >= 0 {
+            nt::close(new);
+            count += 1;
+        }
+    }
+    count
 }
 
 /// The host's list of processes.
@@ -48,8 +79,21 @@ impl Processes {
         }
     }
 
-    /// How many handles a process has; 0 if the host does not know.
+    /// How many handles a process has; 0 if the host does not know. Wine tells for how many there is
+    /// room, which is more: they are counted.
     fn handles(&self, pid: u32) -> u64 {
+        let told = self.handles_told(pid);
+        match process::open(pid) {
+            Some(process) => {
+                let counted = count_handles(process, told);
+                nt::close(process);
+                counted
+            }
+            None => told,
+        }
+    }
+
+    fn handles_told(&self, pid: u32) -> u64 {
         const NEXT: usize = 0;
         const PROCESS_ID: usize = 0x50;
         const HANDLES: usize = 0x60;

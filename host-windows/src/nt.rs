@@ -212,7 +212,7 @@ pub(crate) fn close(handle: Handle) {
     let _ = unsafe { nt!(close, handle) };
 }
 
-const DUPLICATE_SAME_ACCESS: u32 = 2;
+pub(crate) const DUPLICATE_SAME_ACCESS: u32 = 2;
 const DUPLICATE_CLOSE_SOURCE: u32 = 1;
 
 /// A handle of this process as one of init.

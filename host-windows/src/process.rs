@@ -64,16 +64,8 @@ impl Process {
     /// Calls `act` with a handle of the process that lets its handles be closed; not if it has
     /// ended.
     pub(crate) fn with_handle(&self, act: impl FnOnce(Handle)) {
-        const DUP_HANDLE: u32 = 0x40;
         let pid = self.pid.load(Ordering::Acquire);
-        let id = ClientId { process: pid as usize, thread: 0 };
-        let mut handle = 0;
-        // SAFETY: the call reads the id and writes the handle.
-        let status =
-            unsafe { nt!(open_process, &mut handle, DUP_HANDLE, &nt::no_attributes(), &id) };
-        if pid == 0 || status < 0 {
-            return;
-        }
+        let Some(handle) = open(pid) else { return };
         // As long as init has not heard of its end, nobody else has its number.
         if self.pid.load(Ordering::Acquire) == pid {
             act(handle);
@@ -85,6 +77,16 @@ impl Process {
     pub(crate) fn is_single(&self) -> bool {
         self.threads.load(Ordering::Acquire) == 1
     }
+}
+
+/// A handle of a process that lets its handles be taken and closed; the caller closes it.
+pub(crate) fn open(pid: u32) -> Option<Handle> {
+    const DUP_HANDLE: u32 = 0x40;
+    let id = ClientId { process: pid as usize, thread: 0 };
+    let mut handle = 0;
+    // SAFETY: the call reads the id and writes the handle.
+    let status = unsafe { nt!(open_process, &mut handle, DUP_HANDLE, &nt::no_attributes(), &id) };
+    (pid != 0 && status >= 0).then_some(handle)
 }
 
 /// The calling thread's process; `None` for init.
