@@ -1,9 +1,10 @@
-//! The scripts of `tests/programs`, in a Debian tree: same output and status as natively.
+//! The scripts of `tests/programs`, in a Debian tree: same output and status as natively, and no system
+//! call that trapped because its site was not rewritten.
 
 use std::path::Path;
 
 use libtest_mimic::{Failed, Trial};
-use lx_tests::{Run, compare, programs};
+use lx_tests::{Run, compare, lx, programs};
 
 use crate::{expectations, rootfs, wine};
 
@@ -31,11 +32,17 @@ fn same(script: &Path) -> Result<(), Failed> {
     let root = format!("Z:{}", rootfs::debian()?.display());
     // At the same place, because shells name it in their messages.
     let path = script.to_str().ok_or("a strange name")?;
-    let mut args = vec!["run", "--rootfs", &root];
+    let stats = scratch.path().join("stats");
+    let option = format!("--stats=Z:{}", stats.display());
+    let mut args = vec!["run", &option, "--rootfs", &root];
     for variable in ENVIRONMENT {
         args.extend(["-e", variable]);
     }
     args.extend(["--", path]);
     let on_lx = wine::lx(args, scratch.path())?.outcome()?;
-    Ok(compare::outcomes(&native, "lx.exe", &on_lx)?)
+    compare::outcomes(&native, "lx.exe", &on_lx)?;
+    match lx::trapped(&stats)? {
+        0 => Ok(()),
+        count => Err(format!("{count} system calls trapped").into()),
+    }
 }

@@ -1,32 +1,26 @@
 //! Echo of what is typed.
 
-use lx_core::abi::tty::{InputFlags, LocalFlags, OutputFlags};
+use lx_core::abi::tty::LocalFlags;
 
+use super::output::Echo;
 use super::{Discipline, is_control};
 
 impl Discipline {
-    /// Echoes bytes that are no input, as programs would print them.
+    /// Echoes bytes as programs would print them.
     pub(super) fn echo_raw(&mut self, bytes: &[u8]) {
-        let flags = self.settings.output();
-        let utf8 = self.has_input(InputFlags::IUTF8);
-        self.output.echo(bytes, flags, utf8);
+        bytes.iter().for_each(|&byte| self.output.echo(Echo::Byte(byte)));
     }
 
     /// Echoes a byte, control characters as `^X` with `ECHOCTL`.
     pub(super) fn echo(&mut self, byte: u8) {
-        if self.has(LocalFlags::ECHOCTL) && is_control(byte) && byte != b'\t' {
-            self.output.push_echo(b'^');
-            self.output.push_echo(byte ^ 0o100);
-            self.output.move_on(2);
-        } else {
-            self.echo_raw(&[byte]);
-        }
+        let as_control = self.has(LocalFlags::ECHOCTL) && is_control(byte) && byte != b'\t';
+        self.output.echo(if as_control { Echo::Control(byte) } else { Echo::Byte(byte) });
     }
 
     /// The same of a byte that enters the line.
     pub(super) fn echo_input(&mut self, byte: u8) {
         if self.input.line_is_empty() {
-            self.output.begin_line();
+            self.output.echo(Echo::BeginLine);
         }
         self.echo(byte);
     }
@@ -38,17 +32,6 @@ impl Discipline {
         }
     }
 
-    /// Moves back to where a tabulator began, `before` columns behind the last stop or, if there is
-    /// none in the line, behind the line's beginning.
-    pub(super) fn echo_erase_tab(&mut self, before: usize, after_tab: bool) {
-        let at = if after_tab { before } else { before + self.output.line_column() };
-        let columns = super::output::TAB - at % super::output::TAB;
-        for _ in 0..columns {
-            self.output.push_echo(0x08);
-        }
-        self.output.move_back(columns.min(self.output.column()));
-    }
-
     /// Closes what `ECHOPRT` has opened.
     pub(super) fn finish_erasing(&mut self) {
         if core::mem::take(&mut self.erasing) {
@@ -56,8 +39,10 @@ impl Discipline {
         }
     }
 
-    /// Whether output is processed, so that columns are known.
-    pub(super) fn knows_columns(&self) -> bool {
-        self.settings.output().contains(OutputFlags::OPOST)
+    /// All input that has come was taken: what was echoed is shown. Until then a key that sends a
+    /// signal takes it back.
+    pub(in crate::tty) fn input_ends(&mut self) {
+        self.output.show_echo();
+        self.output.deliver();
     }
 }

@@ -2,7 +2,8 @@
 
 use lx_core::abi::tty::{LocalFlags, VERASE};
 
-use super::{Discipline, is_control};
+use super::output::Echo;
+use super::{Discipline, is_control, letters};
 
 /// What is erased at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,11 +35,14 @@ impl Discipline {
 
     /// `VERASE`, `VWERASE`, and `VKILL` if it is shown.
     pub(super) fn erase(&mut self, what: What) {
+        if self.input.line_is_empty() {
+            return;
+        }
         let mut in_word = false;
         while let Some((first, len)) = self.last_character() {
             if what == What::Word {
                 // As BSD's ALTWERASE.
-                let is_word = first.is_ascii_alphanumeric() || first == b'_';
+                let is_word = letters::is_alphanumeric(first) || first == b'_';
                 if !is_word && in_word {
                     break;
                 }
@@ -117,9 +121,7 @@ impl Discipline {
                 false => usize::from(!self.is_continuation(byte)),
             };
         }
-        if self.knows_columns() {
-            self.echo_erase_tab(columns, after_tab);
-        }
+        self.output.echo(Echo::EraseTab { before: columns, after_tab });
     }
 
     /// `VREPRINT`.

@@ -12,6 +12,7 @@
 mod echo;
 mod edit;
 mod input;
+mod letters;
 mod output;
 #[cfg(test)]
 mod tests;
@@ -51,13 +52,15 @@ fn is_control(byte: u8) -> bool {
 
 impl Discipline {
     pub(super) fn new() -> Self {
-        Self {
+        let mut discipline = Self {
             settings: Termios::INITIAL,
             input: Input::new(),
             output: Output::new(),
             literal_next: false,
             erasing: false,
-        }
+        };
+        discipline.set_settings(Termios::INITIAL);
+        discipline
     }
 
     pub(super) fn settings(&self) -> &Termios {
@@ -68,6 +71,7 @@ impl Discipline {
     pub(super) fn set_settings(&mut self, settings: Termios) {
         let changed = self.settings.local() ^ settings.local();
         self.settings = settings;
+        self.output.set_flags(settings.output(), self.has_input(InputFlags::IUTF8));
         if changed.intersects(LocalFlags::ICANON | LocalFlags::EXTPROC) {
             self.input.mode_changed(self.is_canonical());
             self.erasing = false;
@@ -119,12 +123,12 @@ impl Discipline {
             byte &= 0x7f;
         }
         if self.has_input(InputFlags::IUCLC) && self.has(LocalFlags::IEXTEN) {
-            byte = byte.to_ascii_lowercase();
+            byte = letters::to_lower(byte);
         }
         if self.has(LocalFlags::EXTPROC) {
             self.put(byte);
         } else if core::mem::take(&mut self.literal_next) {
-            self.receive_plain(byte);
+            self.receive_plain(byte, false);
         } else {
             return self.receive_special(byte);
         }
@@ -136,6 +140,7 @@ impl Discipline {
         if self.has_input(InputFlags::IXON) {
             if self.is(byte, VSTART) {
                 self.output.set_stopped(false);
+                self.output.show_echo();
                 return Effect::default();
             }
             if self.is(byte, VSTOP) {
@@ -151,7 +156,8 @@ impl Discipline {
             }
         }
         let mut byte = byte;
-        if byte == b'\r' {
+        let special = byte == b'\r';
+        if special {
             if self.has_input(InputFlags::IGNCR) {
                 self.restart_by_any();
                 return Effect::default();
@@ -162,16 +168,20 @@ impl Discipline {
         } else if byte == b'\n' && self.has_input(InputFlags::INLCR) {
             byte = b'\r';
         }
-        if !self.is_canonical() || !self.receive_line_key(byte) {
-            self.receive_plain(byte);
+        let made_new_line = special && byte == b'\n';
+        if self.is_canonical() && self.receive_line_key(byte) {
+            return Effect::default();
         }
+        self.receive_plain(byte, made_new_line);
         Effect::default()
     }
 
     /// With `IXANY`, any byte lets output go on.
     fn restart_by_any(&mut self) {
-        if self.has_input(InputFlags::IXON) && self.has_input(InputFlags::IXANY) {
+        let any = InputFlags::IXON | InputFlags::IXANY;
+        if self.has_input(any) && self.output.is_stopped() {
             self.output.set_stopped(false);
+            self.output.show_echo();
         }
     }
 
@@ -186,6 +196,8 @@ impl Discipline {
         }
         if self.has(LocalFlags::ECHO) {
             self.echo(byte);
+        } else {
+            self.output.show_echo();
         }
         Effect { signal: Some(signal), flushed }
     }
@@ -228,12 +240,13 @@ impl Discipline {
         true
     }
 
-    /// A byte that enters the queue as it is.
-    fn receive_plain(&mut self, byte: u8) {
+    /// A byte that enters the queue as it is. A new line that was typed as one is echoed like other
+    /// control characters.
+    fn receive_plain(&mut self, byte: u8, made_new_line: bool) {
         self.restart_by_any();
         if self.has(LocalFlags::ECHO) {
             self.finish_erasing();
-            if byte == b'\n' {
+            if made_new_line {
                 self.echo_raw(b"\n");
             } else {
                 self.echo_input(byte);
@@ -299,9 +312,7 @@ impl Discipline {
 
     /// Processes what a program prints; how many bytes of it were taken.
     pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
-        let settings = self.settings;
-        let utf8 = settings.input().contains(InputFlags::IUTF8);
-        self.output.write(bytes, settings.output(), utf8)
+        self.output.write(bytes)
     }
 
     /// Whether programs can print.

@@ -4,30 +4,48 @@ use alloc::collections::VecDeque;
 
 use lx_core::abi::tty::OutputFlags;
 
-use super::is_control;
+use super::{is_control, letters};
 
 /// Bytes that wait for the terminal before programs have to.
 const SIZE: usize = 8192 + SHOWN;
-/// As many of them the terminal has got already.
+/// As many of them fit into the buffer of the terminal itself.
 const SHOWN: usize = 4096;
 /// Echo that waits, too, when there is no room or output is stopped.
 const ECHO_SIZE: usize = 4096;
 /// Distance of tabulator stops.
-pub(super) const TAB: usize = 8;
+const TAB: usize = 8;
 
 /// What one byte becomes.
-pub(super) enum Processed {
+enum Processed {
     Nothing,
     Byte(u8),
     NewLine,
     Spaces(usize),
 }
 
+/// Echo that was not shown yet. How wide it is turns out when it is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Echo {
+    /// A byte, as programs print it.
+    Byte(u8),
+    /// `^X`.
+    Control(u8),
+    /// The line that is being typed begins here.
+    BeginLine,
+    /// Back to where a tabulator began, so many columns behind the last stop or, if there is none in
+    /// the line, behind the line's beginning.
+    EraseTab { before: usize, after_tab: bool },
+}
+
 /// The queue, and where the cursor is.
 pub(super) struct Output {
     bytes: VecDeque<u8>,
+    /// How many of them the terminal has got already, in a buffer of its own.
+    delivered: usize,
     /// Echo that comes behind it.
-    echo: VecDeque<u8>,
+    echo: VecDeque<Echo>,
+    flags: OutputFlags,
+    utf8: bool,
     stopped: bool,
     column: usize,
     /// Where the line that is being typed begins.
@@ -36,8 +54,21 @@ pub(super) struct Output {
 
 impl Output {
     pub(super) fn new() -> Self {
-        let (bytes, echo) = (VecDeque::new(), VecDeque::new());
-        Self { bytes, echo, stopped: false, column: 0, line_column: 0 }
+        Self {
+            bytes: VecDeque::new(),
+            delivered: 0,
+            echo: VecDeque::new(),
+            flags: OutputFlags::empty(),
+            utf8: false,
+            stopped: false,
+            column: 0,
+            line_column: 0,
+        }
+    }
+
+    /// Sets `c_oflag`, and whether bytes are UTF-8.
+    pub(super) fn set_flags(&mut self, flags: OutputFlags, utf8: bool) {
+        (self.flags, self.utf8) = (flags, utf8);
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -46,7 +77,6 @@ impl Output {
 
     pub(super) fn set_stopped(&mut self, stopped: bool) {
         self.stopped = stopped;
-        self.release_echo();
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -57,82 +87,76 @@ impl Output {
         self.bytes.len()
     }
 
-    /// Throws away what the terminal has not got: it has a buffer of its own, which stays.
+    /// The terminal gets what there is room for in its buffer.
+    pub(super) fn deliver(&mut self) {
+        self.delivered = self.bytes.len().min(SHOWN);
+    }
+
+    /// Throws away what the terminal has not got.
     pub(super) fn clear(&mut self) {
-        self.bytes.truncate(SHOWN);
+        self.bytes.truncate(self.delivered);
         self.echo.clear();
     }
 
-    pub(super) fn column(&self) -> usize {
-        self.column
-    }
-
-    pub(super) fn line_column(&self) -> usize {
-        self.line_column
-    }
-
-    /// The line that is being typed begins here.
-    pub(super) fn begin_line(&mut self) {
-        self.line_column = self.column;
-    }
-
-    /// The cursor has moved back.
-    pub(super) fn move_back(&mut self, columns: usize) {
-        self.column = self.column.saturating_sub(columns);
-    }
-
-    /// The cursor has moved on.
-    pub(super) fn move_on(&mut self, columns: usize) {
-        self.column += columns;
-    }
-
     /// Processes bytes as `c_oflag` says, as long as there is room; how many.
-    pub(super) fn write(&mut self, bytes: &[u8], flags: OutputFlags, utf8: bool) -> usize {
+    pub(super) fn write(&mut self, bytes: &[u8]) -> usize {
+        self.show_echo();
         let mut done = 0;
         for &byte in bytes {
             if !self.has_room() {
                 break;
             }
-            match self.process(byte, flags, utf8) {
-                Processed::Nothing => {}
-                Processed::Byte(byte) => self.bytes.push_back(byte),
-                Processed::NewLine => self.bytes.extend(b"\r\n"),
-                Processed::Spaces(count) => self.bytes.extend((0..count).map(|_| b' ')),
-            }
+            self.put(byte);
             done += 1;
         }
+        self.deliver();
         done
     }
 
-    /// The same for echo, which waits by itself.
-    pub(super) fn echo(&mut self, bytes: &[u8], flags: OutputFlags, utf8: bool) {
-        for &byte in bytes {
-            match self.process(byte, flags, utf8) {
-                Processed::Nothing => {}
-                Processed::Byte(byte) => self.push_echo(byte),
-                Processed::NewLine => b"\r\n".iter().for_each(|&byte| self.push_echo(byte)),
-                Processed::Spaces(count) => (0..count).for_each(|_| self.push_echo(b' ')),
+    /// Adds echo, which is shown by [`show_echo`](Self::show_echo).
+    pub(super) fn echo(&mut self, echo: Echo) {
+        if self.echo.len() < ECHO_SIZE {
+            self.echo.push_back(echo);
+        }
+    }
+
+    /// Shows echo as long as there is room.
+    pub(super) fn show_echo(&mut self) {
+        while self.has_room() {
+            let Some(echo) = self.echo.pop_front() else { break };
+            match echo {
+                // Linux marks commands in its queue with this byte, and does not process it.
+                Echo::Byte(0xff) => {
+                    self.bytes.push_back(0xff);
+                    self.column += 1;
+                }
+                Echo::Byte(byte) => self.put(byte),
+                Echo::Control(byte) => {
+                    self.bytes.extend([b'^', byte ^ 0o100]);
+                    self.column += 2;
+                }
+                Echo::BeginLine => self.line_column = self.column,
+                Echo::EraseTab { before, after_tab } => {
+                    let at = if after_tab { before } else { before + self.line_column };
+                    let columns = TAB - at % TAB;
+                    self.bytes.extend((0..columns).map(|_| 0x08));
+                    self.column = self.column.saturating_sub(columns);
+                }
             }
         }
     }
 
-    /// Adds echo as it is.
-    pub(super) fn push_echo(&mut self, byte: u8) {
-        if self.has_room() && self.echo.is_empty() {
-            self.bytes.push_back(byte);
-        } else if self.echo.len() < ECHO_SIZE {
-            self.echo.push_back(byte);
+    fn put(&mut self, byte: u8) {
+        match self.process(byte) {
+            Processed::Nothing => {}
+            Processed::Byte(byte) => self.bytes.push_back(byte),
+            Processed::NewLine => self.bytes.extend(b"\r\n"),
+            Processed::Spaces(count) => self.bytes.extend((0..count).map(|_| b' ')),
         }
     }
 
-    fn release_echo(&mut self) {
-        while self.has_room() {
-            let Some(byte) = self.echo.pop_front() else { break };
-            self.bytes.push_back(byte);
-        }
-    }
-
-    fn process(&mut self, byte: u8, flags: OutputFlags, utf8: bool) -> Processed {
+    fn process(&mut self, byte: u8) -> Processed {
+        let (flags, utf8) = (self.flags, self.utf8);
         if !flags.contains(OutputFlags::OPOST) {
             return Processed::Byte(byte);
         }
@@ -173,7 +197,7 @@ impl Output {
                     self.column += 1;
                 }
                 if flags.contains(OutputFlags::OLCUC) {
-                    return Processed::Byte(byte.to_ascii_uppercase());
+                    return Processed::Byte(letters::to_upper(byte));
                 }
             }
             _ => {}
@@ -189,7 +213,8 @@ impl Output {
             done += 1;
         }
         self.bytes.drain(..done);
-        self.release_echo();
+        self.show_echo();
+        self.deliver();
         done
     }
 
@@ -197,5 +222,6 @@ impl Output {
         for byte in bytes.iter().rev() {
             self.bytes.push_front(*byte);
         }
+        self.deliver();
     }
 }

@@ -10,7 +10,9 @@ fn typed(discipline: &mut Discipline, text: &[u8]) -> Vec<Effect> {
         assert!(discipline.accepts());
         discipline.receive(byte)
     });
-    effects.filter(|effect| *effect != Effect::default()).collect()
+    let effects = effects.filter(|effect| *effect != Effect::default()).collect();
+    discipline.input_ends();
+    effects
 }
 
 fn shown(discipline: &mut Discipline) -> Vec<u8> {

@@ -66,7 +66,7 @@ pub(super) fn of_master(
         IoctlCmd::TIOCGPTN => memory.write(UserPtr::new(arg), &pty.number())?,
         IoctlCmd::TIOCSPTLCK => {
             let locked: i32 = memory.read(UserPtr::new(arg))?;
-            pty.lock().locked = locked != 0;
+            pty.set_locked(locked != 0);
         }
         IoctlCmd::TIOCGPTLCK => {
             let locked = i32::from(pty.lock().locked);
@@ -142,18 +142,18 @@ fn of_either(
         }
         IoctlCmd::TCSETS | IoctlCmd::TCSETSW | IoctlCmd::TCSETSF => {
             let settings: Termios = memory.read(UserPtr::new(arg))?;
-            set(pty, settings, request == IoctlCmd::TCSETSF);
+            pty.set_settings(settings, request == IoctlCmd::TCSETSF);
         }
         IoctlCmd::TCSETS2 | IoctlCmd::TCSETSW2 | IoctlCmd::TCSETSF2 => {
             let new: Termios2 = memory.read(UserPtr::new(arg))?;
             let Termios2 { c_iflag, c_oflag, c_cflag, c_lflag, c_line, c_cc, .. } = new;
             let settings = Termios { c_iflag, c_oflag, c_cflag, c_lflag, c_line, c_cc };
-            set(pty, settings, request == IoctlCmd::TCSETSF2);
+            pty.set_settings(settings, request == IoctlCmd::TCSETSF2);
         }
         IoctlCmd::TCSETA | IoctlCmd::TCSETAW | IoctlCmd::TCSETAF => {
             let new: Termio = memory.read(UserPtr::new(arg))?;
             let settings = merge(*pty.lock().discipline.settings(), &new);
-            set(pty, settings, request == IoctlCmd::TCSETAF);
+            pty.set_settings(settings, request == IoctlCmd::TCSETAF);
         }
         IoctlCmd::TIOCGWINSZ => {
             let window = pty.lock().window;
@@ -256,29 +256,32 @@ fn has_flow_keys(settings: &Termios) -> bool {
         && settings.cc(VSTART) == START
 }
 
-fn set(pty: &Pty, settings: Termios, flush: bool) {
-    // A pty has eight bits and no parity.
-    let fixed = (ControlFlags::CSIZE | ControlFlags::PARENB).bits();
-    let always = (ControlFlags::CS8 | ControlFlags::CREAD).bits();
-    let settings = Termios { c_cflag: (settings.c_cflag & !fixed) | always, ..settings };
-    let mut wakes = Wakes::default();
-    {
-        let mut state = pty.lock();
-        let before = has_flow_keys(state.discipline.settings());
-        if flush {
-            state.backlog.clear();
-            state.discipline.flush_input();
+impl Pty {
+    /// Changes the settings, `tcsetattr(3)`; `flush` throws away what was typed.
+    pub fn set_settings(&self, settings: Termios, flush: bool) {
+        // A pty has eight bits and no parity.
+        let fixed = (ControlFlags::CSIZE | ControlFlags::PARENB).bits();
+        let always = (ControlFlags::CS8 | ControlFlags::CREAD).bits();
+        let settings = Termios { c_cflag: (settings.c_cflag & !fixed) | always, ..settings };
+        let mut wakes = Wakes::default();
+        {
+            let mut state = self.lock();
+            let before = has_flow_keys(state.discipline.settings());
+            if flush {
+                state.backlog.clear();
+                state.discipline.flush_input();
+            }
+            state.discipline.set_settings(settings);
+            let now = has_flow_keys(&settings);
+            if before != now {
+                state.packet.flow_keys(now);
+            }
+            state.process_backlog(&mut wakes);
+            // Who waited for a line may get bytes now.
+            wakes.slave |= PollEvents::READABLE | PollEvents::WRITABLE;
         }
-        state.discipline.set_settings(settings);
-        let now = has_flow_keys(&settings);
-        if before != now {
-            state.packet.flow_keys(now);
-        }
-        state.process_backlog(&mut wakes);
-        // Who waited for a line may get bytes now.
-        wakes.slave |= PollEvents::READABLE | PollEvents::WRITABLE;
+        self.carry_out(wakes);
     }
-    pty.carry_out(wakes);
 }
 
 fn resize(pty: &Pty, window: Winsize) {

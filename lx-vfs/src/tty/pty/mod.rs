@@ -138,6 +138,11 @@ impl Pty {
         makedev(SLAVE_MAJOR, self.number)
     }
 
+    /// Whether slaves can be opened, `TIOCSPTLCK`.
+    pub fn set_locked(&self, locked: bool) {
+        self.lock().locked = locked;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State, { level::FILE_OBJECT }> {
         self.state.lock()
     }
@@ -223,6 +228,7 @@ impl State {
                 wakes.slave |= PollEvents::WRITABLE;
             }
         }
+        self.discipline.input_ends();
         self.packet.flow(stopped, self.discipline.is_stopped());
         // A reader takes what there is though more is wanted before others call it readable.
         if self.has_input() {
