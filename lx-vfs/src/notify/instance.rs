@@ -135,9 +135,16 @@ impl Inotify {
     /// `EEXIST` with `IN_MASK_CREATE` if there is one already; `ENOSPC` if there are too many.
     pub fn add(&self, place: Path, mask: InotifyMask) -> Result<i32> {
         let kept = InotifyMask::ALL_EVENTS | InotifyMask::IN_ONESHOT | InotifyMask::IN_EXCL_UNLINK;
+        // Dropped after the lock is released, as it may hold the last reference to a place.
+        let known: Vec<Arc<Watch>>;
         let mut state = self.state.lock();
-        let inode = place.inode();
-        if let Some(watch) = state.watches.values().find(|watch| watch.is_of(inode)) {
+        known = super::watches_of(place.inode());
+        // One that is just being removed is in that list still.
+        let is_ours = |watch: &&Arc<Watch>| {
+            core::ptr::addr_eq(watch.instance.as_ptr(), self)
+                && state.watches.contains_key(&watch.wd)
+        };
+        if let Some(watch) = known.iter().find(is_ours) {
             if mask.contains(InotifyMask::IN_MASK_CREATE) {
                 return Err(Errno::EEXIST.into());
             }
@@ -161,9 +168,8 @@ impl Inotify {
             wd,
             mask: ((mask & kept).bits()).into(),
         });
-        state.watches.insert(wd, Arc::clone(&watch));
-        drop(state);
         super::enter(&watch);
+        state.watches.insert(wd, watch);
         Ok(wd)
     }
 

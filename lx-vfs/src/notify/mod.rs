@@ -41,10 +41,6 @@ impl Watch {
     fn mask(&self) -> InotifyMask {
         InotifyMask::from_bits_retain(self.mask.load(Ordering::Acquire))
     }
-
-    fn is_of(&self, inode: &Arc<dyn InodeOps>) -> bool {
-        address(self.place.inode()) == address(inode)
-    }
 }
 
 fn address(inode: &Arc<dyn InodeOps>) -> usize {
