@@ -74,7 +74,7 @@ fn guest_tree(programs: &[PathBuf]) -> Result<Archive, String> {
 /// The files of these packages and of all that they need, without documentation; and the scripts.
 const DEBIAN: &str = r"
     packages='base-files base-passwd bash busybox-static coreutils dash diffutils findutils grep less
-        gzip hostname libc-bin mawk perl procps python3 sed tar tmux tzdata util-linux vim-tiny'
+        gzip hostname libc-bin mawk ncurses-base perl procps python3 sed tar tmux tzdata util-linux vim-tiny'
     without='--no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances'
     all=$(apt-cache depends --recurse --installed $without $packages | grep '^[a-z]')
     all=$(dpkg-query -W -f='${db:Status-Abbrev} ${Package}\n' $(echo $all | tr ' ' '\n' |

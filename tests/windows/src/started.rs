@@ -148,6 +148,27 @@ impl Started {
         Ok(())
     }
 
+    /// Waits until no process has come or gone for a second: how many there are.
+    ///
+    /// # Errors
+    /// They come and go all the time.
+    pub(crate) fn settle(&mut self) -> Result<usize, Failed> {
+        const STILL: Duration = Duration::from_secs(1);
+        let deadline = Instant::now() + LIMIT;
+        let (mut known, mut since) = (self.processes()?, Instant::now());
+        while since.elapsed() < STILL {
+            if Instant::now() > deadline {
+                return Err("processes come and go".into());
+            }
+            thread::sleep(Duration::from_millis(50));
+            let now = self.processes()?;
+            if now != known {
+                (known, since) = (now, Instant::now());
+            }
+        }
+        Ok(known.len())
+    }
+
     /// Waits until nothing of it is left.
     ///
     /// # Errors

@@ -220,8 +220,7 @@ fn no_cache() -> Result<(), Failed> {
     cannot_keep(&alone("Z:\\sys")?)
 }
 
-/// Acts on a file that a program of Windows has opened for itself, with a folder for Wine's server:
-/// only one server knows of the lock.
+/// Acts on a file that a program of Windows has opened for itself, with a folder for the run.
 fn locked(
     act: impl FnOnce(&Path, &Path) -> Result<(), Failed>,
     content: &Path,
@@ -231,9 +230,7 @@ fn locked(
     let file = folder.path().join("file");
     fs::copy(content, &file)?;
     let path = format!("Z:{}", file.display()).replace('/', "\\");
-    let mut lock = wine::program_of(probe, ["lock", &path])?;
-    lock.env("TMPDIR", scratch.path());
-    let lock = Started::new(lock)?;
+    let lock = Started::new(wine::program_of(probe, ["lock", &path])?)?;
     lock.expect("locked")?;
     let result = act(&file, scratch.path());
     lock.finish()?;
