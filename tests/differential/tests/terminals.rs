@@ -1,7 +1,8 @@
 //! Pseudo terminals do with random input, output and settings what Linux's do.
 //!
 //! Linux hands input on a little later, but at the latest when somebody reads and finds nothing, so
-//! after each step both ends are read until there is nothing more.
+//! after each step both ends are read until there is nothing more. Keys that send signals throw nothing
+//! away (`NOFLSH`): whether a line that was typed just before was read already depends on chance.
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
@@ -251,6 +252,9 @@ fn drain(terminal: &dyn Terminal, canonical: bool) -> (Vec<Vec<u8>>, Vec<u8>) {
 fn run(terminal: &dyn Terminal, steps: &[Step]) -> Vec<String> {
     let mut canonical = true;
     let mut results = Vec::new();
+    let no_flush = LocalFlags::NOFLSH.bits();
+    let Termios { c_iflag, c_oflag, c_lflag, .. } = Termios::INITIAL;
+    terminal.set((c_iflag, c_oflag, c_lflag | no_flush));
     for step in steps {
         let mut taken = 0;
         match step {
@@ -258,7 +262,7 @@ fn run(terminal: &dyn Terminal, steps: &[Step]) -> Vec<String> {
             Step::Print(bytes) => taken = terminal.print(bytes),
             Step::Set(input, output, local) => {
                 canonical = local & LocalFlags::ICANON.bits() != 0;
-                terminal.set((*input, *output, *local));
+                terminal.set((*input, *output, *local | no_flush));
             }
         }
         let (input, shown) = drain(terminal, canonical);

@@ -106,6 +106,17 @@ fn keys_send_signals_and_throw_away_what_was_typed() {
 }
 
 #[test]
+fn a_key_that_flushes_takes_back_the_echo_of_what_came_with_it() {
+    let mut tty = Discipline::new();
+    typed(&mut tty, b"a");
+    typed(&mut tty, b"bc\x03d");
+    assert_eq!(shown(&mut tty), b"a^Cd");
+    let mut tty = with(|settings| settings.c_lflag |= LocalFlags::NOFLSH.bits());
+    typed(&mut tty, b"bc\x03d");
+    assert_eq!(shown(&mut tty), b"bc^Cd");
+}
+
+#[test]
 fn the_next_byte_is_literal() {
     let mut tty = Discipline::new();
     assert_eq!(typed(&mut tty, b"\x16\x03\n"), []);
