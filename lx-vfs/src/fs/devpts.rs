@@ -97,8 +97,8 @@ impl DevPts {
         let dev = super::new_dev();
         let meta = |kind, mode| Meta::new(&NewInode { kind, mode, uid: 0, gid: 0 }, now);
         Arc::new_cyclic(|this: &Weak<Self>| {
-            let ptmx = Arc::new(Ptmx {
-                fs: this.clone(),
+            let ptmx = Arc::new(Node {
+                device: Device::Ptmx(this.clone()),
                 dev,
                 meta: meta(NewKind::CharDevice(dev::PTMX), options.ptmx_mode),
             });
@@ -135,7 +135,8 @@ impl DevPts {
             uid: options.uid.unwrap_or(uid),
             gid: options.gid.unwrap_or(gid),
         };
-        terminals.insert(number, Arc::new(Node { pty, dev, meta: Meta::new(&new, now) }));
+        let (device, meta) = (Device::Slave(pty), Meta::new(&new, now));
+        terminals.insert(number, Arc::new(Node { device, dev, meta }));
         drop(terminals);
         Ok(master)
     }
@@ -202,7 +203,7 @@ struct Root {
     fs: Weak<DevPts>,
     dev: u64,
     meta: Meta,
-    ptmx: Arc<Ptmx>,
+    ptmx: Arc<Node>,
 }
 
 impl Root {
@@ -268,48 +269,29 @@ impl InodeOps for Root {
     }
 }
 
-/// `ptmx` in the file system itself.
-struct Ptmx {
-    fs: Weak<DevPts>,
-    dev: u64,
-    meta: Meta,
+/// What a device node of the file system leads to.
+enum Device {
+    /// `ptmx`: a new master.
+    Ptmx(Weak<DevPts>),
+    /// The slave of this terminal.
+    Slave(Arc<Pty>),
 }
 
-impl InodeOps for Ptmx {
-    fn file_type(&self) -> FileType {
-        FileType::CharDevice
-    }
-
-    fn permissions(&self) -> Permissions {
-        self.meta.permissions()
-    }
-
-    fn attr(&self, _caller: &Caller<'_>) -> Result<Attr> {
-        Ok(attr(self.dev, PTMX_INO, FileType::CharDevice, dev::PTMX, &self.meta))
-    }
-
-    fn set_attr(&self, _caller: &Caller<'_>, change: &SetAttr) -> Result<()> {
-        set_attr(&self.meta, change);
-        Ok(())
-    }
-
-    fn open(
-        self: Arc<Self>,
-        caller: &Caller<'_>,
-        _path: &Path,
-        _flags: OpenFlags,
-    ) -> Result<Arc<dyn FileOps>> {
-        let fs = self.fs.upgrade().ok_or(Errno::EIO)?;
-        let inode: Arc<dyn InodeOps> = self;
-        Ok(Arc::new(fs.open_master(caller)?.opened_by(&inode)))
-    }
-}
-
-/// The node of one slave.
+/// A device node.
 struct Node {
-    pty: Arc<Pty>,
+    device: Device,
     dev: u64,
     meta: Meta,
+}
+
+impl Node {
+    /// Inode number and device number.
+    fn numbers(&self) -> (u64, u64) {
+        match &self.device {
+            Device::Ptmx(_) => (PTMX_INO, dev::PTMX),
+            Device::Slave(pty) => (FIRST_INO + u64::from(pty.number()), pty.rdev()),
+        }
+    }
 }
 
 impl InodeOps for Node {
@@ -322,8 +304,8 @@ impl InodeOps for Node {
     }
 
     fn attr(&self, _caller: &Caller<'_>) -> Result<Attr> {
-        let ino = FIRST_INO + u64::from(self.pty.number());
-        Ok(attr(self.dev, ino, FileType::CharDevice, self.pty.rdev(), &self.meta))
+        let (ino, rdev) = self.numbers();
+        Ok(attr(self.dev, ino, FileType::CharDevice, rdev, &self.meta))
     }
 
     fn set_attr(&self, _caller: &Caller<'_>, change: &SetAttr) -> Result<()> {
@@ -338,7 +320,13 @@ impl InodeOps for Node {
         flags: OpenFlags,
     ) -> Result<Arc<dyn FileOps>> {
         let inode: Arc<dyn InodeOps> = Arc::clone(&self) as _;
-        Slave::open_by(caller, &self.pty, &inode, flags)
+        match &self.device {
+            Device::Ptmx(fs) => {
+                let fs = fs.upgrade().ok_or(Errno::EIO)?;
+                Ok(Arc::new(fs.open_master(caller)?.opened_by(&inode)))
+            }
+            Device::Slave(pty) => Slave::open_by(caller, pty, &inode, flags),
+        }
     }
 }
 

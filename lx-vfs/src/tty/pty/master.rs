@@ -6,16 +6,13 @@ use lx_core::Caller;
 use lx_core::abi::Errno;
 use lx_core::abi::fcntl::OpenFlags;
 use lx_core::abi::stat::Stat;
-use lx_core::error::{Result, SysError};
+use lx_core::error::Result;
 use lx_core::file::{FileOps, OpenFile};
 use lx_core::io::{IoDst, IoSrc, partial};
 use lx_core::poll::{PollEvents, PollSource, PollTable};
 
-use super::{BACKLOG, Pty, Wakes, ioctl};
+use super::{BACKLOG, CHUNK, Pty, Wakes, ioctl, write_chunks};
 use crate::inode::InodeOps;
-
-/// Bytes that are handled with the lock held once.
-pub(super) const CHUNK: usize = 256;
 
 /// The description of a master. There is one for each terminal.
 pub struct Master {
@@ -55,10 +52,11 @@ impl Master {
         &self.pty
     }
 
-    fn find(&self, bytes: &mut [u8]) -> Option<Found> {
+    /// Takes output, or the status if it may come now: it comes alone.
+    fn find(&self, bytes: &mut [u8], first: bool) -> Option<Found> {
         let mut state = self.pty.lock();
         if state.packet.is_pending() {
-            return Some(Found::Status(state.packet.take()));
+            return first.then(|| Found::Status(state.packet.take()));
         }
         if state.discipline.output_len() > 0 {
             return Some(Found::Bytes(state.discipline.take_output(bytes)));
@@ -98,33 +96,28 @@ impl FileOps for Master {
             let mut bytes = [0; CHUNK];
             let room = dst.remaining().saturating_sub(usize::from(packets && first));
             let part = bytes.get_mut(..room.min(CHUNK)).unwrap_or_default();
-            let found = match self.find(part) {
+            let found = match self.find(part, first) {
                 Some(found) => found,
                 None if !first => break,
                 None if file.is_nonblocking() => return Err(Errno::EAGAIN.into()),
                 None => {
                     let key = PollEvents::READABLE | PollEvents::POLLHUP;
-                    caller.wait(&self.pty.master.queue, key.bits(), || self.find(part))?
+                    caller.wait(&self.pty.master.queue, key.bits(), || self.find(part, first))?
                 }
             };
             let count = match found {
-                Found::Status(_) if !first => break,
                 Found::Status(status) => return dst.put(&[status]),
                 Found::Gone if first => return Err(Errno::EIO.into()),
                 Found::Gone => break,
                 Found::Bytes(count) => count,
             };
-            if packets && first {
-                dst.put(&[0])?;
-            }
             let bytes = bytes.get(..count).unwrap_or_default();
-            match dst.put(bytes) {
-                Ok(stored) if stored == count => done += count,
-                _ => {
-                    self.pty.lock().discipline.untake_output(bytes);
-                    return partial(if first { 0 } else { done }, Errno::EFAULT.into());
-                }
+            let headed = !(packets && first) || dst.put(&[0]).is_ok();
+            if !headed || !dst.put(bytes).is_ok_and(|stored| stored == count) {
+                self.pty.lock().discipline.untake_output(bytes);
+                return partial(if first { 0 } else { done }, Errno::EFAULT.into());
             }
+            done += count;
             self.pty.slave.queue.wake_all(PollEvents::WRITABLE.bits());
             first = false;
             if dst.remaining() == 0 {
@@ -135,34 +128,8 @@ impl FileOps for Master {
     }
 
     fn write(&self, caller: &Caller<'_>, file: &OpenFile, src: &mut IoSrc<'_>) -> Result<usize> {
-        let mut done = 0;
-        while src.remaining() > 0 {
-            let mut bytes = [0; CHUNK];
-            let part = bytes.get_mut(..src.remaining().min(CHUNK)).unwrap_or_default();
-            let count = match src.take(part) {
-                Ok(count) => count,
-                Err(error) => return partial(done, error),
-            };
-            let mut rest = bytes.get(..count).unwrap_or_default();
-            while !rest.is_empty() {
-                let taken = match self.type_in(rest) {
-                    Some(taken) => Ok(taken),
-                    None if file.is_nonblocking() => Err(SysError::Errno(Errno::EAGAIN)),
-                    None => {
-                        let key = PollEvents::WRITABLE.bits();
-                        caller.wait(&self.pty.master.queue, key, || self.type_in(rest))
-                    }
-                };
-                match taken {
-                    Ok(taken) => {
-                        done += taken;
-                        rest = rest.get(taken..).unwrap_or_default();
-                    }
-                    Err(error) => return partial(done, error),
-                }
-            }
-        }
-        Ok(done)
+        let (queue, key) = (&self.pty.master.queue, PollEvents::WRITABLE);
+        write_chunks(caller, file, src, (queue, key), |bytes| self.type_in(bytes).map(Ok))
     }
 
     fn poll(&self, _caller: &Caller<'_>, _file: &OpenFile) -> PollEvents {
@@ -202,5 +169,25 @@ impl FileOps for Master {
 
     fn readable_bytes(&self) -> Result<usize> {
         Ok(self.pty.lock().discipline.output_len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Weak;
+
+    use super::*;
+    use crate::fs::devpts::DevPts;
+
+    #[test]
+    fn a_status_waits_for_a_read_of_its_own() {
+        let (pty, master) = Pty::new(0, Weak::<DevPts>::new(), None);
+        {
+            let mut state = pty.lock();
+            state.packet.set(true);
+            state.packet.flushed_read();
+        }
+        assert!(master.find(&mut [0; 8], false).is_none());
+        assert!(matches!(master.find(&mut [0; 8], true), Some(Found::Status(1))));
     }
 }

@@ -12,13 +12,15 @@ use alloc::collections::VecDeque;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 
+use lx_core::Caller;
 use lx_core::abi::stat::makedev;
 use lx_core::abi::tty::{ControlFlags, LocalFlags, Termios, VMIN, VTIME, Winsize};
 use lx_core::abi::{Errno, Signal};
 use lx_core::caller::JobSignals;
 use lx_core::error::Result;
-use lx_core::file::FileOps;
+use lx_core::file::{FileOps, OpenFile};
 use lx_core::host::Nanos;
+use lx_core::io::{IoSrc, partial};
 use lx_core::poll::{PollEvents, PollSource};
 use lx_core::sync::{Mutex, MutexGuard, WaitQueue, level};
 use lx_core::time::NANOS_PER_SEC;
@@ -34,6 +36,8 @@ use status::Packet;
 
 /// Bytes that were written to the master and do not fit into the line discipline.
 const BACKLOG: usize = 8192;
+/// Bytes that are handled with the lock held once.
+const CHUNK: usize = 256;
 /// Major number of the slaves: minor number N is `/dev/pts/N`.
 const SLAVE_MAJOR: u32 = 136;
 
@@ -202,6 +206,42 @@ impl Terminal for Pty {
     fn open_again(self: Arc<Self>, inode: &Arc<dyn InodeOps>) -> Result<Arc<dyn FileOps>> {
         Ok(Slave::open(&self, inode)?)
     }
+}
+
+/// Writes to one end. `step` takes as many bytes as there is room for, `None` if there is none; then
+/// it is tried again when the queue is woken with `key`.
+fn write_chunks(
+    caller: &Caller<'_>,
+    file: &OpenFile,
+    src: &mut IoSrc<'_>,
+    (queue, key): (&WaitQueue, PollEvents),
+    mut step: impl FnMut(&[u8]) -> Option<Result<usize>>,
+) -> Result<usize> {
+    let mut done = 0;
+    while src.remaining() > 0 {
+        let mut bytes = [0; CHUNK];
+        let part = bytes.get_mut(..src.remaining().min(CHUNK)).unwrap_or_default();
+        let count = match src.take(part) {
+            Ok(count) => count,
+            Err(error) => return partial(done, error),
+        };
+        let mut rest = bytes.get(..count).unwrap_or_default();
+        while !rest.is_empty() {
+            let taken = match step(rest) {
+                Some(result) => result,
+                None if file.is_nonblocking() => Err(Errno::EAGAIN.into()),
+                None => caller.wait(queue, key.bits(), || step(rest)).and_then(|result| result),
+            };
+            match taken {
+                Ok(taken) => {
+                    done += taken;
+                    rest = rest.get(taken..).unwrap_or_default();
+                }
+                Err(error) => return partial(done, error),
+            }
+        }
+    }
+    Ok(done)
 }
 
 /// How a read of the slave that is not canonical waits, `termios(3)`.

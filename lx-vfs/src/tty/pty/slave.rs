@@ -14,8 +14,7 @@ use lx_core::io::{IoDst, IoSrc, partial};
 use lx_core::poll::{PollEvents, PollSource, PollTable};
 use lx_core::sync::WaitEnd;
 
-use super::master::CHUNK;
-use super::{Pty, RawRead, Wakes, ioctl};
+use super::{CHUNK, Pty, RawRead, Wakes, ioctl, write_chunks};
 use crate::inode::InodeOps;
 use crate::tty::control::{self, Terminal};
 use crate::tty::discipline::Cell;
@@ -224,34 +223,8 @@ impl FileOps for Slave {
     fn write(&self, caller: &Caller<'_>, file: &OpenFile, src: &mut IoSrc<'_>) -> Result<usize> {
         self.check_output(caller)?;
         self.pty.lock().check_connected()?;
-        let mut done = 0;
-        while src.remaining() > 0 {
-            let mut bytes = [0; CHUNK];
-            let part = bytes.get_mut(..src.remaining().min(CHUNK)).unwrap_or_default();
-            let count = match src.take(part) {
-                Ok(count) => count,
-                Err(error) => return partial(done, error),
-            };
-            let mut rest = bytes.get(..count).unwrap_or_default();
-            while !rest.is_empty() {
-                let key = (PollEvents::WRITABLE | PollEvents::POLLHUP).bits();
-                let taken = match self.print(rest) {
-                    Some(result) => result,
-                    None if file.is_nonblocking() => Err(Errno::EAGAIN.into()),
-                    None => caller
-                        .wait(&self.pty.slave.queue, key, || self.print(rest))
-                        .and_then(|result| result),
-                };
-                match taken {
-                    Ok(taken) => {
-                        done += taken;
-                        rest = rest.get(taken..).unwrap_or_default();
-                    }
-                    Err(error) => return partial(done, error),
-                }
-            }
-        }
-        Ok(done)
+        let (queue, key) = (&self.pty.slave.queue, PollEvents::WRITABLE | PollEvents::POLLHUP);
+        write_chunks(caller, file, src, (queue, key), |bytes| self.print(bytes))
     }
 
     fn poll(&self, _caller: &Caller<'_>, _file: &OpenFile) -> PollEvents {
