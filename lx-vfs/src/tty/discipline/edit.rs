@@ -90,7 +90,10 @@ impl Discipline {
                 self.erasing = true;
             }
             self.echo(first);
-            self.echo_raw(character.get(1..).unwrap_or_default());
+            for &byte in character.get(1..).unwrap_or_default() {
+                self.output.echo(Echo::Byte(byte));
+                self.output.echo(Echo::MoveBack);
+            }
         } else if what == What::Character && !self.has(LocalFlags::ECHOE) {
             let key = self.settings.cc(VERASE);
             self.echo(key);

@@ -32,6 +32,8 @@ pub(super) enum Echo {
     Control(u8),
     /// The line that is being typed begins here.
     BeginLine,
+    /// The cursor counts as one column further left, though nothing was shown.
+    MoveBack,
     /// Back to where a tabulator began, so many columns behind the last stop or, if there is none in
     /// the line, behind the line's beginning.
     EraseTab { before: usize, after_tab: bool },
@@ -135,6 +137,7 @@ impl Output {
                     self.bytes.extend([b'^', byte ^ 0o100]);
                     self.column += 2;
                 }
+                Echo::MoveBack => self.column = self.column.saturating_sub(1),
                 Echo::BeginLine => self.line_column = self.column,
                 Echo::EraseTab { before, after_tab } => {
                     let at = if after_tab { before } else { before + self.line_column };

@@ -84,6 +84,17 @@ fn a_character_of_utf_8_is_erased_as_a_whole() {
 }
 
 #[test]
+fn deletions_that_are_shown_move_the_column_as_linux_moves_it() {
+    let mut tty = with(|settings| {
+        settings.c_iflag |= InputFlags::IUTF8.bits();
+        settings.c_lflag |= LocalFlags::ECHOPRT.bits();
+        settings.c_oflag |= OutputFlags::XTABS.bits();
+    });
+    typed(&mut tty, "\u{e4}\x7f\t".as_bytes());
+    assert_eq!(shown(&mut tty), "\u{e4}\\\u{e4}/     ".as_bytes());
+}
+
+#[test]
 fn a_killed_line_is_wiped_out_or_left_behind() {
     let mut tty = Discipline::new();
     typed(&mut tty, b"ab\x15");
