@@ -280,6 +280,9 @@ proptest! {
     #[test]
     fn terminals_do_what_linux_does(steps in proptest::collection::vec(step(), 1..12)) {
         let (native, ours) = (run(&Native::new(), &steps), run(&Ours::new(), &steps));
+        // Rarely, and not each time for the same steps, Linux 6.18 shows some thousand NULs that nobody
+        // has written: nothing to compare with.
+        proptest::prop_assume!(native.iter().all(|result| result.matches("x00").count() < 100));
         for ((step, native), ours) in steps.iter().zip(&native).zip(&ours) {
             proptest::prop_assert_eq!(native, ours, "{:?}\nlinux left, lx right", step);
         }
