@@ -285,17 +285,11 @@ pub(crate) unsafe extern "win64" fn ready(
     }
 }
 
-/// This process's handle of the driver of sockets, whose requests are over when they return.
-fn device() -> Option<Handle> {
+/// Opens the driver of sockets; 0 if that cannot be. `options` are those of `NtCreateFile`.
+pub(crate) unsafe extern "win64" fn driver(options: u32) -> Handle {
     const SYNCHRONIZE: u32 = 0x10_0000;
     const SHARE: u32 = 3;
     const OPEN: u32 = 1;
-    const SYNCHRONOUS_IO_NONALERT: u32 = 0x20;
-    static DEVICE: AtomicUsize = AtomicUsize::new(0);
-    let known = DEVICE.load(Ordering::Acquire);
-    if known != 0 {
-        return Some(known);
-    }
     let mut text = [0u16; 14];
     for (slot, byte) in text.iter_mut().zip(br"\Device\Afd\lx") {
         *slot = u16::from(*byte);
@@ -323,12 +317,25 @@ fn device() -> Option<Handle> {
             0,
             SHARE,
             OPEN,
-            SYNCHRONOUS_IO_NONALERT,
+            options,
             core::ptr::null(),
             0,
         )
     };
-    if status < 0 {
+    if status < 0 { 0 } else { new }
+}
+
+/// This process's handle of the driver, whose requests are over when they return.
+fn device() -> Option<Handle> {
+    const SYNCHRONOUS_IO_NONALERT: u32 = 0x20;
+    static DEVICE: AtomicUsize = AtomicUsize::new(0);
+    let known = DEVICE.load(Ordering::Acquire);
+    if known != 0 {
+        return Some(known);
+    }
+    // SAFETY: touches no memory of the caller's.
+    let new = unsafe { driver(SYNCHRONOUS_IO_NONALERT) };
+    if new == 0 {
         return None;
     }
     match DEVICE.compare_exchange(0, new, Ordering::AcqRel, Ordering::Acquire) {

@@ -42,6 +42,7 @@ macro_rules! imports {
             net_option: net::option,
             net_set_option: net::set_option,
             net_control: net::control,
+            net_driver: net::driver,
             net_ready: net::ready,
             net_adapters: net::adapters,
         };

@@ -233,6 +233,9 @@ services! {
     net_set_option(socket: Handle, level: u32, name: u32, value: *const u8, len: u32) -> u32;
     /// The loader: `ioctlsocket`.
     net_control(socket: Handle, request: u32, value: *mut u32) -> u32;
+    /// The loader: a new handle of the driver of sockets, opened with these options; 0 if there is
+    /// none.
+    net_driver(options: u32) -> Handle;
     /// The loader: which of Winsock's `AFD_POLL_*` hold now.
     net_ready(socket: Handle, events: *mut u32, error: *mut Status) -> u32;
     /// The loader: `GetAdaptersAddresses`.

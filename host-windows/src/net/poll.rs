@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use lx_core::host::{HostFd, HostResult, ReadyToken, Supervisor};
 use lx_core::poll::PollEvents;
 use lx_core::sync::Mutex;
-use lx_nt::{AfdPoll, Handle, IOCTL_AFD_POLL, IoStatus, Status, UnicodeString, port_key};
+use lx_nt::{AfdPoll, Handle, IOCTL_AFD_POLL, IoStatus, Status, port_key};
 
 use super::events::{self, afd};
 use super::state::{self, Phase, State};
@@ -253,9 +253,6 @@ fn finish(address: usize, good: bool, supervisor: &dyn Supervisor) {
 
 /// Init's handle of the driver, whose answers come through the port.
 fn device() -> Option<Handle> {
-    const SYNCHRONIZE: u32 = 0x10_0000;
-    const SHARE: u32 = 3;
-    const OPEN: u32 = 1;
     const COMPLETION: u32 = 30;
     const NOTIFICATION_MODES: u32 = 41;
     const SKIP_PORT_ON_SUCCESS: u32 = 1;
@@ -263,33 +260,9 @@ fn device() -> Option<Handle> {
     if known != 0 {
         return Some(known);
     }
-    let mut text = [0u16; 14];
-    for (slot, byte) in text.iter_mut().zip(br"\Device\Afd\lx") {
-        *slot = u16::from(*byte);
-    }
-    let bytes = size_of_val(&text) as u16;
-    let name = UnicodeString { length: bytes, maximum_length: bytes, buffer: text.as_ptr() };
-    let attributes = lx_nt::ObjectAttributes { name: &name, ..nt::no_attributes() };
-    let mut device = 0;
-    let mut io = IoStatus::default();
-    // SAFETY: the call reads the name and writes the handle.
-    let result = unsafe {
-        nt!(
-            create_file,
-            &mut device,
-            SYNCHRONIZE,
-            &attributes,
-            &mut io,
-            core::ptr::null(),
-            0,
-            SHARE,
-            OPEN,
-            0,
-            core::ptr::null(),
-            0
-        )
-    };
-    if result < 0 {
+    // SAFETY: touches no memory.
+    let device = unsafe { nt!(net_driver, 0) };
+    if device == 0 {
         return None;
     }
     let port = [nt::port(), port_key::SOCKET];
