@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use lx_core::Result;
 use lx_core::abi::sched::SchedPolicy;
-use lx_core::abi::stat::{major, minor};
 use lx_core::abi::time::USER_HZ;
 use lx_core::abi::{PAGE_SIZE, SigSet};
 use lx_core::caller::Caller;
@@ -59,12 +58,8 @@ pub(super) fn signals(view: &View) -> [SigSet; 4] {
 /// Number of a session's controlling terminal, and its foreground process group.
 fn terminal(sid: i32) -> (u32, i32) {
     match tty::of_session(sid) {
-        Some(terminal) => {
-            let (rdev, foreground) = (terminal.rdev(), terminal.control().foreground());
-            // The encoding in 32 bits.
-            let minor = minor(rdev);
-            (minor & 0xff | major(rdev) << 8 | (minor & !0xff) << 12, foreground)
-        }
+        // The lower half is the encoding in 32 bits.
+        Some(terminal) => (terminal.rdev() as u32, terminal.control().foreground()),
         None => (0, -1),
     }
 }

@@ -133,7 +133,7 @@ pub(crate) fn opened(path: &Path) {
 }
 
 /// Attributes that are no contents were changed.
-pub fn attributes_changed(path: &Path) {
+pub(crate) fn attributes_changed(path: &Path) {
     if is_watched() {
         happened(&path.dentry, InotifyMask::IN_ATTRIB);
     }
@@ -180,11 +180,16 @@ pub(crate) fn removed(caller: &Caller<'_>, dir: &Path, name: &[u8], dentry: &Den
     if !is_watched() {
         return;
     }
+    name_lost(dentry);
+    tell(dir.inode(), with_kind(dentry, InotifyMask::IN_DELETE), 0, Some(name), false);
+    ended_if_nameless(caller, dentry);
+}
+
+/// A file has one name less, which counts as an attribute.
+fn name_lost(dentry: &Dentry) {
     if !dentry.is_dir() {
         tell(dentry.inode(), InotifyMask::IN_ATTRIB, 0, None, false);
     }
-    tell(dir.inode(), with_kind(dentry, InotifyMask::IN_DELETE), 0, Some(name), false);
-    ended_if_nameless(caller, dentry);
 }
 
 /// An inode without names is no longer watched.
@@ -222,12 +227,10 @@ pub(crate) fn moved(
     let to = with_kind(dentry, InotifyMask::IN_MOVED_TO);
     tell(new_dir.inode(), to, cookie, Some(new_name), false);
     if let Some(replaced) = replaced {
-        if !replaced.is_dir() {
-            tell(replaced.inode(), InotifyMask::IN_ATTRIB, 0, None, false);
-        }
-        tell(dentry.inode(), InotifyMask::IN_MOVE_SELF, 0, None, false);
+        name_lost(replaced);
+    }
+    tell(dentry.inode(), InotifyMask::IN_MOVE_SELF, 0, None, false);
+    if let Some(replaced) = replaced {
         ended_if_nameless(caller, replaced);
-    } else {
-        tell(dentry.inode(), InotifyMask::IN_MOVE_SELF, 0, None, false);
     }
 }
