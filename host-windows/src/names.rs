@@ -1,16 +1,10 @@
 //! Names of files: Linux's bytes, and NT's UTF-16.
-//!
-//! Letters that NT forbids in names travel as private ones, U+F000 and up, as WSL does it.
 
 use alloc::vec::Vec;
 
 use lx_core::abi::Errno;
-use lx_core::host::{HostError, HostResult};
+use lx_core::host::{HostError, HostResult, drive_names};
 use lx_nt::Handle;
-
-const FORBIDDEN: &[u8] = b"\\:*?\"<>|";
-/// First of the private letters.
-const PRIVATE: u16 = 0xf000;
 
 fn utf16(bytes: &[u8], out: &mut Vec<u16>) -> HostResult<()> {
     let text = core::str::from_utf8(bytes).map_err(|_| HostError(Errno::EILSEQ))?;
@@ -20,13 +14,10 @@ fn utf16(bytes: &[u8], out: &mut Vec<u16>) -> HostResult<()> {
 
 /// One component, relative to an open directory; an empty one is the directory itself.
 pub(crate) fn component(name: &[u8]) -> HostResult<Vec<u16>> {
+    let text = core::str::from_utf8(name).map_err(|_| HostError(Errno::EILSEQ))?;
     let mut out = Vec::new();
-    utf16(name, &mut out)?;
-    for unit in &mut out {
-        let byte = u8::try_from(*unit).unwrap_or(b'a');
-        if byte < 32 || FORBIDDEN.contains(&byte) {
-            *unit += PRIVATE;
-        }
+    for letter in text.chars().map(drive_names::to_windows) {
+        out.extend_from_slice(letter.encode_utf16(&mut [0; 2]));
     }
     Ok(out)
 }
@@ -66,14 +57,10 @@ pub(crate) fn target(dir: Handle, name: &[u8], flags: u64) -> HostResult<Vec<u8>
 /// A name that the host gives.
 pub(crate) fn from_utf16(bytes: &[u8]) -> Vec<u8> {
     let units = bytes.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
-    let units = units.map(|unit| match unit.checked_sub(PRIVATE) {
-        Some(letter) if letter < 128 => letter,
-        _ => unit,
-    });
     let mut out = Vec::new();
     for letter in char::decode_utf16(units) {
         let mut utf8 = [0; 4];
-        let letter = letter.unwrap_or(char::REPLACEMENT_CHARACTER);
+        let letter = drive_names::to_guest(letter.unwrap_or(char::REPLACEMENT_CHARACTER));
         out.extend_from_slice(letter.encode_utf8(&mut utf8).as_bytes());
     }
     out

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use lx_core::control::{HostForm, HostVariable};
+use lx_core::host::drive_names;
 
 /// What guests see of the host's files.
 #[derive(Debug, Default)]
@@ -89,7 +90,8 @@ impl HostEnv {
             return None;
         }
         let (_, mount) = self.drives.iter().find(|(known, _)| *known == letter)?;
-        let rest: String = core::str::from_utf8(rest).ok()?.chars().map(allowed).collect();
+        let slash = |letter| if letter == '\\' { '/' } else { drive_names::to_guest(letter) };
+        let rest: String = core::str::from_utf8(rest).ok()?.chars().map(slash).collect();
         Some([mount, rest.as_bytes()].concat())
     }
 }
@@ -103,18 +105,6 @@ fn list(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     });
     let bare = |part: &[u8]| part.iter().copied().filter(|&byte| byte != b'"').collect();
     parts.map(bare).filter(|path: &Vec<u8>| !path.is_empty())
-}
-
-/// What a character of a path of Windows is for guests: those that Windows forbids in names are
-/// kept as private ones.
-fn allowed(character: char) -> char {
-    match character {
-        '\\' => '/',
-        '\u{f001}'..='\u{f07f}' => {
-            char::from_u32(u32::from(character) - 0xf000).unwrap_or(character)
-        }
-        other => other,
-    }
 }
 
 #[cfg(test)]

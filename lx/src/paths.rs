@@ -6,11 +6,10 @@
 use std::env;
 use std::ffi::OsStr;
 
+use lx_core::host::drive_names;
+
 /// Where the drives are for the guest.
 const MOUNT: &str = "/mnt/";
-
-/// Characters that no name of Windows can have, besides the control characters.
-const FORBIDDEN: &str = "\"*:<>?|";
 
 /// Which way to translate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,7 +51,7 @@ fn to_guest(path: &str, directory: Option<&str>) -> Result<String, String> {
     if slashes.starts_with("//") {
         return Err(format!("'{path}' is a network path, which the guest does not see"));
     }
-    let allowed = |text: &str| text.chars().map(allowed).collect::<String>();
+    let allowed = |text: &str| text.chars().map(drive_names::to_guest).collect::<String>();
     if let Some((drive, rest)) = drive(slashes) {
         if !rest.is_empty() && !rest.starts_with('/') {
             return Err(format!("'{path}' depends on the current directory of its drive"));
@@ -69,7 +68,8 @@ fn to_guest(path: &str, directory: Option<&str>) -> Result<String, String> {
 /// A path of the guest for Windows. A relative path starts at `directory`, if there is one.
 fn to_windows(path: &str, directory: Option<&str>, slash: char) -> Result<String, String> {
     let join = |parts: &[&str]| {
-        let parts: Vec<String> = parts.iter().map(|part| kept(part)).collect();
+        let kept = |part: &&str| part.chars().map(drive_names::to_windows).collect::<String>();
+        let parts: Vec<String> = parts.iter().map(kept).collect();
         parts.join(&slash.to_string())
     };
     let path = match directory {
@@ -106,25 +106,6 @@ fn drive(path: &str) -> Option<(String, &str)> {
 
 fn is_drive(name: &str) -> bool {
     name.len() == 1 && name.chars().all(|letter| letter.is_ascii_alphabetic())
-}
-
-/// The character that a character of a Windows name stands for.
-fn allowed(character: char) -> char {
-    let original = u32::from(character).checked_sub(0xf000).and_then(char::from_u32);
-    original.filter(|original| is_forbidden(*original)).unwrap_or(character)
-}
-
-/// A name of the guest as Windows keeps it.
-fn kept(name: &str) -> String {
-    let keep = |character| match u32::from(character) {
-        number if is_forbidden(character) => char::from_u32(0xf000 + number).unwrap_or(character),
-        _ => character,
-    };
-    name.chars().map(keep).collect()
-}
-
-fn is_forbidden(character: char) -> bool {
-    FORBIDDEN.contains(character) || ('\u{1}'..='\u{1f}').contains(&character) || character == '\\'
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod clock;
 mod code;
 mod console;
+pub mod drive_names;
 mod entropy;
 mod error;
 mod memory;
