@@ -69,6 +69,11 @@ pub(super) fn send(
         lx_core::unsupported::note("send MSG_FASTOPEN", flags.bits().into());
         return fail(Errno::EOPNOTSUPP);
     }
+    if flags.contains(MsgFlags::MSG_MORE) && !known.is_stream() {
+        // It would hold the datagram back until its rest comes. To a stream it is only a hint.
+        lx_core::unsupported::note("send MSG_MORE of datagrams", flags.bits().into());
+        return fail(Errno::EOPNOTSUPP);
+    }
     let mut transfer = transfer(source(bytes)?, flags);
     let to;
     if known.is_stream() {

@@ -42,17 +42,20 @@ pub struct Options {
     pub mode: u32,
     /// Mode of `ptmx`.
     pub ptmx_mode: u32,
+    /// Most terminals.
+    pub max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { gid: None, uid: None, mode: 0o600, ptmx_mode: 0 }
+        Self { gid: None, uid: None, mode: 0o600, ptmx_mode: 0, max: MOST }
     }
 }
 
 impl Options {
     /// As distributions mount it: slaves belong to the group `tty`.
-    pub const USUAL: Self = Self { gid: Some(5), uid: None, mode: 0o620, ptmx_mode: 0o666 };
+    pub const USUAL: Self =
+        Self { gid: Some(5), uid: None, mode: 0o620, ptmx_mode: 0o666, max: MOST };
 
     /// Reads the options of `mount(2)`.
     ///
@@ -72,7 +75,7 @@ impl Options {
                 "uid" => options.uid = Some(number(10)?),
                 "mode" => options.mode = number(8)? & S_IALLUGO,
                 "ptmxmode" => options.ptmx_mode = number(8)? & S_IALLUGO,
-                "max" => drop(number(10)?),
+                "max" => options.max = (number(10)? as usize).min(MOST),
                 // Every mount is an instance of its own.
                 "newinstance" => {}
                 _ => return Err(Errno::EINVAL.into()),
@@ -124,7 +127,7 @@ impl DevPts {
         let options = self.options;
         let (now, dev) = (caller.now(), self.dev);
         let mut terminals = self.terminals.lock();
-        if terminals.len() >= MOST {
+        if terminals.len() >= options.max {
             return Err(Errno::ENOSPC.into());
         }
         let number = (0..).find(|number| !terminals.contains_key(number)).ok_or(Errno::ENOSPC)?;
@@ -175,13 +178,17 @@ impl FileSystem for DevPts {
     }
 
     fn options(&self) -> String {
-        let Options { gid, uid, mode, ptmx_mode } = self.options;
-        let owner =
-            |name: &str, id: Option<u32>| id.map_or_else(String::new, |id| format!(",{name}={id}"));
+        let Options { gid, uid, mode, ptmx_mode, max } = self.options;
+        let option = |name: &str, number: Option<u32>| {
+            number.map_or_else(String::new, |number| format!(",{name}={number}"))
+        };
+        // As Linux, which names the limit only if it is not the usual one.
+        let limit = (max < MOST).then_some(max as u32);
         format!(
-            "{}{},mode={mode:03o},ptmxmode={ptmx_mode:03o}",
-            owner("uid", uid),
-            owner("gid", gid)
+            "{}{},mode={mode:03o},ptmxmode={ptmx_mode:03o}{}",
+            option("uid", uid),
+            option("gid", gid),
+            option("max", limit)
         )
     }
 }
@@ -376,6 +383,7 @@ mod tests {
     fn options_of_distributions() {
         let options = Options::parse(b"gid=5,mode=620,ptmxmode=666");
         assert_eq!(options, Ok(Options::USUAL));
+        assert_eq!(Options::parse(b"max=2").map(|options| options.max), Ok(2));
         assert!(Options::parse(b"gid=tty").is_err());
         assert!(Options::parse(b"speed=1").is_err());
     }

@@ -87,7 +87,7 @@ pub(super) fn of_master(
             pty.carry_out(Wakes { signals: alloc::vec![signal], ..Wakes::default() });
         }
         IoctlCmd::TCFLSH => flush(pty, queues(arg, true)?),
-        IoctlCmd::TCXONC => {}
+        IoctlCmd::TCXONC => control_typing(pty, arg)?,
         _ => {
             if changes(request) {
                 pty.control().check_foreground(caller, Signal::SIGTTOU)?;
@@ -346,6 +346,24 @@ fn control_flow(pty: &Pty, arg: u64) -> Result<()> {
         state.packet.flow(before, now);
         wakes.slave |= PollEvents::WRITABLE;
         wakes.master |= PollEvents::READABLE;
+    }
+    pty.carry_out(wakes);
+    Ok(())
+}
+
+/// `TCXONC` at the master, whose own keys are always the usual ones.
+fn control_typing(pty: &Pty, arg: u64) -> Result<()> {
+    let mut wakes = Wakes::default();
+    {
+        let mut state = pty.lock();
+        match u32::try_from(arg).map_err(|_| Errno::EINVAL)? {
+            TCOOFF => state.master_stopped = true,
+            TCOON => state.master_stopped = false,
+            TCIOFF => state.backlog.push_back(Termios::INITIAL.cc(VSTOP)),
+            TCION => state.backlog.push_back(Termios::INITIAL.cc(VSTART)),
+            _ => return Err(Errno::EINVAL.into()),
+        }
+        state.process_backlog(&mut wakes);
     }
     pty.carry_out(wakes);
     Ok(())

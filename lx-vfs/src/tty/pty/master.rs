@@ -11,7 +11,7 @@ use lx_core::file::{FileOps, OpenFile};
 use lx_core::io::{IoDst, IoSrc, partial};
 use lx_core::poll::{PollEvents, PollSource, PollTable};
 
-use super::{BACKLOG, CHUNK, Pty, Wakes, ioctl, write_chunks};
+use super::{CHUNK, Pty, Wakes, ioctl, write_chunks};
 use crate::inode::InodeOps;
 
 /// The description of a master. There is one for each terminal.
@@ -69,8 +69,7 @@ impl Master {
         let mut wakes = Wakes::default();
         let taken = {
             let mut state = self.pty.lock();
-            let room = BACKLOG.saturating_sub(state.backlog.len());
-            let taken = bytes.len().min(room);
+            let taken = bytes.len().min(state.typing_room());
             state.backlog.extend(bytes.iter().take(taken));
             state.process_backlog(&mut wakes);
             taken
@@ -141,7 +140,7 @@ impl FileOps for Master {
         if state.packet.is_pending() {
             events |= PollEvents::READABLE | PollEvents::POLLPRI;
         }
-        if state.backlog.len() < BACKLOG {
+        if state.typing_room() > 0 {
             events |= PollEvents::WRITABLE;
         }
         if state.slaves_are_gone() {

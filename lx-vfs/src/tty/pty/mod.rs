@@ -79,6 +79,8 @@ struct State {
     /// No more slaves than there are, `TIOCEXCL`.
     exclusive: bool,
     master_open: bool,
+    /// What is written to the master has to wait, `TCXONC` there.
+    master_stopped: bool,
     /// Open descriptions of the slave.
     slaves: usize,
     /// A slave was open before, so that none now means that all are closed.
@@ -115,6 +117,7 @@ impl Pty {
             locked: true,
             exclusive: false,
             master_open: true,
+            master_stopped: false,
             slaves: 0,
             slave_was_open: false,
             packet: Packet::default(),
@@ -280,7 +283,7 @@ impl State {
         if self.discipline.output_len() != output || self.packet.is_pending() {
             wakes.master |= PollEvents::READABLE;
         }
-        if self.backlog.len() < BACKLOG {
+        if self.typing_room() > 0 {
             wakes.master |= PollEvents::WRITABLE;
         }
     }
@@ -316,6 +319,11 @@ impl State {
             (_, 0) => RawRead { least, first: None, next: None },
             _ => RawRead { least, first: None, next: Some(time) },
         })
+    }
+
+    /// Bytes that can be written to the master.
+    fn typing_room(&self) -> usize {
+        if self.master_stopped { 0 } else { BACKLOG.saturating_sub(self.backlog.len()) }
     }
 
     /// All slaves are closed.

@@ -303,6 +303,16 @@ fn flow(t: &mut Checks) {
     t.is("TCIOFF", call!(tcflow(slave, libc::TCIOFF)), Ok(0));
     shows(t, "a stop character", master, "\x13");
     t.fails("TCXONC of nothing", call!(tcflow(slave, 9)), libc::EINVAL);
+    let _ = call!(fcntl(master, libc::F_SETFL, libc::O_NONBLOCK | libc::O_RDWR));
+    t.is("TCOOFF at the master", call!(tcflow(master, libc::TCOOFF)), Ok(0));
+    t.fails("typing waits", write(master, b"x"), libc::EAGAIN);
+    t.is("TCOON at the master", call!(tcflow(master, libc::TCOON)), Ok(0));
+    t.is("typing goes on", write(master, b"x\n"), Ok(2));
+    shows(t, "echo", master, "x\r\n");
+    t.is("TCIOFF at the master", call!(tcflow(master, libc::TCIOFF)), Ok(0));
+    t.ok("stops output", until(|| poll(slave, libc::POLLOUT, 0) == 0));
+    t.is("TCION at the master", call!(tcflow(master, libc::TCION)), Ok(0));
+    t.ok("lets it go on", until(|| poll(slave, libc::POLLOUT, 0) != 0));
     let mut taken = 0;
     let block = [b'-'; 1000];
     while let Ok(count) = write(slave, &block) {
