@@ -45,6 +45,7 @@ pub(crate) unsafe extern "C" fn run(make_kernel: MakeKernel) -> ! {
         control: Control::default(),
         children: Children::new(),
         heard: false,
+        repeat_at: 0,
     };
     loop {
         init.turn();
@@ -58,6 +59,8 @@ struct Init {
     children: Children,
     /// The embedding program has sent something, hence put init into its job.
     heard: bool,
+    /// When interrupts are sent again that were not seen.
+    repeat_at: Nanos,
 }
 
 /// What the port delivers.
@@ -102,6 +105,10 @@ impl Init {
         if deadline <= now {
             clock::clear_timer(deadline);
             self.supervisor.timer_expired(now);
+        }
+        if now >= self.repeat_at {
+            self.repeat_at = now + INTERVAL_MS as u64 * 1_000_000;
+            interrupt::repeat();
         }
         console::poll(&*self.supervisor);
         net::serve(&*self.supervisor);

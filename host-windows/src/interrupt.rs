@@ -27,7 +27,23 @@ pub(crate) fn interrupt(id: HostThreadId) {
     if block.engine.pending.swap(1, Ordering::SeqCst) != 0 {
         return;
     }
-    if core::ptr::eq(block, thread::current()) || block.parked.load(Ordering::SeqCst) != 0 {
+    if !core::ptr::eq(block, thread::current()) {
+        send(block);
+    }
+}
+
+/// Interrupts the threads again that have not seen it yet; called by init from time to time.
+///
+/// A thread that goes back to guest code from the host's handling of an exception does not look at
+/// the flag, and could not be redirected while it was there.
+pub(crate) fn repeat() {
+    let unseen = |block: &&Block| block.engine.pending.load(Ordering::SeqCst) != 0;
+    thread::all().filter(unseen).for_each(send);
+}
+
+/// Redirects the thread of a block if it runs guest code.
+fn send(block: &Block) {
+    if block.parked.load(Ordering::SeqCst) != 0 {
         return;
     }
     let tid = block.engine.host_tid.load(Ordering::SeqCst);

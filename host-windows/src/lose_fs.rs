@@ -9,11 +9,11 @@ use core::hint::spin_loop;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use lx_nt::{ClientId, Context, Handle};
+use lx_nt::{Context, Handle};
 use lx_x86::context::read_tsc;
 use lx_x86::layout::gs;
 
-use crate::interrupt::runs_guest;
+use crate::interrupt::{self, runs_guest};
 use crate::nt::{self, nt};
 use crate::thread::{self, Block, state};
 
@@ -45,11 +45,12 @@ pub(crate) fn strike() {
     for _ in 0..ROUNDS {
         let mut suspended = [None; AT_ONCE];
         // The threads stop by themselves, and at the same time.
-        let found = thread::all().filter_map(|block| Some((block, suspend(block)?)));
+        let found = thread::all().filter_map(suspend);
         suspended.iter_mut().zip(found).for_each(|(slot, found)| *slot = Some(found));
-        for (block, thread) in suspended.into_iter().flatten() {
-            if is_on() {
-                redirect(block, thread);
+        for Struck { block, thread, tid, pid } in suspended.into_iter().flatten() {
+            // It may have left the block before it was suspended.
+            if is_on() && block.engine.host_tid.load(Ordering::SeqCst) == tid {
+                redirect(block, thread, pid);
             }
             // SAFETY: resumes what was suspended.
             let _ = unsafe { nt!(resume, thread, core::ptr::null_mut()) };
@@ -64,9 +65,17 @@ pub(crate) fn strike() {
     }
 }
 
-/// Suspends the thread of a block that may run guest code: its handle.
-fn suspend(block: &Block) -> Option<Handle> {
-    const THREAD_ACCESS: u32 = 0x1a;
+/// A suspended thread.
+#[derive(Clone, Copy)]
+struct Struck {
+    block: &'static Block,
+    thread: Handle,
+    tid: u32,
+    pid: u32,
+}
+
+/// Suspends the thread of a block that may run guest code; the caller resumes it.
+fn suspend(block: &'static Block) -> Option<Struck> {
     let tid = block.engine.host_tid.load(Ordering::SeqCst);
     let pid = block.pid.load(Ordering::SeqCst);
     let runs = block.state.load(Ordering::SeqCst) == state::ACTIVE
@@ -74,25 +83,17 @@ fn suspend(block: &Block) -> Option<Handle> {
     if !runs || tid == 0 || pid == 0 {
         return None;
     }
-    let client = ClientId { process: pid as usize, thread: tid as usize };
-    let attributes = nt::no_attributes();
-    let mut thread = 0;
-    // SAFETY: the call reads the structures and writes the handle.
-    let status = unsafe { nt!(open_thread, &mut thread, THREAD_ACCESS, &attributes, &client) };
-    if status < 0 {
-        return None;
-    }
+    let thread = interrupt::open(tid, pid)?;
     // SAFETY: the caller resumes the thread.
     if unsafe { nt!(suspend, thread, core::ptr::null_mut()) } < 0 {
         nt::close(thread);
         return None;
     }
-    Some(thread)
+    Some(Struck { block, thread, tid, pid })
 }
 
 /// Sends a suspended thread through [`lose`] if it runs guest code.
-fn redirect(block: &Block, thread: Handle) {
-    let pid = block.pid.load(Ordering::SeqCst);
+fn redirect(block: &Block, thread: Handle, pid: u32) {
     let mut context = Context::empty(Context::FULL);
     // SAFETY: the call writes the registers.
     if unsafe { nt!(get_context, thread, &mut context) } < 0 || !runs_guest(block, &context, pid) {

@@ -15,6 +15,8 @@ use crate::space::{Space, UNIT};
 use crate::views::Source;
 use crate::{WindowsHost, clock, host, process};
 
+const PAGE: u64 = 4096;
+
 /// Checks that a range belongs to the guest; a wrong one would be the kernel's own bug.
 fn guest_range(addr: u64, len: u64) -> HostResult<u64> {
     match addr.checked_add(len) {
@@ -41,7 +43,7 @@ pub(crate) fn reset() {
     }
 }
 
-/// Fills mapped memory that the kernel may write from elsewhere.
+/// Fills mapped memory from a file, behind whose end it is zero.
 fn fill_from_file(addr: u64, len: u64, fd: &HostFd, offset: u64) -> HostResult<()> {
     const STEP: usize = 256 * 1024;
     let mut buffer = vec![0u8; STEP.min(len as usize)];
@@ -58,13 +60,14 @@ fn fill_from_file(addr: u64, len: u64, fd: &HostFd, offset: u64) -> HostResult<(
             .map_err(|_| HostError(Errno::EFAULT))?;
         done += count as u64;
     }
-    Ok(())
+    let (end, last) = (addr + len, (addr + done).next_multiple_of(PAGE));
+    host().zero(addr + done, last - addr - done).map_err(|_| HostError(Errno::EFAULT))?;
+    with_space(|space| space.map_private(last, end, Prot::READ | Prot::WRITE))
 }
 
 impl HostMemory for WindowsHost {
     fn map(&self, addr: u64, len: u64, prot: Prot, backing: Backing<'_>) -> HostResult<()> {
         let end = guest_range(addr, len)?;
-        let writable = Prot::READ | Prot::WRITE;
         match backing {
             Backing::Anonymous => with_space(|space| space.map_private(addr, end, prot)),
             // Every process has the clock page, which does not change.
@@ -75,7 +78,7 @@ impl HostMemory for WindowsHost {
                 with_space(|space| space.map_views(addr, end, prot, address))
             }
             Backing::Pages { address, shared: false } => {
-                with_space(|space| space.map_private(addr, end, writable))?;
+                with_space(|space| space.map_overwritten(addr, end))?;
                 // SAFETY: region memory that is only ever copied; the other side is the guest's.
                 let copied = unsafe { user_copy::copy(addr, address, len as usize) };
                 if copied as u64 != len {
@@ -84,7 +87,7 @@ impl HostMemory for WindowsHost {
                 self.protect(addr, len, prot)
             }
             Backing::File { fd, offset, shared: false } => {
-                with_space(|space| space.map_private(addr, end, writable))?;
+                with_space(|space| space.map_overwritten(addr, end))?;
                 fill_from_file(addr, len, fd, offset)?;
                 self.protect(addr, len, prot)
             }

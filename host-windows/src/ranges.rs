@@ -49,6 +49,11 @@ pub(crate) struct Range {
 }
 
 impl Range {
+    /// Bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.end - self.start
+    }
+
     /// The part between two addresses.
     fn clip(self, start: u64, end: u64) -> Self {
         let (from, to) = (self.start.max(start), self.end.min(end));

@@ -4,12 +4,17 @@
 //! memory lies in *arenas*, reservations that are made when the guest first maps something near and
 //! in which pages are committed and decommitted one by one. Pages are committed when they are
 //! mapped, not when they are touched: a fault would overwrite the guest's red zone.
+//!
+//! The first touch of a page costs the host some microseconds, and a program that is executed touches
+//! most pages of its libraries by being copied there. So pages stay when a program ends or executes
+//! another one, out of anybody's reach: *stale* ones, for the next program in the process.
 
 use alloc::vec::Vec;
 
 use lx_core::abi::Errno;
 use lx_core::host::{HostError, HostResult, Prot};
 use lx_nt::{CURRENT_PROCESS, LOW_RANGE};
+use lx_x86::user_copy;
 
 use crate::nt::{self, nt};
 use crate::ranges::{Kind, Range, Ranges};
@@ -22,6 +27,14 @@ const MEM_RELEASE: u32 = 0x8000;
 
 /// Arenas are multiples of this where nothing is in the way.
 const ARENA: u64 = 16 << 20;
+/// Most memory that stays for the next program: that of a small one with its libraries.
+const STALE_BYTES: u64 = 8 << 20;
+/// The longest mapping that does: pages of longer ones, such as stacks, are mostly untouched.
+const STALE_RANGE: u64 = 2 << 20;
+/// The longest stale part that is zeroed; new pages are cheaper if most are not touched.
+const ZEROED: u64 = 256 << 10;
+/// Most arenas that do.
+const STALE_ARENAS: usize = 16;
 /// The unit of addresses.
 pub(crate) const UNIT: u64 = 1 << 16;
 
@@ -40,6 +53,8 @@ fn protection(prot: Prot) -> u32 {
 #[derive(Debug)]
 pub(crate) struct Space {
     pub(crate) ranges: Ranges,
+    /// Pages of former programs, committed and inaccessible. None is under accessible memory.
+    stale: Ranges,
     /// Reservations, sorted; the first is the low range, which stays.
     arenas: Vec<(u64, u64)>,
 }
@@ -47,7 +62,8 @@ pub(crate) struct Space {
 impl Space {
     /// That of a process as the loader has prepared it.
     pub(crate) fn new() -> Self {
-        Self { ranges: Ranges::default(), arenas: alloc::vec![LOW_RANGE] }
+        let (ranges, stale) = Default::default();
+        Self { ranges, stale, arenas: alloc::vec![LOW_RANGE] }
     }
 
     /// Calls `act` for the part of each arena between two addresses, as no call of the host may
@@ -90,7 +106,32 @@ impl Space {
         Ok(())
     }
 
-    pub(crate) fn commit(&self, start: u64, end: u64, prot: Prot) -> HostResult<()> {
+    /// Makes sure that there are zeroed pages.
+    fn supply(&mut self, start: u64, end: u64, prot: Prot) -> HostResult<()> {
+        let stale = self.stale.remove(start, end);
+        let mut at = start;
+        for part in &stale {
+            self.commit(at, part.start, prot)?;
+            at = part.end;
+            if part.end - part.start > ZEROED {
+                self.decommit(part.start, part.end)?;
+                self.commit(part.start, part.end, prot)?;
+                continue;
+            }
+            self.each_arena(part.start, part.end, |start, end| {
+                protect(start, end, Prot::READ | Prot::WRITE)?;
+                // SAFETY: pages that no program has.
+                unsafe { user_copy::zero(start, (end - start) as usize) };
+                match prot == Prot::READ | Prot::WRITE {
+                    true => Ok(()),
+                    false => protect(start, end, prot),
+                }
+            })?;
+        }
+        self.commit(at, end, prot)
+    }
+
+    fn commit(&self, start: u64, end: u64, prot: Prot) -> HostResult<()> {
         self.each_arena(start, end, |start, end| {
             let (mut base, mut size) = (start, end - start);
             // SAFETY: guest memory, in which no Rust object lives.
@@ -164,10 +205,42 @@ impl Space {
         self.reserve(start, end)?;
         let kind = if prot.is_empty() { Kind::Reserved } else { Kind::Private };
         if kind == Kind::Private {
-            self.commit(start, end, prot)?;
+            self.supply(start, end, prot)?;
         }
         self.ranges.insert(Range { start, end, prot, kind });
         Ok(())
+    }
+
+    /// Maps private writable memory that the caller overwrites, all of it, before anything else: the
+    /// pages that are there can stay.
+    pub(crate) fn map_overwritten(&mut self, start: u64, end: u64) -> HostResult<()> {
+        let prot = Prot::READ | Prot::WRITE;
+        let mut there = self.stale.remove(start, end);
+        for range in self.ranges.overlapping(start, end) {
+            match range.kind {
+                Kind::Private => there.extend(self.ranges.remove(range.start, range.end)),
+                _ => self.unmap(range.start, range.end)?,
+            }
+        }
+        there.sort_unstable_by_key(|part| part.start);
+        let result = self.reserve(start, end).and_then(|()| self.complete(start, end, &there));
+        match result {
+            Ok(()) => self.ranges.insert(Range { start, end, prot, kind: Kind::Private }),
+            Err(_) => drop(self.decommit(start, end)),
+        }
+        result
+    }
+
+    /// Makes pages writable, of which these parts are there.
+    fn complete(&self, start: u64, end: u64, there: &[Range]) -> HostResult<()> {
+        let prot = Prot::READ | Prot::WRITE;
+        let mut at = start;
+        for part in there {
+            self.commit(at, part.start, prot)?;
+            self.each_arena(part.start, part.end, |start, end| protect(start, end, prot))?;
+            at = part.end;
+        }
+        self.commit(at, end, prot)
     }
 
     /// Changes the access rights of everything between two addresses.
@@ -177,7 +250,7 @@ impl Space {
             match range.kind {
                 Kind::Reserved if prot.is_empty() => {}
                 Kind::Reserved => {
-                    self.commit(range.start, range.end, prot)?;
+                    self.supply(range.start, range.end, prot)?;
                     kind = Kind::Private;
                 }
                 _ => self.set_protection(&range, prot)?,
@@ -199,24 +272,75 @@ impl Space {
         Ok(())
     }
 
-    /// Removes everything.
+    /// Removes everything; some pages stay for the next program.
     pub(crate) fn reset(&mut self) {
         let views: Vec<Range> =
             self.ranges.iter().filter(|range| range.kind.has_views()).copied().collect();
         for view in views {
             let _ = self.unmap(view.start, view.end);
         }
-        for range in self.ranges.overlapping(LOW_RANGE.0, LOW_RANGE.1) {
-            let _ = self.decommit(range.start, range.end);
+        if self.arenas.len() > STALE_ARENAS || self.set_aside().is_err() {
+            self.release();
         }
-        for &(start, _) in self.arenas.iter().skip(1) {
-            let (mut base, mut size) = (start, 0);
-            // SAFETY: a reservation of the guest's.
-            let _ = unsafe { nt!(free, CURRENT_PROCESS, &mut base, &mut size, MEM_RELEASE) };
-        }
-        self.arenas.truncate(1);
         self.ranges.clear();
     }
+
+    /// Makes private pages stale.
+    fn set_aside(&mut self) -> HostResult<()> {
+        let prot = Prot::empty();
+        let mut bytes: u64 = self.stale.iter().map(Range::len).sum();
+        let mut pages = Ranges::default();
+        for range in self.ranges.iter().filter(|range| range.kind == Kind::Private) {
+            if range.len() > STALE_RANGE || bytes + range.len() > STALE_BYTES {
+                self.decommit(range.start, range.end)?;
+            } else {
+                bytes += range.len();
+                pages.insert(Range { prot, ..*range });
+            }
+        }
+        for range in pages.iter() {
+            self.each_arena(range.start, range.end, |start, end| protect(start, end, prot))?;
+            self.stale.insert(*range);
+        }
+        Ok(())
+    }
+
+    /// Gives all pages and arenas back.
+    fn release(&mut self) {
+        for pages in [&self.ranges, &self.stale] {
+            for range in pages.overlapping(LOW_RANGE.0, LOW_RANGE.1) {
+                let _ = self.decommit(range.start, range.end);
+            }
+        }
+        for &(start, _) in self.arenas.iter().skip(1) {
+            release_arena(start);
+        }
+        self.arenas.truncate(1);
+        self.stale.clear();
+    }
+
+    /// Gives the arenas back that lie between two addresses and hold stale pages only.
+    pub(crate) fn make_room(&mut self, start: u64, end: u64) {
+        let Self { ranges, stale, arenas } = self;
+        arenas.retain(|&arena| {
+            let unused = arena != LOW_RANGE
+                && arena.0 < end
+                && arena.1 > start
+                && ranges.overlapping(arena.0, arena.1).is_empty();
+            if unused {
+                release_arena(arena.0);
+                stale.remove(arena.0, arena.1);
+            }
+            !unused
+        });
+    }
+}
+
+/// Gives a reservation of the guest's back.
+fn release_arena(start: u64) {
+    let (mut base, mut size) = (start, 0);
+    // SAFETY: a reservation of the guest's.
+    let _ = unsafe { nt!(free, CURRENT_PROCESS, &mut base, &mut size, MEM_RELEASE) };
 }
 
 /// Changes the protection of pages of one reservation or view.

@@ -151,6 +151,7 @@ impl Space {
             return Err(HostError(Errno::EINVAL));
         }
         self.unmap(start, end)?;
+        self.make_room(start & !(UNIT - 1), end.next_multiple_of(UNIT));
         let mut unit = start & !(UNIT - 1);
         let mut place = place & !(UNIT - 1);
         while unit < end {

@@ -7,7 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::exit;
 use std::ptr::{null, null_mut};
 
-use lx_guest_tests::{Checks, Ended, NOWHERE, Scratch, c, call, in_child, pipe, read, wait, write};
+use lx_guest_tests::{
+    Called, Checks, Ended, NOWHERE, Scratch, c, call, in_child, pipe, read, wait, write,
+};
 
 fn main() {
     let arguments: Vec<String> = env::args().collect();
@@ -18,6 +20,7 @@ fn main() {
     let Ok(scratch) = Scratch::enter() else { exit(1) };
     passing(&mut t);
     inheritance(&mut t);
+    memory(&mut t);
     errors(&mut t);
     vfork(&mut t);
     spawn(&mut t);
@@ -43,6 +46,7 @@ fn again(words: &[String]) -> i32 {
         }
         "write" => write(number(1), b"executed").unwrap_or(0) as i32,
         "folder" => i32::from(env::current_dir().is_ok_and(|dir| dir.ends_with("inner"))),
+        "clean" => clean(),
         "mask" => call!(umask(0)).unwrap_or(0) as i32,
         _ => 99,
     }
@@ -144,6 +148,74 @@ fn inheritance(t: &mut Checks) {
         Ended::Exit(0o27),
     );
     t.is("an exec chain", in_child(|| execute(&["count"], &[])), Ended::Exit(3));
+}
+
+/// Where no program has anything.
+const SPOT: usize = 0x1234_5670_0000;
+const PAGE: usize = 4096;
+const SPOT_LEN: usize = 40 * PAGE;
+
+/// Maps memory at [`SPOT`] or some pages behind it, replacing what is there.
+fn map_there(page: usize, pages: usize, protection: i32, fd: i32) -> Called {
+    let kind = if fd < 0 { libc::MAP_ANONYMOUS } else { 0 };
+    let flags = libc::MAP_PRIVATE | libc::MAP_FIXED | kind;
+    call!(mmap((SPOT + page * PAGE) as *mut _, pages * PAGE, protection, flags, fd, 0))
+}
+
+/// Bytes at [`SPOT`] that are not zero.
+fn dirty(page: usize, pages: usize) -> usize {
+    // SAFETY: the callers have mapped the pages.
+    let bytes =
+        unsafe { std::slice::from_raw_parts((SPOT + page * PAGE) as *const u8, pages * PAGE) };
+    bytes.iter().filter(|&&byte| byte != 0).count()
+}
+
+/// Whether nothing is seen of what a former program had in memory: 0, or the number of what is wrong.
+fn clean() -> i32 {
+    const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
+    let short = call!(open(c"short".as_ptr(), libc::O_RDONLY)).unwrap_or(-1) as i32;
+    let (_r, w) = pipe();
+    if call!(write(w, SPOT as *const _, 1)) != Err(libc::EFAULT) {
+        return 2;
+    }
+    if map_there(0, 10, RW, -1).is_err() || dirty(0, 10) != 0 {
+        return 3;
+    }
+    // Only the first of these pages is the file's.
+    if map_there(10, 1, libc::PROT_READ, short).is_err() || dirty(10, 1) != 5 {
+        return 4;
+    }
+    if map_there(11, 10, libc::PROT_NONE, -1).is_err() {
+        return 5;
+    }
+    let middle = (SPOT + 14 * PAGE) as *mut libc::c_void;
+    if call!(mprotect(middle, 4 * PAGE, libc::PROT_READ)) != Ok(0) || dirty(14, 4) != 0 {
+        return 6;
+    }
+    // A private copy is overwritten by another one, and that by zeros.
+    if map_there(0, 1, RW, short).is_err() || dirty(0, 2) != 5 {
+        return 7;
+    }
+    if map_there(0, 30, RW, -1).is_err() || dirty(0, 30) != 0 {
+        return 8;
+    }
+    let behind = (SPOT + 30 * PAGE) as *const libc::c_void;
+    if call!(write(w, behind, 1)) == Err(libc::EFAULT) { 0 } else { 9 }
+}
+
+fn memory(t: &mut Checks) {
+    let _ = fs::write("short", "short");
+    for round in 1..=3 {
+        let result = in_child(|| {
+            if map_there(0, SPOT_LEN / PAGE, libc::PROT_READ | libc::PROT_WRITE, -1).is_err() {
+                return 10;
+            }
+            // SAFETY: mapped just now.
+            unsafe { (SPOT as *mut u8).write_bytes(0xaa, SPOT_LEN) };
+            execute(&["clean"], &[])
+        });
+        t.is(&format!("a former program's memory, {round}"), result, Ended::Exit(0));
+    }
 }
 
 fn errors(t: &mut Checks) {
