@@ -9,7 +9,7 @@ use windows_sys::Win32::Foundation::{DUPLICATE_SAME_ACCESS, DuplicateHandle, HAN
 use windows_sys::Win32::System::JobObjects::{
     AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectExtendedLimitInformation,
-    SetInformationJobObject, TerminateJobObject,
+    QueryInformationJobObject, SetInformationJobObject, TerminateJobObject,
 };
 use windows_sys::Win32::System::Threading::GetCurrentProcess;
 
@@ -56,6 +56,26 @@ impl Job {
         let process = process.as_handle().as_raw_handle();
         // SAFETY: both handles are open.
         check(unsafe { AssignProcessToJobObject(self.handle(), process) })
+    }
+
+    /// The most memory that its processes had committed at once, in bytes; `None` if Windows does not
+    /// count it.
+    pub fn peak_commit(&self) -> Option<u64> {
+        let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
+        let len = u32::try_from(mem::size_of_val(&limits)).unwrap_or_default();
+        // SAFETY: the call writes the structure, which is the one of this information class.
+        check(unsafe {
+            QueryInformationJobObject(
+                self.handle(),
+                JobObjectExtendedLimitInformation,
+                (&raw mut limits).cast(),
+                len,
+                ptr::null_mut(),
+            )
+        })
+        .ok()?;
+        // Wine answers zero.
+        u64::try_from(limits.PeakJobMemoryUsed).ok().filter(|&bytes| bytes != 0)
     }
 
     /// Ends every process of the job.

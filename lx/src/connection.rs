@@ -169,7 +169,9 @@ impl Connection {
     pub(crate) fn stats(&self) -> io::Result<Stats> {
         self.lock().stats = None;
         self.send(&Request::Stats, &[])?;
-        Ok(self.wait_for(|state| state.stats.take())?.0)
+        let mut stats = self.wait_for(|state| state.stats.take())?.0;
+        stats.counters.extend(self.link.counter());
+        Ok(stats)
     }
 
     /// Ends the connection, which makes init kill every guest, and waits until init is gone.

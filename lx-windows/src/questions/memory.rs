@@ -47,8 +47,7 @@ pub(super) fn commit() -> Answer {
     let outcome = if committed.is_null() { "FAILED" } else { "worked" };
     Ok(format!(
         "commit limit {} MB, free {} MB, memory {} MB; reserving 64 GB charged {} MB, committing \
-         256 MB {outcome} in {} us and charged {} MB; Go, Java and V8: watch \"Committed\" in the \
-         task manager while one runs",
+         256 MB {outcome} in {} us and charged {} MB",
         before.ullTotalPageFile / MB,
         before.ullAvailPageFile / MB,
         before.ullTotalPhys / MB,

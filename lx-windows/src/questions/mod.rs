@@ -19,7 +19,7 @@ type Answer = std::io::Result<String>;
 pub const QUESTIONS: [u32; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
 /// Those that may end the process that asks, so they are asked in one of their own.
-pub const DANGEROUS: [u32; 4] = [1, 2, 4, 9];
+pub const DANGEROUS: [u32; 5] = [1, 2, 4, 8, 9];
 
 /// Asks a question. `host` is `lx-host.exe`, `folder` one for files that are removed again.
 pub fn ask(question: u32, host: &Path, folder: &Path) -> String {
@@ -31,9 +31,7 @@ pub fn ask(question: u32, host: &Path, folder: &Path) -> String {
         5 => processes::mitigations(host),
         6 => memory::commit(),
         7 => processes::low_range(host),
-        8 => Ok("an instruction `syscall` that was missed runs a service of NT: not to be asked \
-                 here; `lx run --stats` counts them under Wine and on Linux"
-            .to_owned()),
+        8 => Ok(registers::raw_syscall()),
         9 => registers::vectors(),
         10 => processes::inheritance(host),
         11 => files::features(folder),

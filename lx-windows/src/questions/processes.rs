@@ -16,9 +16,10 @@ use windows_sys::Win32::System::Memory::{
     MEM_RESERVE, MEMORY_BASIC_INFORMATION, PAGE_NOACCESS, VirtualAllocEx, VirtualQueryEx,
 };
 use windows_sys::Win32::System::Threading::{
-    CREATE_SUSPENDED, CreateEventW, CreateProcessW, GetCurrentProcess, GetExitCodeProcess,
-    GetProcessMitigationPolicy, PROCESS_INFORMATION, ResumeThread, STARTUPINFOW, TerminateProcess,
-    WaitForSingleObject,
+    CREATE_SUSPENDED, CreateEventW, CreateProcessW, EXTENDED_STARTUPINFO_PRESENT,
+    GetCurrentProcess, GetExitCodeProcess, GetProcessMitigationPolicy,
+    InitializeProcThreadAttributeList, PROCESS_INFORMATION, ResumeThread, STARTF_USESTDHANDLES,
+    STARTUPINFOEXW, STARTUPINFOW, TerminateProcess, UpdateProcThreadAttribute, WaitForSingleObject,
 };
 
 use super::Answer;
@@ -27,6 +28,8 @@ use crate::{Job, check, features};
 /// The addresses of programs that are linked low, and of the region, as `lx-nt` has them.
 const LOW: (usize, usize) = (0x40_0000, 0x6000_0000 - 0x40_0000);
 const REGION: (usize, usize) = (0x7000_0000_0000, 16 << 30);
+/// Where `lx-host.exe` is linked to.
+const PROGRAM: usize = 0x7200_0000_0000;
 /// How often a start is measured.
 const STARTS: u32 = 4;
 
@@ -36,15 +39,61 @@ struct Suspended {
     thread: OwnedHandle,
 }
 
+/// Policies for a new process, as `UpdateProcThreadAttribute` takes them.
+struct Policies(Vec<usize>);
+
+impl Policies {
+    fn new(flags: &[u64]) -> io::Result<Self> {
+        const MITIGATION_POLICY: usize = 0x2_0007;
+        let mut len = 0;
+        // SAFETY: asks for the length only.
+        unsafe { InitializeProcThreadAttributeList(ptr::null_mut(), 1, 0, &raw mut len) };
+        let mut list = Self(vec![0; len.div_ceil(mem::size_of::<usize>())]);
+        // SAFETY: the list has the length that was asked for; the flags are copied into the process
+        // when it is made, which is before the caller gives them up.
+        unsafe {
+            check(InitializeProcThreadAttributeList(list.pointer(), 1, 0, &raw mut len))?;
+            check(UpdateProcThreadAttribute(
+                list.pointer(),
+                0,
+                MITIGATION_POLICY,
+                flags.as_ptr().cast(),
+                mem::size_of_val(flags),
+                ptr::null_mut(),
+                ptr::null(),
+            ))?;
+        }
+        Ok(list)
+    }
+
+    fn pointer(&mut self) -> *mut core::ffi::c_void {
+        self.0.as_mut_ptr().cast()
+    }
+}
+
 impl Suspended {
     fn new(program: &Path, inherit: bool) -> io::Result<Self> {
+        Self::with_policies(program, inherit, &[])
+    }
+
+    /// A process under mitigation policies, if any.
+    fn with_policies(program: &Path, inherit: bool, flags: &[u64]) -> io::Result<Self> {
         let text = |text: &OsStr| -> Vec<u16> { text.encode_wide().chain([0]).collect() };
         let path = text(program.as_os_str());
         // Without a role it says so and ends; its messages go nowhere.
         let mut command = text(OsStr::new("lx-host none"));
-        let mut startup = STARTUPINFOW::default();
-        startup.cb = u32::try_from(mem::size_of_val(&startup)).unwrap_or_default();
-        startup.dwFlags = windows_sys::Win32::System::Threading::STARTF_USESTDHANDLES;
+        let mut policies = None;
+        if !flags.is_empty() {
+            policies = Some(Policies::new(flags)?);
+        }
+        let mut startup = STARTUPINFOEXW::default();
+        let (len, extended) = match &policies {
+            Some(_) => (mem::size_of::<STARTUPINFOEXW>(), EXTENDED_STARTUPINFO_PRESENT),
+            None => (mem::size_of::<STARTUPINFOW>(), 0),
+        };
+        startup.StartupInfo.cb = u32::try_from(len).unwrap_or_default();
+        startup.StartupInfo.dwFlags = STARTF_USESTDHANDLES;
+        startup.lpAttributeList = policies.as_mut().map_or(ptr::null_mut(), Policies::pointer);
         let mut made = PROCESS_INFORMATION::default();
         // SAFETY: the texts end with zeros, the structures are whole, and the call writes `made`.
         check(unsafe {
@@ -54,10 +103,10 @@ impl Suspended {
                 ptr::null(),
                 ptr::null(),
                 if inherit { TRUE } else { FALSE },
-                CREATE_SUSPENDED,
+                CREATE_SUSPENDED | extended,
                 ptr::null(),
                 ptr::null(),
-                &raw const startup,
+                (&raw const startup).cast(),
                 &raw mut made,
             )
         })?;
@@ -220,7 +269,38 @@ pub(super) fn mitigations(host: &Path) -> Answer {
             Err(_) => format!("{name} unknown"),
         }
     });
-    Ok(format!("mitigation policies of lx-host.exe: {}", flags.join(", ")))
+    let strict = STRICT.map(|(name, flags)| format!("{name}: {}", under_policies(host, &flags)));
+    Ok(format!("policies of lx-host.exe: {}; under {}", flags.join(", "), strict.join("; under ")))
+}
+
+/// Policies that would be in the way, and their flags.
+const STRICT: [(&str, [u64; 2]); 3] = [
+    // Relocated images, randomised addresses of high entropy.
+    ("mandatory ASLR", [1 << 8 | 1 << 16 | 1 << 20, 0]),
+    ("CFG", [1 << 40, 0]),
+    ("shadow stacks", [0, 1 << 28]),
+];
+
+/// Whether a process under policies has its program and the free addresses where they must be, and
+/// runs.
+fn under_policies(host: &Path, flags: &[u64; 2]) -> String {
+    // Versions of Windows without the second word want one only.
+    let words = if flags[1] == 0 { flags.get(..1) } else { flags.get(..) };
+    let process = match Suspended::with_policies(host, false, words.unwrap_or_default()) {
+        Ok(process) => process,
+        Err(error) => return format!("no process ({error})"),
+    };
+    let moved = process.first_taken((PROGRAM, 1)).is_none();
+    let ranges = [("the low range", LOW), ("the region", REGION)];
+    let taken = ranges.iter().filter(|(_, range)| !process.reserve(*range));
+    let mut wrong: Vec<String> = taken.map(|(name, _)| format!("{name} IS TAKEN")).collect();
+    if moved {
+        wrong.push("the program IS ELSEWHERE".to_owned());
+    }
+    if !process.finish(Duration::from_secs(2)) {
+        wrong.push("it DOES NOT RUN".to_owned());
+    }
+    if wrong.is_empty() { "all is well".to_owned() } else { wrong.join(", ") }
 }
 
 /// R7: whether the addresses that guests and region need are free in a new process.

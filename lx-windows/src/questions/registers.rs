@@ -1,4 +1,4 @@
-//! R1 and R9: what happens to registers that Windows may forget.
+//! R1, R8 and R9: what Windows does to registers, and to a system call that is not one of its own.
 
 use std::arch::asm;
 use std::arch::x86_64::_rdtsc;
@@ -81,6 +81,36 @@ unsafe fn read_fs() -> u64 {
 unsafe fn write_fs(base: u64) {
     // SAFETY: the caller has checked that the instruction is allowed, and uses FS no more.
     unsafe { asm!("wrfsbase {}", in(reg) base, options(nostack, preserves_flags)) };
+}
+
+/// R8: what a `syscall` of Linux does that was not rewritten, on a host that takes it for its own.
+pub(super) fn raw_syscall() -> String {
+    /// Numbers that Linux programs use most and that are services of NT as well; the last is none.
+    const NUMBERS: [(u64, &str); 4] =
+        [(39, "getpid"), (0, "read"), (202, "futex"), (0xfff, "no service")];
+    if features::wine_version().is_some() {
+        return "Wine's host is Linux, which takes it: nothing to be learnt".to_owned();
+    }
+    // With zeros as arguments a service has nothing to act on.
+    let ask = |(number, name): (u64, &str)| {
+        let result: u64;
+        // SAFETY: the service gets no handle and no address. It may change what a call may.
+        unsafe {
+            asm!(
+                "syscall",
+                inout("rax") number => result,
+                inout("r10") 0u64 => _,
+                inout("rdx") 0u64 => _,
+                inout("r8") 0u64 => _,
+                inout("r9") 0u64 => _,
+                out("rcx") _,
+                out("r11") _,
+                clobber_abi("win64"),
+            );
+        }
+        format!("{name} ({number}) gives {result:#x}")
+    };
+    format!("a raw `syscall` is taken for a service of NT: {}", NUMBERS.map(ask).join(", "))
 }
 
 /// The contents of ymm0 to ymm15.

@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, ChildStdout};
 use std::sync::{Mutex, PoisonError};
 
-use lx_core::control::{self, Event, MAX_MESSAGE, Request};
+use lx_core::control::{self, Counter, Event, MAX_MESSAGE, Request};
 use lx_windows::Job;
 
 use super::{AsHandle, BorrowedHandle, OwnedHandle, program};
@@ -89,6 +89,12 @@ impl Link {
     pub(crate) fn close(&self) {
         self.finish();
         self.events.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// What Windows has counted.
+    pub(crate) fn counter(&self) -> Option<Counter> {
+        let name = "host memory committed at most, bytes".to_owned();
+        self.job.peak_commit().map(|value| Counter { name, value })
     }
 
     /// Kills init and the guests.
