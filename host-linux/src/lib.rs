@@ -30,6 +30,7 @@ mod region;
 mod region_file;
 mod report;
 mod signal;
+mod spare;
 mod storage;
 mod sys;
 mod thread;

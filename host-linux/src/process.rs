@@ -12,6 +12,7 @@ use lx_core::sync::Mutex;
 use lx_x86::entry;
 use lx_x86::thread_block::{ThreadBlock, TrapCause};
 
+use crate::spare::{self, End, Spares};
 use crate::sys::{self, sys};
 use crate::thread::{self, Block, state};
 use crate::{init, memory, report, signal};
@@ -43,13 +44,15 @@ const THREAD_FLAGS: usize =
 
 /// One host process that runs guests.
 pub(crate) struct Process {
-    /// Threads that have not ended.
-    threads: AtomicU32,
+    /// Guest threads that have not ended.
+    pub(crate) threads: AtomicU32,
+    /// Host threads without a guest thread.
+    pub(crate) spares: Spares,
 }
 
 impl Process {
     fn new() -> Arc<Self> {
-        Arc::new(Self { threads: AtomicU32::new(1) })
+        Arc::new(Self { threads: AtomicU32::new(1), spares: Spares::new() })
     }
 }
 
@@ -198,17 +201,27 @@ pub(crate) fn spawn_thread(
     fs_base: u64,
 ) -> HostResult<()> {
     let parent = thread::current();
-    let child = thread::allocate().ok_or(HostError(Errno::EAGAIN))?;
     // SAFETY: the calling thread's own block.
     let process = unsafe { &*parent.process.get() }.clone();
+    let spare = process.as_ref().and_then(|process| process.spares.take());
+    let child = spare.or_else(thread::allocate).ok_or(HostError(Errno::EAGAIN))?;
     if let Some(process) = &process {
         process.threads.fetch_add(1, Ordering::AcqRel);
     }
     child.prepare(Some(Arc::clone(&handler)), Some(regs), Some(parent));
     handler.attached(child.id());
+    child.start_fs.set(fs_base);
+    if spare.is_some() {
+        // What a new thread inherits: modes of rounding, and vector registers in full.
+        // SAFETY: the area of a thread that waits, and the frame of the calling one.
+        unsafe {
+            child.xstate().save(&*parent.engine.frame(), thread::xstate_layout().features());
+        }
+        spare::run(child);
+        return Ok(());
+    }
     drop(child.set_process(process.clone()));
     child.pid.store(parent.pid.load(Ordering::Relaxed), Ordering::Relaxed);
-    child.start_fs.set(fs_base);
     match clone_onto(THREAD_FLAGS, child, Begin::Thread) {
         Ok(()) => Ok(()),
         Err(error) => {
@@ -381,25 +394,31 @@ pub(crate) unsafe extern "C" fn on_exit(engine: *const ThreadBlock) -> ! {
             entry::end_borrow(block.saved_rsp.get())
         }
     }
-    let last = match block.set_process(None) {
-        Some(process) => process.threads.fetch_sub(1, Ordering::AcqRel) == 1,
-        None => true,
-    };
-    if !last {
+    // SAFETY: the block's own thread. It stays the same for a spare thread.
+    let process = unsafe { &*block.process.get() }.as_deref();
+    if let Some(process) = process
+        && let End::Superfluous = spare::wait(block, process)
+    {
+        drop(block.set_process(None));
         end_thread(block, sys::__NR_exit);
     }
     // Only a process whose first thread is left is as good as new.
-    let is_leader =
-        block.engine.host_tid.load(Ordering::Relaxed) == block.pid.load(Ordering::Relaxed);
+    let is_leader = block.tid.load(Ordering::Relaxed) == block.pid.load(Ordering::Relaxed);
     if is_leader && reserve_idle() {
         block.state.store(state::IDLE, Ordering::Release);
         memory::reset();
-        drop(block.set_process(Some(Process::new())));
+        if let Some(process) = process {
+            process.threads.store(1, Ordering::Release);
+        }
         block.engine.pending.store(0, Ordering::Relaxed);
         block.job.store(0, Ordering::Relaxed);
         idle(block);
     }
-    end_thread(block, sys::__NR_exit_group)
+    // The others give their blocks back by themselves.
+    let others = process.is_some_and(spare::dismiss);
+    drop(block.set_process(None));
+    init::note_exit();
+    end_thread(block, if others { sys::__NR_exit } else { sys::__NR_exit_group })
 }
 
 /// Whether the pool has room for one more process.
@@ -414,9 +433,6 @@ fn reserve_idle() -> bool {
 
 /// Ends the calling thread and frees its block.
 fn end_thread(block: &'static Block, call: u32) -> ! {
-    if call == sys::__NR_exit_group {
-        init::note_exit();
-    }
     // An interrupt that is still on its way must not find the block in other hands.
     signal::block_all();
     sys::note_call(call);

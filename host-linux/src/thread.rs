@@ -50,6 +50,8 @@ pub(crate) mod state {
     /// Its host process was killed. Never used again, so that a lock that names it as the owner
     /// can be told from others.
     pub(crate) const DEAD: u32 = 4;
+    /// Its thread waits for another guest thread of its process.
+    pub(crate) const SPARE: u32 = 5;
 }
 
 /// A thread block.

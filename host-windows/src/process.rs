@@ -189,6 +189,9 @@ pub(crate) fn spawn_thread(
     drop(child.set_process(process.clone()));
     child.pid.store(parent.pid.load(Ordering::Relaxed), Ordering::Relaxed);
     child.guest_fs.set(fs_base);
+    // What it inherits: modes of rounding, and vector registers in full.
+    // SAFETY: the area of a block without a thread, and the frame of the calling one.
+    unsafe { child.xstate().save(&*parent.engine.frame(), thread::xstate_layout().features()) };
     // SAFETY: the new thread uses the block alone.
     let id = unsafe { nt!(create_thread, child.id().0, boot::entry()) };
     if id != 0 {
@@ -207,8 +210,8 @@ pub(crate) fn spawn_thread(
 /// First code of a further thread, on its block's kernel stack.
 pub(crate) unsafe extern "C" fn begin_thread(block: &'static Block) -> ! {
     siblings::wait_for_copy(block);
-    // SAFETY: the frame was prepared by the parent.
-    unsafe { entry::enter_guest(&block.engine, Resume::Full) }
+    // SAFETY: the frame and the extended state were prepared by the parent.
+    unsafe { entry::enter_guest(&block.engine, Resume::FullWithXstate) }
 }
 
 /// Runs a task on the calling thread until it ends; see

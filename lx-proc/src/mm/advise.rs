@@ -33,6 +33,19 @@ fn drop_private(host: &dyn Host, vma: &Vma) -> Result<()> {
     }
 }
 
+/// Makes one part of neighbours that are forgotten alike, such as a stack and its guard page: each
+/// part is a call of the host.
+fn join_anonymous(parts: &mut Vec<Vma>) {
+    let plain = |vma: &Vma| vma.is_private_anonymous() && !vma.flags.contains(VmaFlags::LOCKED);
+    parts.dedup_by(|next, last| {
+        let joined = last.end == next.start && plain(last) && plain(next);
+        if joined {
+            last.end = next.end;
+        }
+        joined
+    });
+}
+
 impl AddressSpace {
     /// The visible parts of a range, and whether the range has holes.
     fn parts(&self, start: u64, end: u64) -> (Vec<Vma>, bool) {
@@ -91,7 +104,10 @@ impl AddressSpace {
         if end > USER_END {
             return Err(Errno::ENOMEM.into());
         }
-        let (parts, holes) = self.parts(addr, end);
+        let (mut parts, holes) = self.parts(addr, end);
+        if advice == Madvice::MADV_DONTNEED {
+            join_anonymous(&mut parts);
+        }
         for vma in &parts {
             self.advise_part(caller, vma, advice)?;
         }

@@ -1,5 +1,6 @@
 //! Threads: `clone(2)`, `futex(2)`, thread-local storage, signals to one thread, the end.
 
+use std::arch::asm;
 use std::cell::Cell;
 use std::fs;
 use std::ptr::null_mut;
@@ -29,7 +30,71 @@ fn main() {
     signals(&mut t);
     sharing(&mut t);
     ends(&mut t);
+    fresh(&mut t);
     t.end();
+}
+
+/// The control word of the vector unit: how it rounds.
+fn rounding() -> u32 {
+    let mut word = 0u32;
+    // SAFETY: writes the variable.
+    unsafe { asm!("stmxcsr [{}]", in(reg) &raw mut word, options(nostack)) };
+    word & ROUND_MASK
+}
+
+fn set_rounding(mode: u32) {
+    const ALL_MASKED: u32 = 0x1f80;
+    let word = ALL_MASKED | mode;
+    // SAFETY: a valid word, which only changes how this thread rounds.
+    unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const word, options(nostack)) };
+}
+
+const ROUND_MASK: u32 = 0x6000;
+const ROUND_UP: u32 = 0x4000;
+const ROUND_TO_ZERO: u32 = 0x6000;
+
+/// Nanoseconds of a thread's own clock.
+fn used() -> i64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let _ = call!(clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut now));
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
+/// A thread has nothing of those that have ended before.
+fn fresh(t: &mut Checks) {
+    const LONG: i64 = 30_000_000;
+    let mut all = true;
+    for _ in 0..20 {
+        let worker = thread::spawn(|| {
+            set_rounding(ROUND_TO_ZERO);
+            let _ = call!(raise(libc::SIGWINCH));
+        });
+        let _ = worker.join();
+        set_rounding(ROUND_UP);
+        all &= thread::spawn(rounding).join().is_ok_and(|mode| mode == ROUND_UP);
+        set_rounding(0);
+        all &= thread::spawn(rounding).join().is_ok_and(|mode| mode == 0);
+    }
+    t.ok("a thread rounds as the one that made it", all);
+    let busy = thread::spawn(|| while used() < LONG {});
+    t.ok("a thread works", busy.join().is_ok());
+    let fresh = (0..10).all(|_| thread::spawn(used).join().is_ok_and(|used| used < LONG));
+    t.ok("the clock of a new one begins anew", fresh);
+    let masks: Vec<bool> = (0..3)
+        .map(|_| {
+            let worker = thread::spawn(|| {
+                // SAFETY: an empty set is a valid one.
+                let mut set = unsafe { std::mem::zeroed::<libc::sigset_t>() };
+                let _ = call!(sigaddset(&raw mut set, libc::SIGUSR2));
+                let mut old = set;
+                let _ = call!(pthread_sigmask(libc::SIG_BLOCK, &raw const set, &raw mut old));
+                // SAFETY: the set was filled by the call.
+                unsafe { libc::sigismember(&raw const old, libc::SIGUSR2) == 0 }
+            });
+            worker.join().unwrap_or(false)
+        })
+        .collect();
+    t.is("the mask is the maker's", masks, vec![true; 3]);
 }
 
 fn tid() -> i64 {

@@ -1,8 +1,12 @@
 //! The guest program of the latency benchmark. It runs natively and on lx without a change and
 //! prints `nanoseconds operation` for each operation: the best of many batches, because anything
 //! else that the machine does can only make a batch slower.
+//!
+//! With the argument `trees` it measures programs that walk the file system instead.
 
 #![allow(clippy::undocumented_unsafe_blocks, reason = "a test program made of raw calls")]
+
+mod session;
 
 use std::ffi::CString;
 use std::io::Write;
@@ -180,10 +184,18 @@ fn fork_of_4_mb() {
 }
 
 fn main() {
+    if std::env::args().nth(1).is_some_and(|argument| argument == "trees") {
+        return session::trees();
+    }
     calls();
     files("/dev/shm");
     signals();
     memory();
+    let _ = std::io::stdout().flush();
+    session::threads();
+    session::readiness();
+    session::names("/dev/shm");
+    session::throughput();
     let _ = std::io::stdout().flush();
     processes();
     fork_of_4_mb();
