@@ -212,6 +212,17 @@ impl DirListing {
         self.entries.is_empty()
     }
 
+    /// Memory that it takes, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        size_of_val(self.entries.as_slice()).saturating_add(self.names.len())
+    }
+
+    /// Gives back what was allocated for more entries.
+    pub(crate) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+        self.names.shrink_to_fit();
+    }
+
     /// Entry `at`: inode number, type, name.
     pub fn get(&self, at: usize) -> Option<(u64, u8, &[u8])> {
         let (ino, file_type, end) = *self.entries.get(at)?;

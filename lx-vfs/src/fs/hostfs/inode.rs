@@ -208,9 +208,16 @@ impl HostInode {
     pub(super) fn forget_fd(&self) {
         let is_root = self.places.lock().iter().any(|place| place.parent.is_none());
         if !is_root {
-            let kept = core::mem::take(&mut *self.kept.lock());
+            let mut kept = self.kept.lock();
+            let fds = (kept.fd.take(), kept.created.take());
             drop(kept);
+            drop(fds);
         }
+    }
+
+    pub(super) fn forget_listing(&self) {
+        let listing = self.kept.lock().listing.take();
+        drop(listing);
     }
 
     pub(super) fn learn(&self, stat: &HostStat) {
@@ -361,14 +368,13 @@ impl HostInode {
             let file_type = entry.file_type.map_or(0, |t| guest_type(t).dirent_type());
             listing.push(self.shared.ino(self.key.0, entry.ino), file_type, &entry.name);
         }
+        listing.shrink();
         let listing = Arc::new(listing);
         // Shared directories change by our own calls, within the time that a file system counts.
         if self.shared.trust == Trust::Stable {
-            let mut kept = self.kept.lock();
-            // Together with the descriptor, so that both are given up in their turn.
-            if kept.fd.is_some() {
-                kept.listing = Some((Arc::clone(&listing), times));
-            }
+            let old = self.kept.lock().listing.replace((Arc::clone(&listing), times));
+            drop(old);
+            self.shared.keeps_listing(self, listing.memory());
         }
         Ok(listing)
     }

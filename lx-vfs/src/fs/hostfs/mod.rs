@@ -31,6 +31,8 @@ pub(crate) use inode::guest_type;
 const V9FS_MAGIC: i64 = 0x0102_1997;
 /// Most descriptors of the host that are kept open for later use.
 const MAX_CACHED_FDS: usize = 512;
+/// Most memory for entries of directories that are kept for later use.
+const MAX_LISTING_BYTES: usize = 32 << 20;
 /// How long names and attributes are believed when the host may change them.
 const MAX_AGE: Nanos = 1_000_000_000;
 
@@ -57,6 +59,14 @@ pub(crate) struct Shared {
     inodes: Mutex<HashMap<(u64, u64), Weak<HostInode>>, { level::CACHE }>,
     /// Inodes that keep a descriptor, oldest first.
     fds: Mutex<VecDeque<Weak<HostInode>>, { level::CACHE }>,
+    listings: Mutex<Listings, { level::CACHE }>,
+}
+
+/// Directories that keep their entries, oldest first, with the bytes that these take.
+#[derive(Default)]
+struct Listings {
+    queue: VecDeque<(Weak<HostInode>, usize)>,
+    bytes: usize,
 }
 
 impl Shared {
@@ -113,6 +123,36 @@ impl Shared {
         if let Some(oldest) = oldest.and_then(|oldest| oldest.upgrade()) {
             oldest.forget_fd();
         }
+    }
+
+    /// Notes that `inode` keeps entries of so many bytes; those that have kept theirs longest give
+    /// them up.
+    fn keeps_listing(&self, inode: &Arc<HostInode>, bytes: usize) {
+        self.listings.lock().add(Arc::downgrade(inode), bytes);
+        loop {
+            let oldest = self.listings.lock().pop_superfluous();
+            let Some(oldest) = oldest else { return };
+            if let Some(oldest) = oldest.upgrade() {
+                oldest.forget_listing();
+            }
+        }
+    }
+}
+
+impl Listings {
+    fn add(&mut self, inode: Weak<HostInode>, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.queue.push_back((inode, bytes));
+    }
+
+    /// The oldest one, if there is more than there may be.
+    fn pop_superfluous(&mut self) -> Option<Weak<HostInode>> {
+        if self.bytes <= MAX_LISTING_BYTES {
+            return None;
+        }
+        let (inode, bytes) = self.queue.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(bytes);
+        Some(inode)
     }
 }
 
@@ -172,6 +212,7 @@ impl HostFs {
             drive,
             inodes: Mutex::default(),
             fds: Mutex::default(),
+            listings: Mutex::default(),
         });
         let root_fd = Arc::new(root);
         let root = Arc::new(HostInode::new_root(&shared, &root_fd, &stat));
