@@ -82,7 +82,6 @@ pub unsafe fn boot(stack: *const u64, layout: &ImageLayout, make_kernel: MakeKer
     unsafe { thread::set_gs(block) };
     static SYNC: &dyn SyncHost = &LinuxSync;
     set_sync_host(&SYNC);
-    thread::register_first(block);
     detach(block);
 
     let top = block.engine.frame() as u64;

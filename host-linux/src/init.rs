@@ -132,11 +132,7 @@ impl Init {
                 _ => break,
             };
             let signal = (status & 0x7f) as u8;
-            thread::for_each(|block| {
-                if block.pid.load(Ordering::Acquire) == pid {
-                    self.block_died(block, signal);
-                }
-            });
+            thread::of_process(pid).for_each(|block| self.block_died(block, signal));
         }
     }
 
@@ -147,7 +143,7 @@ impl Init {
         block.pid.store(0, Ordering::Release);
         // A lock that it held will never be free.
         let owner = block.owner_id();
-        thread::for_each(|other| {
+        thread::all().for_each(|other| {
             let value = other.park_value.load(Ordering::Relaxed);
             if other.parked.load(Ordering::SeqCst) != 0 && value == owner | 1 << 31 {
                 check_owner(owner);
@@ -204,7 +200,7 @@ pub(crate) fn end() -> ! {
     }
     let limit = clock::monotonic().saturating_add(5_000_000_000);
     while clock::monotonic() < limit {
-        thread::for_each(|block| {
+        thread::all().for_each(|block| {
             let pid = block.pid.load(Ordering::Acquire);
             if pid != 0 && pid != report::init_pid() {
                 // SAFETY: one of our processes, which stays a zombie until it is waited for here.

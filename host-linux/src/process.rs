@@ -122,7 +122,7 @@ unsafe extern "C" fn clone_raw(
 fn clone_onto(flags: usize, block: &'static Block, begin: Begin) -> HostResult<()> {
     let stack = block.engine.frame() as u64;
     // The kernel stores the id before the new thread runs.
-    let tid = if begin == Begin::Thread { &block.tid } else { &block.pid };
+    let tid = if begin == Begin::Thread { &block.tid } else { block.pid };
     sys::note_call(sys::__NR_clone);
     // SAFETY: the stack below the frame is the new thread's alone, the block is never freed.
     let result = unsafe {

@@ -10,7 +10,6 @@
 //! Blocks are recycled and never freed, so that a stale [`HostThreadId`] does no harm.
 
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::arch::asm;
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -34,8 +33,10 @@ const SIGNAL_STACK_AT: u64 = 16 * 1024;
 const SIGNAL_STACK_BYTES: usize = 32 * 1024;
 /// Written at the lower end of the kernel stack.
 const STACK_MARK: u64 = 0x6b63_6174_735f_786c;
-/// Lock level of the list of blocks.
+/// Lock level of taking blocks.
 const LEVEL: u8 = 60;
+/// Threads that a machine can have.
+const MAX_BLOCKS: usize = 1 << 16;
 
 /// What a block is used for.
 pub(crate) mod state {
@@ -72,7 +73,7 @@ pub(crate) struct Block {
     /// Lock levels held, in debug builds.
     pub(crate) held_levels: AtomicU64,
     /// Host process of the thread.
-    pub(crate) pid: AtomicU32,
+    pub(crate) pid: &'static AtomicU32,
     /// Host thread id; published in `engine.host_tid` once the thread can take interrupts.
     pub(crate) tid: AtomicU32,
     /// The block whose thread this one borrows.
@@ -95,8 +96,15 @@ unsafe impl Send for Block {}
 
 const _: () = assert!(size_of::<Block>() <= XSTATE_AT as usize);
 
-/// All blocks there are.
-static BLOCKS: Mutex<Vec<&'static Block>, LEVEL> = Mutex::new(Vec::new());
+/// Addresses of all blocks there are; found without a lock, because who waits for one looks here.
+static BLOCKS: [AtomicU64; MAX_BLOCKS] = [const { AtomicU64::new(0) }; MAX_BLOCKS];
+/// How many there are.
+static COUNT: AtomicU32 = AtomicU32::new(0);
+/// Held while a block is taken or made.
+static TAKING: Mutex<(), LEVEL> = Mutex::new(());
+/// Host processes of the blocks' threads, by number of the block: side by side, as init looks for
+/// those of each process that has died.
+static PIDS: [AtomicU32; MAX_BLOCKS] = [const { AtomicU32::new(0) }; MAX_BLOCKS];
 /// No block below this one is free; too low a value only costs time.
 static LOWEST_FREE: AtomicU32 = AtomicU32::new(0);
 /// Whether user code may change FS and GS bases by itself.
@@ -295,7 +303,8 @@ fn stack_end(memory: u64) -> u64 {
 }
 
 /// Makes a block in fresh memory.
-fn create(memory: u64, index: u32, state: u32) -> &'static Block {
+fn create(memory: u64, index: u32, state: u32) -> Option<&'static Block> {
+    let pid = PIDS.get(index as usize)?;
     let block = memory as *mut Block;
     let engine = ThreadBlock::new(
         memory + BLOCK_BYTES as u64,
@@ -317,7 +326,7 @@ fn create(memory: u64, index: u32, state: u32) -> &'static Block {
             park_value: AtomicU32::new(0),
             job: AtomicU32::new(0),
             held_levels: AtomicU64::new(0),
-            pid: AtomicU32::new(0),
+            pid,
             tid: AtomicU32::new(0),
             lender: Cell::new(core::ptr::null()),
             saved_rsp: Cell::new(0),
@@ -326,26 +335,41 @@ fn create(memory: u64, index: u32, state: u32) -> &'static Block {
             process: UnsafeCell::new(None),
             magazines: UnsafeCell::new([Magazine::EMPTY; CLASSES]),
         });
-        &*block
+        BLOCKS.get(index as usize)?.store(memory, Ordering::Release);
+        COUNT.store(index + 1, Ordering::Release);
+        Some(&*block)
     }
 }
 
 /// The first block, before there is a heap. Does not set GS.
 pub(crate) fn create_first() -> Option<&'static Block> {
     let memory = region::alloc_run(BLOCK_BYTES)?;
-    Some(create(memory, 0, state::INIT))
+    create(memory, 0, state::INIT)
 }
 
-/// Enters the first block into the list, once there is a heap.
-pub(crate) fn register_first(block: &'static Block) {
-    BLOCKS.lock().push(block);
+/// The block with this number.
+fn by_index(index: u32) -> Option<&'static Block> {
+    by_id(HostThreadId(BLOCKS.get(index as usize)?.load(Ordering::Acquire)))
+}
+
+/// All blocks.
+pub(crate) fn all() -> impl Iterator<Item = &'static Block> {
+    (0..COUNT.load(Ordering::Acquire)).filter_map(by_index)
+}
+
+/// The blocks of the threads of a host process.
+pub(crate) fn of_process(pid: u32) -> impl Iterator<Item = &'static Block> {
+    let numbered = PIDS.iter().zip(0..COUNT.load(Ordering::Acquire));
+    let theirs = numbered.filter(move |(of, _)| of.load(Ordering::Acquire) == pid);
+    theirs.filter_map(|(_, index)| by_index(index))
 }
 
 /// A block for a new task; its state is `ACTIVE`.
 pub(crate) fn allocate() -> Option<&'static Block> {
-    let mut blocks = BLOCKS.lock();
-    let first = LOWEST_FREE.swap(u32::MAX, Ordering::AcqRel) as usize;
-    let free = blocks.iter().skip(first).find(|block| {
+    let _taking = TAKING.lock();
+    let count = COUNT.load(Ordering::Acquire);
+    let first = LOWEST_FREE.swap(u32::MAX, Ordering::AcqRel);
+    let free = (first..count).filter_map(by_index).find(|block| {
         block.state.load(Ordering::Relaxed) == state::FREE
             && block
                 .state
@@ -356,27 +380,16 @@ pub(crate) fn allocate() -> Option<&'static Block> {
         LOWEST_FREE.fetch_min(block.index + 1, Ordering::AcqRel);
         return Some(block);
     }
-    let index = u32::try_from(blocks.len()).ok()?;
-    let memory = region::alloc_run(BLOCK_BYTES)?;
-    let block = create(memory, index, state::ACTIVE);
-    blocks.push(block);
-    Some(block)
-}
-
-/// Calls `visit` for every block.
-pub(crate) fn for_each(mut visit: impl FnMut(&'static Block)) {
-    let mut at = 0;
-    loop {
-        let block = BLOCKS.lock().get(at).copied();
-        let Some(block) = block else { return };
-        visit(block);
-        at += 1;
+    if count as usize >= MAX_BLOCKS {
+        return None;
     }
+    let memory = region::alloc_run(BLOCK_BYTES)?;
+    create(memory, count, state::ACTIVE)
 }
 
 /// The block with this lock owner id.
 pub(crate) fn by_owner(id: u32) -> Option<&'static Block> {
-    BLOCKS.lock().get(id.checked_sub(1)? as usize).copied()
+    by_index(id.checked_sub(1)?)
 }
 
 /// Points the calling thread's GS at `block`.
