@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use lx_core::host::{HostThreadId, Nanos};
-use lx_core::sync::SyncHost;
+use lx_core::sync::{SyncHost, lock_sleep};
 
 use crate::report;
 use crate::sys::{self, sys};
@@ -52,9 +52,6 @@ pub(crate) fn interrupt(id: HostThreadId) {
 /// What locks and wait queues use.
 pub(crate) struct LinuxSync;
 
-/// Longest sleep on a lock, after which it is looked at again.
-const LOCK_SLEEP_NANOS: u64 = 5_000_000;
-
 /// In a lock word: somebody sleeps on it.
 const LOCK_PARKED: u32 = 1 << 31;
 
@@ -64,17 +61,16 @@ impl SyncHost for LinuxSync {
     }
 
     fn park(&self, word: &AtomicU32, expected: u32, deadline: Option<Nanos>) {
-        if expected & LOCK_PARKED != 0 {
-            // A lock: the wake may have been lost, or the owner killed. The supervisor looks for
-            // that, too, but it may be the one that waits here.
-            let limit = crate::clock::monotonic().saturating_add(LOCK_SLEEP_NANOS);
-            park(word, expected, Some(limit));
-            if word.load(Ordering::Relaxed) == expected {
-                crate::init::check_owner(expected & !LOCK_PARKED);
-            }
-            return;
-        }
         park(word, expected, deadline);
+    }
+
+    fn park_for_lock(&self, word: &AtomicU32, expected: u32, round: u32) {
+        let limit = crate::clock::monotonic().saturating_add(lock_sleep(round));
+        park(word, expected, Some(limit));
+        // The supervisor looks for dead owners, too, but it may be the one that waits here.
+        if word.load(Ordering::Relaxed) == expected {
+            crate::init::check_owner(expected & !LOCK_PARKED);
+        }
     }
 
     fn wake(&self, word: &AtomicU32, count: u32) {

@@ -6,7 +6,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use lx_core::host::{HostThreadId, Nanos};
-use lx_core::sync::SyncHost;
+use lx_core::sync::{SyncHost, lock_sleep};
 use lx_x86::context::read_tsc;
 
 use crate::nt::{self, nt};
@@ -198,9 +198,6 @@ pub(crate) fn bury(dead: &'static Block) {
 /// What locks and wait queues use.
 pub(crate) struct WindowsSync;
 
-/// Longest sleep on a lock, after which it is looked at again.
-const LOCK_SLEEP_NANOS: u64 = 5_000_000;
-
 /// In a lock word: somebody sleeps on it.
 const LOCK_PARKED: u32 = 1 << 31;
 
@@ -210,16 +207,15 @@ impl SyncHost for WindowsSync {
     }
 
     fn park(&self, word: &AtomicU32, expected: u32, deadline: Option<Nanos>) {
-        if expected & LOCK_PARKED != 0 {
-            // A lock: its owner may have been killed.
-            let limit = clock::now().saturating_add(LOCK_SLEEP_NANOS);
-            park(word, expected, Some(limit));
-            if word.load(Ordering::Relaxed) == expected {
-                crate::init::check_owner(expected & !LOCK_PARKED);
-            }
-            return;
-        }
         park(word, expected, deadline);
+    }
+
+    fn park_for_lock(&self, word: &AtomicU32, expected: u32, round: u32) {
+        let limit = clock::now().saturating_add(lock_sleep(round));
+        park(word, expected, Some(limit));
+        if word.load(Ordering::Relaxed) == expected {
+            crate::init::check_owner(expected & !LOCK_PARKED);
+        }
     }
 
     fn wake(&self, word: &AtomicU32, count: u32) {

@@ -8,8 +8,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::level::Level;
 use super::{has_sync_host, owner_id, sync_host};
 
-/// Set in the lock word while a thread may be parked on it. A host that meets it in the expected
-/// value of a park ends that park after some milliseconds.
+/// Set in the lock word while a thread may be parked on it.
 const PARKED: u32 = 1 << 31;
 /// Rounds of spinning before parking: about as long as a short critical section.
 const SPINS: u32 = 100;
@@ -80,6 +79,7 @@ impl<T: ?Sized, const LEVEL: Level> Mutex<T, LEVEL> {
             }
             core::hint::spin_loop();
         }
+        let mut round = 0;
         loop {
             let word = self.word.load(Ordering::Relaxed);
             if word == 0 {
@@ -101,7 +101,8 @@ impl<T: ?Sized, const LEVEL: Level> Mutex<T, LEVEL> {
             {
                 continue;
             }
-            sync_host().park(&self.word, word | PARKED, None);
+            sync_host().park_for_lock(&self.word, word | PARKED, round);
+            round = round.saturating_add(1);
         }
     }
 }

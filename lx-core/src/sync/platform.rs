@@ -10,9 +10,13 @@ pub trait SyncHost: Sync {
     /// A non-zero id below 2^30 of the calling thread, recorded in the locks that it owns.
     fn owner_id(&self) -> u32;
     /// Sleeps while `*word == expected`; see [`HostThread::park`](crate::host::HostThread::park).
-    /// With the highest bit set in `expected`, `word` is a lock's: the sleep then ends after some
-    /// milliseconds at the latest.
     fn park(&self, word: &AtomicU32, expected: u32, deadline: Option<Nanos>);
+    /// Sleeps likewise on the word of a lock, for [`lock_sleep`] at the longest. `round` says how
+    /// often the thread has slept for the lock already.
+    fn park_for_lock(&self, word: &AtomicU32, expected: u32, round: u32) {
+        let _ = round;
+        self.park(word, expected, None);
+    }
     /// Wakes threads parked on `word`.
     fn wake(&self, word: &AtomicU32, count: u32);
     /// Interrupts guest code; see [`HostThread::interrupt`](crate::host::HostThread::interrupt).
@@ -26,6 +30,17 @@ pub trait SyncHost: Sync {
     }
     /// Reports a broken lock order and stops.
     fn lock_order_broken(&self, held: u64, wanted: u8) -> !;
+}
+
+/// Longest sleep on a lock, in nanoseconds, after which it is looked at again: its wake may have been
+/// lost, or its owner killed. The first sleeps are short. Later ones are not, because thousands of
+/// threads that wait for one lock would do nothing but wake up; one of them that comes in time is
+/// enough, as it wakes the next when it has had the lock.
+pub const fn lock_sleep(round: u32) -> Nanos {
+    const FIRST: Nanos = 5_000_000;
+    const MOST_DOUBLED: u32 = 6;
+    let doubled = if round < MOST_DOUBLED { round } else { MOST_DOUBLED };
+    FIRST << doubled
 }
 
 static SYNC_HOST: AtomicPtr<&'static dyn SyncHost> = AtomicPtr::new(core::ptr::null_mut());
