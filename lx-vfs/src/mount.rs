@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use lx_core::Result;
@@ -45,6 +45,8 @@ pub struct Mount {
     root: Arc<Dentry>,
     source: String,
     flags: AtomicU32,
+    /// Descriptions of regular files that are open for writing here.
+    writers: AtomicI32,
     links: Mutex<Links, { level::MOUNT }>,
 }
 
@@ -68,6 +70,7 @@ impl Mount {
             root,
             source: source.into(),
             flags: AtomicU32::new(flags.bits()),
+            writers: AtomicI32::new(0),
             links: Mutex::default(),
         })
     }
@@ -103,8 +106,16 @@ impl Mount {
     }
 
     /// Replaces the flags.
-    pub fn set_flags(&self, flags: MountFlags) {
+    pub(crate) fn set_flags(&self, flags: MountFlags) {
         self.flags.store(flags.bits(), Ordering::Relaxed);
+    }
+
+    fn is_written(&self) -> bool {
+        self.writers.load(Ordering::Relaxed) > 0
+    }
+
+    pub(crate) fn add_writers(&self, by: i32) {
+        self.writers.fetch_add(by, Ordering::Relaxed);
     }
 
     /// Whether writing is forbidden.
@@ -256,6 +267,26 @@ impl MountTree {
         all.push(Arc::downgrade(&mount));
         drop(all);
         Ok(mount)
+    }
+
+    /// Replaces the flags of a mount, `MS_REMOUNT`; `only_here` is `MS_BIND` with it.
+    ///
+    /// # Errors
+    /// `EBUSY` if it is to be read-only and a file is open for writing, without `only_here` on any
+    /// mount of the file system.
+    pub fn remount(&self, mount: &Mount, flags: MountFlags, only_here: bool) -> Result<()> {
+        if flags.contains(MountFlags::RDONLY) {
+            let all: Vec<_> = self.all.lock().iter().filter_map(Weak::upgrade).collect();
+            let concerns = |other: &Mount| match only_here {
+                true => core::ptr::eq(other, mount),
+                false => Arc::ptr_eq(&other.fs, &mount.fs),
+            };
+            if all.iter().any(|other| concerns(other) && other.is_written()) {
+                return Err(Errno::EBUSY.into());
+            }
+        }
+        mount.set_flags(flags);
+        Ok(())
     }
 
     /// Takes a mount from its place.

@@ -32,6 +32,7 @@ const MAX_STRING: usize = 4095;
 /// - `EPERM`: not permitted to administer.
 /// - `ENODEV`: a type of file system that lx does not have.
 /// - `EINVAL`: to be shared with other namespaces; to be moved or changed, but no mount.
+/// - `EBUSY`: to become read-only with files open for writing.
 pub(crate) fn sys_mount(
     task: &CurrentTask<'_>,
     source: UserCStr,
@@ -56,8 +57,7 @@ pub(crate) fn sys_mount(
         if !target.is_mount_root() {
             return Err(Errno::EINVAL.into());
         }
-        target.mount.set_flags(forbids(flags));
-        Ok(())
+        mounts.remount(&target.mount, forbids(flags), flags.contains(MountFlags::MS_BIND))
     } else if flags.contains(MountFlags::MS_BIND) {
         let from = find_source(task, source_name)?;
         if flags.contains(MountFlags::MS_REC) {

@@ -188,7 +188,7 @@ impl HostInode {
             (gone, places.is_empty())
         };
         drop(gone);
-        self.known.lock().checked = None;
+        self.changed();
         if is_last {
             // The host may give the number to another file.
             let mut inodes = self.shared.inodes.lock();
@@ -234,6 +234,11 @@ impl HostInode {
         let mut known = self.known.lock();
         known.stat = *stat;
         known.checked = Some(now);
+    }
+
+    /// The host has changed attributes on the way, such as the times of a directory that got a name.
+    pub(super) fn changed(&self) {
+        self.known.lock().checked = None;
     }
 
     /// What is known of the file now, without asking the host.

@@ -148,6 +148,7 @@ impl InodeOps for HostInode {
                 host.make_node(&dir, name, mode, kind.rdev())?;
             }
         }
+        self.changed();
         let stat = self.shared.stat(&dir, name)?;
         let stat = self.give(&dir, name, new, stat);
         let inode = self.shared.inode(&this, name, &stat);
@@ -164,6 +165,7 @@ impl InodeOps for HostInode {
         let this = self.shared_self()?;
         let dir = this.dir_fd()?;
         self.shared.host.make_link(&from, &from_name, &dir, name)?;
+        self.changed();
         target.found_at(&this, name, &self.shared.stat(&dir, name)?);
         Ok(())
     }
@@ -190,6 +192,8 @@ impl InodeOps for HostInode {
         let source = self.known_child(&from, name);
         let target = new_dir.known_child(&to, new_name);
         self.shared.host.rename(&from, name, &to, new_name, flags.bits())?;
+        self.changed();
+        new_dir.changed();
         // The inodes learn their new places first: one that has none is forgotten.
         new_dir.child(new_name)?;
         if flags.contains(RenameFlags::RENAME_EXCHANGE) {
@@ -229,6 +233,7 @@ impl HostInode {
             let _ = child.dir_fd();
         }
         self.shared.host.remove(&dir, name, directory)?;
+        self.changed();
         if let Some(child) = child {
             child.left(&this, name);
         }

@@ -167,6 +167,14 @@ fn add_links(node: &Arc<dyn InodeOps>, by: i32, now: i64) -> Result<()> {
     }
 }
 
+/// An inode of the overlay has another name now.
+fn renamed(node: &Arc<dyn InodeOps>, now: i64) -> Result<()> {
+    match downcast::<OverlayDir>(node) {
+        Some(dir) => dir.meta().map(|meta| meta.changed(now)),
+        None => add_links(node, 0, now),
+    }
+}
+
 fn is_dir(node: &Arc<dyn InodeOps>) -> bool {
     node.file_type() == FileType::Directory
 }
@@ -379,10 +387,12 @@ impl InodeOps for OverlayDir {
         let now = caller.now();
         meta.modified(now);
         new_meta.modified(now);
+        renamed(&source, now)?;
         meta.add_links(-i32::from(is_dir(&source)));
         new_meta.add_links(i32::from(is_dir(&source)));
         match (&target, &replaced_dir) {
             (Some(target), _) if exchange => {
+                renamed(target, now)?;
                 new_meta.add_links(-i32::from(is_dir(target)));
                 meta.add_links(i32::from(is_dir(target)));
             }

@@ -1,0 +1,209 @@
+//! `cargo xtask pjdfstest`: a public suite of tests for file systems, run natively on a tmpfs and on
+//! each file system of lx. Every case that passes natively has to pass on lx.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use crate::Failure;
+use crate::command::{Task, cargo};
+use crate::windows::{make_folder, root};
+
+/// The version that the results are of.
+const VERSION: &str = "0.2.2";
+/// Cases that make the file system read-only and back. Some others leave files open, which keeps a
+/// file system writable, so these run first and in a process of their own.
+const REMOUNT: &str = "erofs";
+
+/// The second user of the suite, besides nobody.
+const OTHER_USER: &str = "daemon";
+
+/// Mounts two file systems that are gone when the command ends, then runs it.
+const ON_TMPFS: &str = r#"mount -t tmpfs none "$1" && mount -t tmpfs none "$2" || exit 9
+shift 2; "$@" || [ $? -lt 9 ]"#;
+
+/// The results of the cases, by name.
+type Results = BTreeMap<String, String>;
+
+/// A file system of lx.
+struct Target {
+    name: &'static str,
+    /// What the guest does before the suite runs in `/pjd/first`; `/pjd/second` is another one.
+    prepare: &'static str,
+    /// The suite cannot remount the root file system.
+    remounts: bool,
+}
+
+const TARGETS: &[Target] = &[
+    Target { name: "tmpfs", prepare: "mount -t tmpfs none /pjd/first", remounts: true },
+    Target { name: "overlay", prepare: "chmod 755 /pjd/first", remounts: false },
+    // The folder is mounted there by `lx run -v`.
+    Target { name: "hostfs", prepare: ":", remounts: true },
+];
+
+/// Builds the suite where needed, runs it everywhere and compares; says why where that cannot be.
+pub(crate) fn run() -> Result<(), Failure> {
+    let suite = match Suite::new() {
+        Ok(suite) => suite,
+        Err(reason) => {
+            println!("pjdfstest: skipped: {}", reason.lines().next().unwrap_or_default());
+            return Ok(());
+        }
+    };
+    cargo(&["build", "--quiet", "--release", "--package", "lx"]).run()?;
+    let started = Instant::now();
+    let native = suite.natively()?;
+    println!("pjdfstest: {} of {} cases pass natively", passed(&native), native.len());
+    let mut differences = Vec::new();
+    for target in TARGETS {
+        let results = suite.on_lx(target)?;
+        println!("pjdfstest: {} pass on {} of lx", passed(&results), target.name);
+        for (case, native) in &native {
+            let left_out = !target.remounts && case.contains(REMOUNT);
+            let result = results.get(case).map_or("missing", String::as_str);
+            if native == "ok" && result != "ok" && !left_out {
+                differences.push(format!("{}: {case}: {result}", target.name));
+            }
+        }
+    }
+    println!("pjdfstest: {} s", started.elapsed().as_secs());
+    if differences.is_empty() { Ok(()) } else { Err(differences.join("\n")) }
+}
+
+fn passed(results: &Results) -> usize {
+    results.values().filter(|result| *result == "ok").count()
+}
+
+/// The built suite with its folders, all below `target`.
+struct Suite {
+    program: PathBuf,
+    lx: PathBuf,
+    home: PathBuf,
+}
+
+impl Suite {
+    /// An error says why the suite cannot run here.
+    fn new() -> Result<Self, Failure> {
+        if answer("id", &["-u"])? != "0" {
+            return Err("it needs root, to mount file systems and to become other users".to_owned());
+        }
+        let home = root().join("target/pjdfstest");
+        for folder in ["first", "second"] {
+            make_folder(&home.join(folder))?;
+        }
+        let home = home.canonicalize().map_err(|error| error.to_string())?;
+        let built = home.join(VERSION);
+        let program = built.join("bin/pjdfstest");
+        if !program.is_file() {
+            println!("building pjdfstest {VERSION}");
+            cargo(&["install", "--quiet", "--locked", "--version", VERSION, "pjdfstest", "--root"])
+                .arg(&built)
+                .arg("--target-dir")
+                .arg(home.join("build"))
+                .output()?;
+        }
+        // The group of nobody has a name of its own on some systems.
+        let (nobody, other) =
+            (answer("id", &["-gn", "nobody"])?, answer("id", &["-gn", OTHER_USER])?);
+        for (name, remounts) in [("remount.toml", true), ("usual.toml", false)] {
+            let text = format!(
+                "[features]\nposix_fallocate = {{}}\nrename_ctime = {{}}\nstat_st_birthtime = {{}}\n\
+                 utime_now = {{}}\nutimensat = {{}}\n\
+                 [settings]\nnaptime = 0.02\nallow_remount = {remounts}\n[dummy_auth]\n\
+                 entries = [[\"nobody\", \"{nobody}\"], [\"{OTHER_USER}\", \"{other}\"]]\n"
+            );
+            fs::write(home.join(name), text).map_err(|error| format!("{name}: {error}"))?;
+        }
+        let lx = root().join("target/release/lx");
+        Ok(Self { program, lx, home })
+    }
+
+    /// The command line of the suite, for these folders: the cases that remount, or all.
+    fn command(&self, first: &Path, second: &Path, remounts: bool) -> Vec<String> {
+        let configuration = if remounts { "remount.toml" } else { "usual.toml" };
+        let paths = [("-c", &*self.home.join(configuration)), ("-p", first), ("-s", second)];
+        let mut command = vec![self.program.display().to_string()];
+        for (option, path) in paths {
+            command.extend([option.to_owned(), path.display().to_string()]);
+        }
+        command.extend(remounts.then(|| REMOUNT.to_owned()));
+        command
+    }
+
+    /// Runs a command with a tmpfs in `first` and one in `second`, which nobody else sees.
+    fn run(&self, command: &[String]) -> Result<Results, Failure> {
+        let task = Task::new("unshare", &["--mount", "/bin/sh", "-c", ON_TMPFS, "sh"])
+            .arg(self.home.join("first"))
+            .arg(self.home.join("second"));
+        let output = task.args(command).env("NO_COLOR", "1").output()?;
+        Ok(results(&String::from_utf8_lossy(&output)))
+    }
+
+    fn natively(&self) -> Result<Results, Failure> {
+        let (first, second) = (self.home.join("first"), self.home.join("second"));
+        let mut results = self.run(&self.command(&first, &second, false))?;
+        results.extend(self.run(&self.command(&first, &second, true))?);
+        Ok(results)
+    }
+
+    fn on_lx(&self, target: &Target) -> Result<Results, Failure> {
+        let mut results = Results::new();
+        for remounts in [false, true] {
+            if remounts && !target.remounts {
+                continue;
+            }
+            let suite =
+                self.command(Path::new("/pjd/first"), Path::new("/pjd/second"), remounts).join(" ");
+            let script = format!(
+                "mkdir -p /pjd/first /pjd/second; mount -t tmpfs none /pjd/second; {}; {suite}",
+                target.prepare
+            );
+            let mut command = vec![self.lx.display().to_string(), "run".to_owned()];
+            if target.name == "hostfs" {
+                let volume = format!("{}:/pjd/first", self.home.join("first").display());
+                command.extend(["-v".to_owned(), volume]);
+            }
+            command.extend(["/bin/sh", "-c", &script].map(str::to_owned));
+            results.extend(self.run(&command)?);
+        }
+        Ok(results)
+    }
+}
+
+/// What a program prints, without the end of the line.
+fn answer(program: &str, args: &[&str]) -> Result<String, Failure> {
+    let output = Command::new(program).args(args).output();
+    let output = output.map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
+}
+
+/// The cases in the output of the suite: `open::erofs_named    ok`.
+fn results(output: &str) -> Results {
+    let mut results = Results::new();
+    for line in output.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        if let [case, result @ ("ok" | "FAILED" | "skipped")] = words[..] {
+            results.insert(case.to_owned(), result.to_owned());
+        }
+    }
+    results
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_are_found_among_messages() {
+        let found =
+            results("chmod::eloop    ok\n\tassertion ok not\nopen::x    FAILED\n1 failed\n");
+        let found: Vec<_> = found.iter().map(|(case, result)| format!("{case} {result}")).collect();
+        assert_eq!(found, ["chmod::eloop ok", "open::x FAILED"]);
+    }
+}
