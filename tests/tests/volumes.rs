@@ -55,6 +55,19 @@ fn a_folder_is_shown() {
     assert_eq!(shared.text("more"), "more\n");
 }
 
+/// What guest programs find in a temporary folder of lx's own holds in a shared one, too.
+#[test]
+fn guest_programs_pass_in_a_folder() {
+    for name in ["paths", "file_times", "sparse", "shared_file", "shared_locks", "text_busy"] {
+        let shared = Shared::new();
+        let program = lx::guest(name).unwrap();
+        let outcome = shared.run("", "/new", &format!("TMPDIR=/new {}", program.display()));
+        let stdout = String::from_utf8_lossy(&outcome.stdout);
+        let failed: Vec<_> = stdout.lines().filter(|line| line.starts_with("not ok")).collect();
+        assert_eq!((outcome.status, failed), (0, vec![]), "{name}");
+    }
+}
+
 #[test]
 fn a_file_is_shown_without_its_folder() {
     let shared = Shared::new();
