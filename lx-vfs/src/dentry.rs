@@ -43,6 +43,8 @@ pub struct Dentry {
     deleted: AtomicBool,
     /// Counts how often the dentry left a place in the tree: by a move or a removal.
     version: AtomicU32,
+    /// The parent's epoch in which the name was last confirmed.
+    confirmed: AtomicU32,
     /// Counts the changes of the names in this directory; written under the lock of `children`.
     changes: AtomicU64,
 }
@@ -58,11 +60,16 @@ struct Children {
     /// `None`: there is no such name.
     names: HashMap<Box<[u8]>, Option<Arc<Dentry>>>,
     negative: usize,
+    /// Grows when the host may have changed the names: older ones are looked up again.
+    epoch: u32,
 }
 
 impl Children {
     fn set(&mut self, name: &[u8], child: Option<Arc<Dentry>>) {
         let negative = child.is_none();
+        if let Some(child) = &child {
+            child.confirm(self.epoch);
+        }
         if negative && self.negative >= MAX_NEGATIVE {
             self.names.retain(|_, child| child.is_some());
             self.negative = 0;
@@ -103,6 +110,10 @@ impl Children {
         let taken = self.names.extract_if(|_, child| unused(child));
         taken.filter_map(|(_, child)| child).collect()
     }
+}
+
+fn is_same_inode(one: &Arc<dyn InodeOps>, other: &Arc<dyn InodeOps>) -> bool {
+    core::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
 
 /// Dentries in memory.
@@ -153,6 +164,7 @@ impl Dentry {
             mounts: AtomicU32::new(0),
             deleted: AtomicBool::new(false),
             version: AtomicU32::new(0),
+            confirmed: AtomicU32::new(0),
             changes: AtomicU64::new(0),
         })
     }
@@ -263,10 +275,22 @@ impl Dentry {
     pub fn cached_child(&self, name: &[u8]) -> Cached {
         let children = self.children.lock();
         match children.names.get(name) {
-            Some(Some(child)) => Cached::Positive(Arc::clone(child), child.version()),
+            Some(Some(child)) if child.is_confirmed(children.epoch) => {
+                Cached::Positive(Arc::clone(child), child.version())
+            }
             Some(None) => Cached::Negative(self.changes()),
-            None => Cached::Unknown(self.changes()),
+            Some(Some(_)) | None => Cached::Unknown(self.changes()),
         }
+    }
+
+    /// The name stands for the dentry in this epoch of its directory.
+    fn confirm(&self, epoch: u32) {
+        self.confirmed.store(epoch, Ordering::Relaxed);
+    }
+
+    /// What something is mounted on stays in its place.
+    fn is_confirmed(&self, epoch: u32) -> bool {
+        self.confirmed.load(Ordering::Relaxed) == epoch || self.is_mountpoint()
     }
 
     /// The directory's change count.
@@ -316,7 +340,11 @@ impl Dentry {
                 return child;
             }
             if let Some(Some(existing)) = children.names.get(name) {
-                return Some(Arc::clone(existing));
+                let same = |child: &Arc<Self>| is_same_inode(&child.inode, &existing.inode);
+                if existing.is_confirmed(children.epoch) || child.as_ref().is_some_and(same) {
+                    existing.confirm(children.epoch);
+                    return Some(Arc::clone(existing));
+                }
             }
             children.set(name, child.clone());
             self.note_parent(&children);
@@ -374,19 +402,14 @@ impl Dentry {
         self.changed();
     }
 
-    /// Forgets all names, but for those that something is mounted on.
-    pub fn forget_all(&self) {
-        let is_mountpoint =
-            |child: &Option<Arc<Self>>| child.as_ref().is_some_and(|child| child.is_mountpoint());
-        // Dropped when the lock is free: that may call the host.
-        let dropped = {
-            let mut children = self.children.lock();
-            self.changed();
-            children.negative = 0;
-            let dropped = children.names.extract_if(|_, child| !is_mountpoint(child));
-            dropped.filter_map(|(_, child)| child).collect::<Vec<_>>()
-        };
-        drop(dropped);
+    /// The host may have changed the names: each is looked up again before it is used. Dentries that
+    /// still stand for what is found stay, with all that is below them.
+    pub fn doubt_all(&self) {
+        let mut children = self.children.lock();
+        self.changed();
+        children.epoch = children.epoch.wrapping_add(1);
+        children.negative = 0;
+        children.names.retain(|_, child| child.is_some());
     }
 
     /// Forgets the names below, all the way down: what breaks the cycles between parents and

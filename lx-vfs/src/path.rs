@@ -139,7 +139,7 @@ pub(crate) enum Child {
 
 pub(crate) fn find_child(caller: &Caller<'_>, dir: &Arc<Dentry>, name: &[u8]) -> Result<Child> {
     if dir.name_caching() == NameCaching::Revalidate && !dir.inode().names_unchanged(caller) {
-        dir.forget_all();
+        dir.doubt_all();
     }
     match dir.cached_child(name) {
         Cached::Positive(child, version) => Ok(Child::Found(child, version)),

@@ -58,7 +58,8 @@ fn a_folder_is_shown() {
 /// What guest programs find in a temporary folder of lx's own holds in a shared one, too.
 #[test]
 fn guest_programs_pass_in_a_folder() {
-    for name in ["paths", "file_times", "sparse", "shared_file", "shared_locks", "text_busy"] {
+    for name in ["paths", "file_times", "sparse", "shared_file", "shared_locks", "text_busy", "fds"]
+    {
         let shared = Shared::new();
         let program = lx::guest(name).unwrap();
         let outcome = shared.run("", "/new", &format!("TMPDIR=/new {}", program.display()));
@@ -66,6 +67,22 @@ fn guest_programs_pass_in_a_folder() {
         let failed: Vec<_> = stdout.lines().filter(|line| line.starts_with("not ok")).collect();
         assert_eq!((outcome.status, failed), (0, vec![]), "{name}");
     }
+}
+
+/// The names in a folder are looked up again after a second. What is mounted below stays, and no name
+/// stands for a file that was removed meanwhile.
+#[test]
+fn names_that_are_looked_up_again_keep_what_is_below() {
+    let (shared, inner) = (Shared::new(), Shared::new());
+    let volumes = [(&shared, "/new"), (&inner, "/new/a/b/inner")]
+        .map(|(folder, guest)| format!("{}:{guest}", folder.0.path().display()));
+    let script = "cd /new; : > a/old; sleep 0.6; stat a/old a/old > /dev/null; mkdir new; : > a/new
+        sleep 0.5; cat a/b/inner/file; rm a/old; ln -s x a/old; touch -h a/old; stat -c '%F %N' a/old";
+    let run = Run::new(lx::command().unwrap(), Path::new("/tmp"));
+    let run = run.args(["run", "-v", &volumes[0], "-v", &volumes[1], "/bin/bash", "-c", script]);
+    let outcome = run.outcome().unwrap();
+    let stdout = String::from_utf8_lossy(&outcome.stdout);
+    assert_eq!(stdout, "from the host\nsymbolic link 'a/old' -> 'x'\n", "{outcome:?}");
 }
 
 #[test]
