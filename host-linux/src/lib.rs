@@ -21,6 +21,7 @@ mod init;
 mod interfaces;
 mod load;
 mod memory;
+mod metadata;
 mod net;
 mod park;
 mod path;

@@ -40,6 +40,13 @@ impl Path {
     }
 }
 
+/// A name in a directory, as an absolute path.
+pub(crate) fn path_below(dir: u64, name: &[u8]) -> HostResult<Path> {
+    let mut path = alloc::format!("/proc/self/fd/{dir}/").into_bytes();
+    path.extend_from_slice(name);
+    Path::new(&path)
+}
+
 struct Cursor {
     bytes: [u8; SHORT + 1],
     len: usize,

@@ -5,14 +5,14 @@ use alloc::vec::Vec;
 
 use lx_core::abi::Errno;
 use lx_core::host::{
-    Buf, BufMut, HostDirEntry, HostError, HostFd, HostFileType, HostOpen, HostResult, HostSetAttr,
-    HostStat, HostStatFs, HostStorage, HostTime,
+    Buf, BufMut, HostDirEntry, HostError, HostFd, HostFileType, HostMetadata, HostOpen, HostResult,
+    HostSetAttr, HostStat, HostStatFs, HostStorage, HostTime,
 };
 
 use crate::memory::in_guest;
 use crate::path::{Path, descriptor_path};
 use crate::sys::{self, SysResult, sys};
-use crate::{LinuxHost, host};
+use crate::{LinuxHost, host, metadata};
 
 const AT_FDCWD: isize = -100;
 const AT_SYMLINK_NOFOLLOW: usize = 0x100;
@@ -373,6 +373,70 @@ impl HostStorage for LinuxHost {
             files: stat.f_files as u64,
             files_free: stat.f_ffree as u64,
         })
+    }
+
+    fn metadata(&self, dir: &HostFd, name: &[u8]) -> HostResult<HostMetadata> {
+        metadata::of_file(dir, name)
+    }
+
+    fn set_metadata(&self, dir: &HostFd, name: &[u8], values: &HostMetadata) -> HostResult<()> {
+        metadata::keep(dir, name, values)
+    }
+
+    fn forget_metadata(&self, dir: &HostFd, name: &[u8]) -> HostResult<()> {
+        metadata::forget_file(dir, name)
+    }
+
+    fn link_metadata(&self, dir: &HostFd, name: &[u8]) -> HostResult<HostMetadata> {
+        metadata::of_link(dir, name)
+    }
+
+    fn set_link_metadata(
+        &self,
+        dir: &HostFd,
+        name: &[u8],
+        values: &HostMetadata,
+    ) -> HostResult<()> {
+        metadata::keep_link(dir, name, values)
+    }
+
+    fn forget_link_metadata(&self, dir: &HostFd, name: &[u8]) -> HostResult<()> {
+        metadata::forget_link(dir, name)
+    }
+
+    fn keeps_owners(&self) -> bool {
+        // SAFETY: touches no memory.
+        unsafe { sys!(sys::__NR_geteuid) }.is_ok_and(|user| user != 0)
+    }
+
+    fn get_xattr(&self, dir: &HostFd, name: &[u8], attribute: &[u8]) -> HostResult<Vec<u8>> {
+        metadata::get(dir, name, attribute)
+    }
+
+    fn set_xattr(
+        &self,
+        dir: &HostFd,
+        name: &[u8],
+        attribute: &[u8],
+        value: &[u8],
+        flags: u32,
+    ) -> HostResult<()> {
+        metadata::set(dir, name, attribute, value, flags)
+    }
+
+    fn list_xattr(&self, dir: &HostFd, name: &[u8]) -> HostResult<Vec<u8>> {
+        metadata::list(dir, name)
+    }
+
+    fn remove_xattr(&self, dir: &HostFd, name: &[u8], attribute: &[u8]) -> HostResult<()> {
+        metadata::remove(dir, name, attribute)
+    }
+
+    fn allocate(&self, fd: &HostFd, mode: u32, offset: u64, len: u64) -> HostResult<()> {
+        // SAFETY: touches no memory.
+        let result =
+            restarting(|| unsafe { sys!(sys::__NR_fallocate, fd.raw(), mode, offset, len) });
+        host_error(result.map(drop))
     }
 }
 

@@ -116,7 +116,11 @@ fn root(
         let root = HostFs::new_at(host, folder, path).map_err(failed)?;
         return Ok((root, "lx"));
     }
-    Ok((OverlayFs::new(host, folder).map_err(failed)?, "overlay"))
+    let overlay = match &configure.root {
+        Root::Directory { .. } => OverlayFs::new_kept(host, folder),
+        _ => OverlayFs::new(host, folder),
+    };
+    Ok((overlay.map_err(failed)?, "overlay"))
 }
 
 fn open_folder(host: &'static dyn Host, path: &[u8]) -> Result<HostFd> {

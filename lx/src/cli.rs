@@ -41,7 +41,8 @@ enum Command {
 ///
 /// With --rootfs, it sees the directory as its root file system and writes there; or it sees what
 /// is in the archive (.tar, .tar.gz, .tar.xz, .tar.zst), which is unpacked into memory. It runs as
-/// root, in '/', with an environment of PATH, HOME, HOSTNAME and TERM.
+/// root, in '/', with an environment of PATH, HOME, HOSTNAME and TERM. Owners and modes in a
+/// directory that you may not set are kept beside the files, in extended attributes (user.lx.*).
 ///
 /// The exit status is the program's own; 128+n when signal n ended it; 125 when lx failed; 126
 /// when the program cannot be executed; 127 when it was not found. When the program ends,

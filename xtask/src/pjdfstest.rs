@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
@@ -20,9 +20,15 @@ const REMOUNT: &str = "erofs";
 /// The second user of the suite, besides nobody.
 const OTHER_USER: &str = "daemon";
 
-/// Mounts two file systems that are gone when the command ends, then runs it.
-const ON_TMPFS: &str = r#"mount -t tmpfs none "$1" && mount -t tmpfs none "$2" || exit 9
-shift 2; "$@" || [ $? -lt 9 ]"#;
+/// Prepares `/mnt`, for the command only: two file systems, and the programs where everybody may
+/// execute them. Then runs it.
+const IN_MNT: &str = r#"mount -t tmpfs none /mnt && mkdir /mnt/first /mnt/second &&
+mount -t tmpfs none /mnt/first && mount -t tmpfs none /mnt/second &&
+chmod 755 /mnt/first && chown "$1:$1" /mnt/first && cp "$2" "$3" "$4"/*.toml /mnt || exit 9
+shift 4; "$@" || [ $? -lt 9 ]"#;
+
+/// An ordinary user whom the suite does not become.
+const USER: &str = "12345";
 
 /// The results of the cases, by name.
 type Results = BTreeMap<String, String>;
@@ -34,13 +40,16 @@ struct Target {
     prepare: &'static str,
     /// The suite cannot remount the root file system.
     remounts: bool,
+    /// Who runs lx, which keeps owners beside files unless that is root.
+    user: &'static str,
 }
 
 const TARGETS: &[Target] = &[
-    Target { name: "tmpfs", prepare: "mount -t tmpfs none /pjd/first", remounts: true },
-    Target { name: "overlay", prepare: "chmod 755 /pjd/first", remounts: false },
-    // The folder is mounted there by `lx run -v`.
-    Target { name: "hostfs", prepare: ":", remounts: true },
+    Target { name: "tmpfs", prepare: "mount -t tmpfs none /pjd/first", remounts: true, user: "0" },
+    Target { name: "overlay", prepare: "chmod 755 /pjd/first", remounts: false, user: "0" },
+    // The folders are mounted there by `lx run -v`.
+    Target { name: "hostfs", prepare: ":", remounts: true, user: "0" },
+    Target { name: "hostfs of an ordinary user", prepare: ":", remounts: true, user: USER },
 ];
 
 /// Builds the suite where needed, runs it everywhere and compares; says why where that cannot be.
@@ -58,6 +67,10 @@ pub(crate) fn run() -> Result<(), Failure> {
     println!("pjdfstest: {} of {} cases pass natively", passed(&native), native.len());
     let mut differences = Vec::new();
     for target in TARGETS {
+        if target.user != "0" && !tmpfs_has_attributes() {
+            println!("pjdfstest: skipped {}: it needs Linux 6.6", target.name);
+            continue;
+        }
         let results = suite.on_lx(target)?;
         println!("pjdfstest: {} pass on {} of lx", passed(&results), target.name);
         for (case, native) in &native {
@@ -90,9 +103,7 @@ impl Suite {
             return Err("it needs root, to mount file systems and to become other users".to_owned());
         }
         let home = root().join("target/pjdfstest");
-        for folder in ["first", "second"] {
-            make_folder(&home.join(folder))?;
-        }
+        make_folder(&home)?;
         let home = home.canonicalize().map_err(|error| error.to_string())?;
         let built = home.join(VERSION);
         let program = built.join("bin/pjdfstest");
@@ -120,56 +131,62 @@ impl Suite {
         Ok(Self { program, lx, home })
     }
 
-    /// The command line of the suite, for these folders: the cases that remount, or all.
-    fn command(&self, first: &Path, second: &Path, remounts: bool) -> Vec<String> {
-        let configuration = if remounts { "remount.toml" } else { "usual.toml" };
-        let paths = [("-c", &*self.home.join(configuration)), ("-p", first), ("-s", second)];
-        let mut command = vec![self.program.display().to_string()];
-        for (option, path) in paths {
-            command.extend([option.to_owned(), path.display().to_string()]);
-        }
-        command.extend(remounts.then(|| REMOUNT.to_owned()));
-        command
-    }
-
-    /// Runs a command with a tmpfs in `first` and one in `second`, which nobody else sees.
-    fn run(&self, command: &[String]) -> Result<Results, Failure> {
-        let task = Task::new("unshare", &["--mount", "/bin/sh", "-c", ON_TMPFS, "sh"])
-            .arg(self.home.join("first"))
-            .arg(self.home.join("second"));
+    /// Runs a command in [`IN_MNT`]'s surroundings, which nobody else sees.
+    fn run(&self, user: &str, command: &[&str]) -> Result<Results, Failure> {
+        let task = Task::new("unshare", &["--mount", "/bin/sh", "-c", IN_MNT, "sh", user])
+            .arg(&self.lx)
+            .arg(&self.program)
+            .arg(&self.home);
         let output = task.args(command).env("NO_COLOR", "1").output()?;
         Ok(results(&String::from_utf8_lossy(&output)))
     }
 
     fn natively(&self) -> Result<Results, Failure> {
-        let (first, second) = (self.home.join("first"), self.home.join("second"));
-        let mut results = self.run(&self.command(&first, &second, false))?;
-        results.extend(self.run(&self.command(&first, &second, true))?);
-        Ok(results)
+        let mut all = Results::new();
+        for remounts in [false, true] {
+            let suite = command("/mnt", remounts);
+            all.extend(self.run("0", &["/bin/sh", "-c", &suite])?);
+        }
+        Ok(all)
     }
 
     fn on_lx(&self, target: &Target) -> Result<Results, Failure> {
-        let mut results = Results::new();
+        let mut all = Results::new();
         for remounts in [false, true] {
             if remounts && !target.remounts {
                 continue;
             }
-            let suite =
-                self.command(Path::new("/pjd/first"), Path::new("/pjd/second"), remounts).join(" ");
             let script = format!(
-                "mkdir -p /pjd/first /pjd/second; mount -t tmpfs none /pjd/second; {}; {suite}",
-                target.prepare
+                "mkdir -p /pjd/first /pjd/second; mount -t tmpfs none /pjd/second; {}; {}",
+                target.prepare,
+                command("/pjd", remounts)
             );
-            let mut command = vec![self.lx.display().to_string(), "run".to_owned()];
-            if target.name == "hostfs" {
-                let volume = format!("{}:/pjd/first", self.home.join("first").display());
-                command.extend(["-v".to_owned(), volume]);
+            let user = target.user;
+            let mut command = vec!["setpriv", "--reuid", user, "--regid", user, "--clear-groups"];
+            command.extend(["/mnt/lx", "run", "-u", "root"]);
+            if target.name.starts_with("hostfs") {
+                command.extend(["-v", "/mnt/first:/pjd/first"]);
             }
-            command.extend(["/bin/sh", "-c", &script].map(str::to_owned));
-            results.extend(self.run(&command)?);
+            command.extend(["/bin/sh", "-c", &script]);
+            all.extend(self.run(user, &command)?);
         }
-        Ok(results)
+        Ok(all)
     }
+}
+
+/// The command line of the suite: the cases that remount, or all.
+fn command(folder: &str, remounts: bool) -> String {
+    let (configuration, cases) = if remounts { ("remount", REMOUNT) } else { ("usual", "") };
+    format!(
+        "/mnt/pjdfstest -c /mnt/{configuration}.toml -p {folder}/first -s {folder}/second {cases}"
+    )
+}
+
+/// Whether files of a tmpfs can have attributes of users.
+fn tmpfs_has_attributes() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split('.').map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(6))
 }
 
 /// What a program prints, without the end of the line.

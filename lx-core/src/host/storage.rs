@@ -64,6 +64,17 @@ pub enum Buf<'a> {
     },
 }
 
+impl Buf<'_> {
+    /// Its first bytes, `len` at most.
+    #[must_use]
+    pub fn up_to(self, most: usize) -> Self {
+        match self {
+            Self::Kernel(bytes) => Self::Kernel(bytes.get(..most).unwrap_or(bytes)),
+            Self::Guest { addr, len } => Self::Guest { addr, len: len.min(most) },
+        }
+    }
+}
+
 /// Type of a host file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostFileType {
@@ -268,6 +279,66 @@ pub trait HostStorage: Send + Sync {
     /// host's file system cannot.
     fn set_metadata(&self, dir: &HostFd, name: &[u8], values: &HostMetadata) -> HostResult<()> {
         let _ = (dir, name, values);
+        Err(HostError(Errno::EOPNOTSUPP))
+    }
+    /// Keeps nothing beside `dir/name` any more.
+    fn forget_metadata(&self, dir: &HostFd, name: &[u8]) -> HostResult<()> {
+        let _ = (dir, name);
+        Err(HostError(Errno::EOPNOTSUPP))
+    }
+    /// As [`metadata`](Self::metadata) of a symbolic link, which cannot carry something on all hosts.
+    fn link_metadata(&self, dir: &HostFd, name: &[u8]) -> HostResult<HostMetadata> {
+        self.metadata(dir, name)
+    }
+    /// As [`set_metadata`](Self::set_metadata) of a symbolic link.
+    fn set_link_metadata(
+        &self,
+        dir: &HostFd,
+        name: &[u8],
+        values: &HostMetadata,
+    ) -> HostResult<()> {
+        self.set_metadata(dir, name, values)
+    }
+    /// As [`forget_metadata`](Self::forget_metadata) of a symbolic link, also of one that is gone.
+    fn forget_link_metadata(&self, dir: &HostFd, name: &[u8]) -> HostResult<()> {
+        let _ = (dir, name);
+        Err(HostError(Errno::EOPNOTSUPP))
+    }
+    /// Whether a tree of files shall have owners and modes kept beside the files, because the host
+    /// gives a file to nobody but the user that it runs lx for.
+    fn keeps_owners(&self) -> bool {
+        false
+    }
+    /// Value of an extended attribute of `dir/name`, links not followed.
+    fn get_xattr(&self, dir: &HostFd, name: &[u8], attribute: &[u8]) -> HostResult<Vec<u8>> {
+        let _ = (dir, name, attribute);
+        Err(HostError(Errno::EOPNOTSUPP))
+    }
+    /// Sets an extended attribute; `flags` as in `setxattr(2)`.
+    fn set_xattr(
+        &self,
+        dir: &HostFd,
+        name: &[u8],
+        attribute: &[u8],
+        value: &[u8],
+        flags: u32,
+    ) -> HostResult<()> {
+        let _ = (dir, name, attribute, value, flags);
+        Err(HostError(Errno::EOPNOTSUPP))
+    }
+    /// Names of the extended attributes, each with a NUL after it.
+    fn list_xattr(&self, dir: &HostFd, name: &[u8]) -> HostResult<Vec<u8>> {
+        let _ = (dir, name);
+        Err(HostError(Errno::EOPNOTSUPP))
+    }
+    /// Removes an extended attribute.
+    fn remove_xattr(&self, dir: &HostFd, name: &[u8], attribute: &[u8]) -> HostResult<()> {
+        let _ = (dir, name, attribute);
+        Err(HostError(Errno::EOPNOTSUPP))
+    }
+    /// Allocates or removes blocks; `mode` as in `fallocate(2)`.
+    fn allocate(&self, fd: &HostFd, mode: u32, offset: u64, len: u64) -> HostResult<()> {
+        let _ = (fd, mode, offset, len);
         Err(HostError(Errno::EOPNOTSUPP))
     }
     /// Makes the names in `dir/name`, an empty directory, differ by their case.

@@ -4,14 +4,18 @@ use alloc::sync::Arc;
 
 use lx_core::Result;
 use lx_core::abi::Errno;
-use lx_core::abi::fcntl::{OpenFlags, Whence};
+use lx_core::abi::fcntl::{FallocateFlags, OpenFlags, Whence};
 use lx_core::abi::stat::Stat;
 use lx_core::caller::Caller;
+use lx_core::cred::Capabilities;
 use lx_core::file::{FileIdentity, FileOps, MapSource, OpenFile, seek_in};
 use lx_core::host::{HostFd, HostSetAttr};
 use lx_core::io::{IoDst, IoSrc};
+use lx_core::rlimit::Resource;
 
 use super::HostInode;
+use crate::inode::{InodeOps, SetAttr};
+use crate::permission::without_set_id;
 
 /// An open regular file of the host.
 pub(crate) struct HostFile {
@@ -49,18 +53,33 @@ impl FileOps for HostFile {
 
     fn write_at(
         &self,
-        _caller: &Caller<'_>,
+        caller: &Caller<'_>,
         _file: &OpenFile,
         offset: u64,
         append: bool,
         src: &mut IoSrc<'_>,
     ) -> Result<(usize, u64)> {
+        if src.remaining() == 0 {
+            return Ok((0, offset));
+        }
         let host = self.inode.host();
         let offset = if append { host.stat(&self.fd, b"")?.size } else { offset };
+        let room = caller.rlimits.soft(Resource::Fsize).saturating_sub(offset);
+        if room == 0 {
+            return Err(Errno::EFBIG.into());
+        }
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
         let count = src.drain(|buffer, done| {
+            let buffer = buffer.up_to(room.saturating_sub(done));
             Ok(host.write_at(&self.fd, offset.saturating_add(done as u64), buffer)?)
         })?;
-        self.inode.learn(&self.inode.stat_open(&self.fd)?);
+        self.inode.learn(&self.inode.stat_written(&self.fd)?);
+        if let Some(mode) = without_set_id(self.inode.permissions().mode)
+            && !caller.cred().has(Capabilities::FSETID)
+        {
+            let change = SetAttr { mode: Some(mode), now: caller.now(), ..SetAttr::default() };
+            self.inode.set_attr(caller, &change)?;
+        }
         Ok((count, offset.saturating_add(count as u64)))
     }
 
@@ -106,19 +125,25 @@ impl FileOps for HostFile {
         let host = self.inode.host();
         let change = HostSetAttr { size: Some(len), ..HostSetAttr::default() };
         host.set_attr(&self.fd, b"", &change)?;
-        self.inode.learn(&self.inode.stat_open(&self.fd)?);
+        self.inode.learn(&self.inode.stat_written(&self.fd)?);
         Ok(())
     }
 
     fn allocate(
         &self,
-        _caller: &Caller<'_>,
+        caller: &Caller<'_>,
         _file: &OpenFile,
-        _mode: u32,
-        _offset: u64,
-        _len: u64,
+        mode: u32,
+        offset: u64,
+        len: u64,
     ) -> Result<()> {
-        Err(Errno::EOPNOTSUPP.into())
+        let grows = FallocateFlags::from_bits_retain(mode).is_empty();
+        if grows && offset.saturating_add(len) > caller.rlimits.soft(Resource::Fsize) {
+            return Err(Errno::EFBIG.into());
+        }
+        self.inode.host().allocate(&self.fd, mode, offset, len)?;
+        self.inode.learn(&self.inode.stat_written(&self.fd)?);
+        Ok(())
     }
 
     fn sync(&self, _caller: &Caller<'_>, _file: &OpenFile, data_only: bool) -> Result<()> {

@@ -11,7 +11,7 @@ use lx_core::abi::stat::FileType;
 use lx_core::host::{HostFd, HostFileType, HostMetadata, HostOpen, HostSetAttr, HostStat, Nanos};
 use lx_core::sync::{Mutex, level};
 
-use super::{MAX_AGE, Shared, Trust};
+use super::{MAX_AGE, Shared, Trust, kept};
 use crate::inode::{Attr, DirListing, NewInode};
 use crate::path_cache::bump_generation;
 use crate::pipe::Fifo;
@@ -140,6 +140,15 @@ impl HostInode {
         self.shared.stat(fd, b"")
     }
 
+    /// Attributes of an open file whose contents have changed, and nothing else.
+    pub(super) fn stat_written(&self, fd: &HostFd) -> Result<HostStat> {
+        if !self.shared.keeps() {
+            return self.stat_open(fd);
+        }
+        let HostStat { file_type, mode, uid, gid, rdev, .. } = self.known_stat();
+        Ok(HostStat { file_type, mode, uid, gid, rdev, ..self.shared.host.stat(fd, b"")? })
+    }
+
     pub(super) fn host(&self) -> &'static dyn lx_core::host::Host {
         self.shared.host
     }
@@ -200,7 +209,7 @@ impl HostInode {
 
     /// The inode in memory of the file that the host has at `name`.
     pub(super) fn known_child(&self, dir: &HostFd, name: &[u8]) -> Option<Arc<Self>> {
-        let stat = self.shared.stat(dir, name).ok()?;
+        let stat = self.shared.host.stat(dir, name).ok()?;
         let inodes = self.shared.inodes.lock();
         inodes.get(&(stat.dev, stat.ino)).and_then(alloc::sync::Weak::upgrade)
     }
@@ -257,6 +266,14 @@ impl HostInode {
         }
     }
 
+    /// How the host finds the file, even if it has no name any more but is open.
+    pub(super) fn place(&self) -> Result<(Arc<HostFd>, Box<[u8]>)> {
+        self.parent_and_name().or_else(|error| {
+            // Such as a removed directory that is still somebody's working directory.
+            Ok((self.kept.lock().fd.clone().ok_or(error)?, Box::default()))
+        })
+    }
+
     /// The kept descriptor, or a new one.
     fn kept_fd(self: &Arc<Self>, how: HostOpen) -> Result<Arc<HostFd>> {
         if let Some(fd) = &self.kept.lock().fd {
@@ -286,11 +303,7 @@ impl HostInode {
 
     /// Asks the host for the attributes.
     pub(super) fn refresh(&self) -> Result<HostStat> {
-        let (dir, name) = match self.parent_and_name() {
-            Ok(place) => place,
-            // A removed directory that is still somebody's working directory.
-            Err(error) => (self.kept.lock().fd.clone().ok_or(error)?, Box::default()),
-        };
+        let (dir, name) = self.place()?;
         let stat = self.shared.stat(&dir, &name)?;
         self.learn(&stat);
         Ok(stat)
@@ -368,9 +381,12 @@ impl HostInode {
             return Ok(Arc::clone(listing));
         }
         let dir = self.dir_fd()?;
+        let keeps = self.shared.keeps();
         let mut listing = DirListing::default();
         for entry in self.shared.host.read_dir(&dir)? {
-            let file_type = entry.file_type.map_or(0, |t| guest_type(t).dirent_type());
+            // A regular file may stand for something else.
+            let told = entry.file_type.filter(|&t| !(keeps && t == HostFileType::Regular));
+            let file_type = told.map_or(0, |t| guest_type(t).dirent_type());
             listing.push(self.shared.ino(self.key.0, entry.ino), file_type, &entry.name);
         }
         listing.shrink();
@@ -421,29 +437,27 @@ impl HostInode {
     }
 
     /// Gives a new host file its owner, where the host lets us.
-    pub(super) fn give(
-        &self,
-        dir: &HostFd,
-        name: &[u8],
-        new: &NewInode<'_>,
-        stat: HostStat,
-    ) -> HostStat {
-        if let Some(drive) = &self.shared.drive {
+    pub(super) fn give(&self, dir: &HostFd, name: &[u8], new: &NewInode<'_>) -> Result<HostStat> {
+        if self.shared.keeps() {
+            return kept::created(self.shared.host, (dir, name), new);
+        }
+        let stat = self.shared.stat(dir, name)?;
+        if let Some(drive) = self.shared.drive() {
             let (uid, gid, mode) = (Some(new.uid), Some(new.gid), Some(new.mode));
             let rdev = Some(new.kind.rdev()).filter(|&rdev| rdev != 0);
             let values = HostMetadata { uid, gid, mode, rdev };
             let made = drive.created(self.shared.host, (dir, name), stat.file_type, values);
-            return made.and_then(|()| self.shared.stat(dir, name)).unwrap_or(stat);
+            return Ok(made.and_then(|()| self.shared.stat(dir, name)).unwrap_or(stat));
         }
         if (stat.uid, stat.gid) == (new.uid, new.gid) {
-            return stat;
+            return Ok(stat);
         }
         let owner =
             HostSetAttr { uid: Some(new.uid), gid: Some(new.gid), ..HostSetAttr::default() };
-        match self.shared.host.set_attr(dir, name, &owner) {
+        Ok(match self.shared.host.set_attr(dir, name, &owner) {
             Ok(()) => self.shared.host.stat(dir, name).unwrap_or(stat),
             Err(_) => stat,
-        }
+        })
     }
 }
 

@@ -6,7 +6,9 @@
 
 mod file;
 mod inode;
+mod kept;
 mod ops;
+mod xattr;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -46,6 +48,16 @@ pub enum Trust {
     Stable,
 }
 
+/// Who says what the owners and modes of files are.
+pub(crate) enum Rules {
+    /// The host.
+    Host,
+    /// The host, and what is kept beside files that it would refuse us: see [`kept`].
+    Kept,
+    /// The options of a drive.
+    Drive(DriveOptions),
+}
+
 /// What all inodes of one host directory tree share.
 pub(crate) struct Shared {
     pub(crate) host: &'static dyn Host,
@@ -53,8 +65,8 @@ pub(crate) struct Shared {
     /// The host's device of the root.
     root_dev: u64,
     trust: Trust,
-    /// Rules of a drive, if it is one.
-    drive: Option<DriveOptions>,
+    /// Who says what owners and modes are.
+    rules: Rules,
     /// All inodes in memory, by the host's device and inode numbers.
     inodes: Mutex<HashMap<(u64, u64), Weak<HostInode>>, { level::CACHE }>,
     /// Inodes that keep a descriptor, oldest first.
@@ -69,18 +81,42 @@ struct Listings {
     bytes: usize,
 }
 
+impl Rules {
+    /// Those of a tree that belongs to the user: kept where the host needs it.
+    fn of_tree(host: &dyn Host) -> Self {
+        if host.keeps_owners() { Self::Kept } else { Self::Host }
+    }
+
+    fn stat(&self, host: &dyn Host, dir: &HostFd, name: &[u8]) -> Result<HostStat> {
+        match self {
+            Self::Host => Ok(host.stat(dir, name)?),
+            Self::Kept => kept::stat(host, dir, name),
+            Self::Drive(drive) => drive.stat(host, dir, name),
+        }
+    }
+}
+
 impl Shared {
     /// Attributes of a file as guests see them.
     fn stat(&self, dir: &HostFd, name: &[u8]) -> Result<HostStat> {
-        match &self.drive {
-            Some(drive) => drive.stat(self.host, dir, name),
-            None => Ok(self.host.stat(dir, name)?),
+        self.rules.stat(self.host, dir, name)
+    }
+
+    fn drive(&self) -> Option<&DriveOptions> {
+        match &self.rules {
+            Rules::Drive(drive) => Some(drive),
+            _ => None,
         }
+    }
+
+    /// Whether owners and modes are kept beside files.
+    fn keeps(&self) -> bool {
+        matches!(self.rules, Rules::Kept)
     }
 
     /// Whether two spellings are one name.
     fn is_same_name(&self, one: &[u8], other: &[u8]) -> bool {
-        one == other || self.drive.is_some() && same_name(one, other)
+        one == other || self.drive().is_some() && same_name(one, other)
     }
 
     /// The inode number that guests see. Files of other host file systems, mounted inside the
@@ -171,16 +207,28 @@ impl HostFs {
     /// # Errors
     /// The host's.
     pub fn new(host: &'static dyn Host, root: HostFd, trust: Trust) -> Result<Arc<Self>> {
-        Self::with_rules(host, root, None, trust, None)
+        Self::with_rules(host, root, None, trust, Rules::Host)
     }
 
-    /// As [`new`](Self::new) with [`Trust::Shared`], for a directory whose host path is told to
+    /// As [`new`](Self::new), for a tree whose owners and modes may be kept beside its files.
+    ///
+    /// # Errors
+    /// The host's.
+    pub(crate) fn new_kept(
+        host: &'static dyn Host,
+        root: HostFd,
+        trust: Trust,
+    ) -> Result<Arc<Self>> {
+        Self::with_rules(host, root, None, trust, Rules::of_tree(host))
+    }
+
+    /// As [`new_kept`](Self::new_kept) with [`Trust::Shared`], for a directory whose host path is told to
     /// native programs.
     ///
     /// # Errors
     /// The host's.
     pub fn new_at(host: &'static dyn Host, root: HostFd, path: &[u8]) -> Result<Arc<Self>> {
-        Self::with_rules(host, root, Some(path.to_vec()), Trust::Shared, None)
+        Self::with_rules(host, root, Some(path.to_vec()), Trust::Shared, Rules::of_tree(host))
     }
 
     /// A drive, see [`drvfs`](super::drvfs).
@@ -190,7 +238,7 @@ impl HostFs {
         path: Vec<u8>,
         options: DriveOptions,
     ) -> Result<Arc<Self>> {
-        Self::with_rules(host, root, Some(path), Trust::Shared, Some(options))
+        Self::with_rules(host, root, Some(path), Trust::Shared, Rules::Drive(options))
     }
 
     fn with_rules(
@@ -198,18 +246,15 @@ impl HostFs {
         root: HostFd,
         path: Option<Vec<u8>>,
         trust: Trust,
-        drive: Option<DriveOptions>,
+        rules: Rules,
     ) -> Result<Arc<Self>> {
-        let stat = match &drive {
-            Some(drive) => drive.stat(host, &root, b"")?,
-            None => host.stat(&root, b"")?,
-        };
+        let stat = rules.stat(host, &root, b"")?;
         let shared = Arc::new(Shared {
             host,
             dev: super::new_dev(),
             root_dev: stat.dev,
             trust,
-            drive,
+            rules,
             inodes: Mutex::default(),
             fds: Mutex::default(),
             listings: Mutex::default(),
@@ -245,7 +290,7 @@ impl HostFs {
 
 impl FileSystem for HostFs {
     fn name(&self) -> &'static str {
-        if self.shared.drive.is_some() { "drvfs" } else { "hostfs" }
+        if self.shared.drive().is_some() { "drvfs" } else { "hostfs" }
     }
 
     fn host_path(&self) -> Option<&[u8]> {
@@ -253,7 +298,7 @@ impl FileSystem for HostFs {
     }
 
     fn options(&self) -> String {
-        self.shared.drive.as_ref().map(DriveOptions::show).unwrap_or_default()
+        self.shared.drive().map(DriveOptions::show).unwrap_or_default()
     }
 
     fn root(&self) -> Arc<dyn InodeOps> {

@@ -1,6 +1,7 @@
 //! What guests do with files of the host.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use lx_core::Result;
@@ -9,10 +10,10 @@ use lx_core::abi::fcntl::{OpenFlags, RenameFlags};
 use lx_core::abi::stat::FileType;
 use lx_core::caller::Caller;
 use lx_core::file::FileOps;
-use lx_core::host::{HostOpen, HostSetAttr};
+use lx_core::host::{HostFd, HostFileType, HostOpen, HostSetAttr, HostStat};
 
 use super::file::HostFile;
-use super::{HostInode, MAX_AGE, Trust};
+use super::{HostInode, MAX_AGE, Rules, Trust, kept};
 use crate::dir::{DirFile, open_device};
 use crate::inode::{
     Attr, DirListing, InodeOps, NameCaching, NewInode, NewKind, Permissions, SetAttr, downcast,
@@ -38,7 +39,7 @@ impl InodeOps for HostInode {
     }
 
     fn set_attr(&self, _caller: &Caller<'_>, change: &SetAttr) -> Result<()> {
-        let (dir, name) = self.parent_and_name()?;
+        let (dir, name) = self.place()?;
         let change = HostSetAttr {
             mode: change.mode,
             uid: change.uid,
@@ -47,12 +48,14 @@ impl InodeOps for HostInode {
             atime: change.atime,
             mtime: change.mtime,
         };
-        match &self.shared.drive {
-            Some(drive) => {
+        let host = self.shared.host;
+        match &self.shared.rules {
+            Rules::Drive(drive) => {
                 let shown = self.shared.stat(&dir, &name)?;
-                drive.set_attr(self.shared.host, (&dir, &name), &change, &shown)?;
+                drive.set_attr(host, (&dir, &name), &change, &shown)?;
             }
-            None => self.shared.host.set_attr(&dir, &name, &change)?,
+            Rules::Kept => kept::set_attr(host, (&dir, &name), &change)?,
+            Rules::Host => host.set_attr(&dir, &name, &change)?,
         }
         self.refresh().map(drop)
     }
@@ -90,7 +93,7 @@ impl InodeOps for HostInode {
 
     fn name_caching(&self) -> NameCaching {
         match self.shared.trust {
-            _ if self.shared.drive.is_some() => NameCaching::Never,
+            _ if self.shared.drive().is_some() => NameCaching::Never,
             Trust::Shared => NameCaching::Revalidate,
             Trust::Stable => NameCaching::Always,
         }
@@ -135,22 +138,32 @@ impl InodeOps for HostInode {
         let dir = this.dir_fd()?;
         let host = self.shared.host;
         let mut created = None;
+        let usable = |file_type| match self.shared.keeps() {
+            true => kept::usable_mode(file_type, new.mode),
+            false => new.mode,
+        };
         match new.kind {
             NewKind::Regular => {
-                let create = Some(new.mode);
+                let create = Some(usable(HostFileType::Regular));
                 let how = HostOpen { read: true, write: true, create, ..HostOpen::default() };
                 created = Some(Arc::new(host.open(&dir, name, how)?));
             }
-            NewKind::Directory => host.make_dir(&dir, name, new.mode)?,
+            NewKind::Directory => host.make_dir(&dir, name, usable(HostFileType::Directory))?,
             NewKind::Symlink(target) => host.make_symlink(&dir, name, target)?,
+            _ if self.shared.keeps() => {
+                let stat = kept::make_node(host, (&dir, name), new)?;
+                self.changed();
+                return Ok(self.shared.inode(&this, name, &stat));
+            }
             kind => {
                 let mode = kind.file_type().mode_bits() | new.mode;
                 host.make_node(&dir, name, mode, kind.rdev())?;
             }
         }
         self.changed();
-        let stat = self.shared.stat(&dir, name)?;
-        let stat = self.give(&dir, name, new, stat);
+        let stat = self.give(&dir, name, new).inspect_err(|_| {
+            let _ = host.remove(&dir, name, new.kind == NewKind::Directory);
+        })?;
         let inode = self.shared.inode(&this, name, &stat);
         if created.is_some() {
             inode.kept.lock().created = created;
@@ -164,8 +177,12 @@ impl InodeOps for HostInode {
         let (from, from_name) = target.parent_and_name()?;
         let this = self.shared_self()?;
         let dir = this.dir_fd()?;
+        let link = target.link_owner(&from, &from_name)?;
         self.shared.host.make_link(&from, &from_name, &dir, name)?;
         self.changed();
+        if let Some(link) = link {
+            kept::link_came(self.shared.host, (&dir, name), &link);
+        }
         target.found_at(&this, name, &self.shared.stat(&dir, name)?);
         Ok(())
     }
@@ -191,12 +208,28 @@ impl InodeOps for HostInode {
         let (from, to) = (this.dir_fd()?, new_dir.dir_fd()?);
         let source = self.known_child(&from, name);
         let target = new_dir.known_child(&to, new_name);
-        self.shared.host.rename(&from, name, &to, new_name, flags.bits())?;
+        let link = source.as_ref().map_or(Ok(None), |link| link.link_owner(&from, name))?;
+        let other = target.as_ref().map_or(Ok(None), |link| link.link_owner(&to, new_name))?;
+        let exchange = flags.contains(RenameFlags::RENAME_EXCHANGE);
+        let host = self.shared.host;
+        host.rename(&from, name, &to, new_name, flags.bits())?;
         self.changed();
         new_dir.changed();
+        // Whose link was at a name, and whose is.
+        let places = [
+            ((&*from, name), &link, other.as_ref().filter(|_| exchange)),
+            ((&*to, new_name), &other, link.as_ref()),
+        ];
+        for (place, before, now) in places {
+            match now {
+                Some(now) => kept::link_came(host, place, now),
+                None if before.is_some() => kept::link_left(host, place),
+                None => {}
+            }
+        }
         // The inodes learn their new places first: one that has none is forgotten.
         new_dir.child(new_name)?;
-        if flags.contains(RenameFlags::RENAME_EXCHANGE) {
+        if exchange {
             this.child(name)?;
         }
         let respelled = Arc::ptr_eq(&this, &new_dir) && self.shared.is_same_name(name, new_name);
@@ -215,6 +248,22 @@ impl InodeOps for HostInode {
         Ok(())
     }
 
+    fn get_xattr(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Vec<u8>> {
+        self.xattr(name)
+    }
+
+    fn set_xattr(&self, _caller: &Caller<'_>, name: &[u8], value: &[u8], flags: u32) -> Result<()> {
+        self.put_xattr(name, value, flags)
+    }
+
+    fn list_xattr(&self, _caller: &Caller<'_>) -> Result<Vec<u8>> {
+        self.xattrs()
+    }
+
+    fn remove_xattr(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<()> {
+        self.drop_xattr(name)
+    }
+
     fn read_link(&self, _caller: &Caller<'_>) -> Result<Arc<[u8]>> {
         if self.file_type != FileType::Symlink {
             return Err(Errno::EINVAL.into());
@@ -224,6 +273,15 @@ impl InodeOps for HostInode {
 }
 
 impl HostInode {
+    fn is_kept_link(&self) -> bool {
+        self.shared.keeps() && self.file_type == FileType::Symlink
+    }
+
+    /// Of a symbolic link whose owner may be kept in its folder: its attributes.
+    fn link_owner(&self, dir: &HostFd, name: &[u8]) -> Result<Option<HostStat>> {
+        if self.is_kept_link() { self.shared.stat(dir, name).map(Some) } else { Ok(None) }
+    }
+
     fn remove(&self, name: &[u8], directory: bool) -> Result<()> {
         let this = self.shared_self()?;
         let dir = this.dir_fd()?;
@@ -235,6 +293,9 @@ impl HostInode {
         self.shared.host.remove(&dir, name, directory)?;
         self.changed();
         if let Some(child) = child {
+            if child.is_kept_link() {
+                kept::link_left(self.shared.host, (&dir, name));
+            }
             child.left(&this, name);
         }
         Ok(())

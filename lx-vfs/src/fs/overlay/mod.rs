@@ -93,7 +93,18 @@ impl OverlayFs {
     /// # Errors
     /// The host's.
     pub fn new(host: &'static dyn Host, lower: HostFd) -> Result<Arc<Self>> {
-        let lower = HostFs::new(host, lower, Trust::Stable)?;
+        Self::over(host, HostFs::new(host, lower, Trust::Stable)?)
+    }
+
+    /// As [`new`](Self::new), over a tree whose owners and modes may be kept beside its files.
+    ///
+    /// # Errors
+    /// The host's.
+    pub fn new_kept(host: &'static dyn Host, lower: HostFd) -> Result<Arc<Self>> {
+        Self::over(host, HostFs::new_kept(host, lower, Trust::Stable)?)
+    }
+
+    fn over(host: &'static dyn Host, lower: Arc<HostFs>) -> Result<Arc<Self>> {
         let dev = super::new_dev();
         let root = Arc::clone(lower.root_inode());
         let shared = Arc::new(Shared {
