@@ -177,7 +177,7 @@ fn check_growth(caller: &Caller<'_>, len: u64, size: u64) -> Result<()> {
 }
 
 /// The mode of a file whose contents change without `CAP_FSETID`.
-fn set_id_to_drop(caller: &Caller<'_>, path: &Path) -> Option<u32> {
+pub(crate) fn set_id_to_drop(caller: &Caller<'_>, path: &Path) -> Option<u32> {
     let mode = without_set_id(path.inode().permissions().mode)?;
     (!caller.cred().has(Capabilities::FSETID)).then_some(mode)
 }

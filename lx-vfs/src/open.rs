@@ -9,6 +9,7 @@ use lx_core::abi::stat::{FileType, S_IALLUGO};
 use lx_core::caller::Caller;
 use lx_core::file::{FileOps, OpenFile};
 
+use crate::attr::set_id_to_drop;
 use crate::dentry::Dentry;
 use crate::dir::PathFile;
 use crate::fs_context::FsContext;
@@ -17,7 +18,7 @@ use crate::location::Path;
 use crate::mount::MountFlags;
 use crate::notify;
 use crate::path::{Last, Lookup, Parent, check_search, lookup_child};
-use crate::permission::{Access, check_path, inherit, is_owner, without_set_id};
+use crate::permission::{Access, check_path, inherit, is_owner};
 use crate::walk::Walker;
 use crate::write_access::WriteAccess;
 
@@ -287,7 +288,7 @@ pub fn open_path(caller: &Caller<'_>, path: Path, how: &OpenHow) -> Result<Arc<O
     if flags.contains(OpenFlags::O_TRUNC) && file_type == FileType::Regular {
         let inode = path.inode();
         let _writing = WriteAccess::get(inode)?;
-        let mode = without_set_id(inode.permissions().mode);
+        let mode = set_id_to_drop(caller, &path);
         let change = SetAttr { size: Some(0), mode, now: caller.now(), ..SetAttr::default() };
         inode.set_attr(caller, &change)?;
         let file = finish_open(caller, path.clone(), how)?;
