@@ -29,7 +29,7 @@ as 20 cat file; as 5 cat file; as 20 sh -c 'echo x > null; : > dir/new; : > new'
 list dir/new; chmod 0 file; cat file; chmod 644 file; as 20 cat file; echo more >> file; chmod 6755 file
 as 20 chmod 777 file; as 20 chown 20 file; list file
 cp /usr/bin/id id; chown 33:34 id; chmod 6755 id; as 20 ./id -un; as 20 ./id -g; as 5 rm -f id; list id
-chmod 666 id; as 20 sh -c 'echo >> id'; chmod 6777 id; as 20 sh -c 'echo >> id'; stat -c %a id; rm id
+chmod 666 id; as 20 sh -c 'echo >> id'; chmod 6777 id; as 20 sh -c 'echo >> id'; stat -c %a id; chmod 6777 id; : > id; stat -c %a id; rm id
 mkdir tree; tar -cf tree.tar dir file hard null; tar -xpf tree.tar -C tree
 (cd tree; list dir dir/fifo dir/block dir/link file hard null); rm -r tree tree.tar
 chown 12345:12345 file; list file; chmod 600 file; list file; chown 0:0 file; chmod 4711 file; list file
@@ -133,6 +133,21 @@ fn guests_find_what_root_would_find() {
     assert_eq!(folder.on_lx("/", &["stat", "-c", "%u", "/new/file"]), "0\n");
 }
 
+/// What guest programs find in a temporary folder of lx's own holds in a user's, too.
+#[test]
+fn guest_programs_pass_in_a_folder() {
+    let folder = Folder::new();
+    let user = if geteuid().is_root() { USER } else { geteuid().as_raw() };
+    chown(folder.path("kept"), Some(user), Some(user)).unwrap();
+    for name in ["paths", "file_times", "sparse", "shared_file", "fds", "sockets_unix", "inotify"] {
+        let program = folder.path(name);
+        fs::copy(lx::guest(name).unwrap(), &program).unwrap();
+        let printed = folder.on_lx("/new", &["env", "TMPDIR=/new", program.to_str().unwrap()]);
+        let failed: Vec<_> = printed.lines().filter(|line| line.starts_with("not ok")).collect();
+        assert_eq!(failed, Vec::<&str>::new(), "{name}");
+    }
+}
+
 #[test]
 fn what_the_host_can_represent_is_the_hosts() {
     let folder = Folder::new();
@@ -146,7 +161,7 @@ fn what_the_host_can_represent_is_the_hosts() {
         lchown(&path, Some(owner), Some(owner)).unwrap();
     }
     let script = format!(
-        "chmod 440 own; chown {user}:{user} own; umask 077; : > new; chown {user}:{user} new"
+        "chmod 440 own; chown 0 own; chown {user}:{user} own; umask 077; : > new; chown {user}:{user} new"
     );
     folder.on_lx("/new", &["/bin/sh", "-c", &script]);
     let mode = |name: &str| fs::metadata(folder.path("kept").join(name)).unwrap().mode() & 0o7777;

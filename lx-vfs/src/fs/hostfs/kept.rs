@@ -120,7 +120,9 @@ pub(super) fn set_attr(
         };
         match store(host, (dir, name), &seen, &wanted) {
             // As for the host's user, who cannot give files away.
-            Err(error) if error.errno() == Errno::EOPNOTSUPP => return Err(Errno::EPERM.into()),
+            Err(error) if matches!(error.errno(), Errno::EOPNOTSUPP | Errno::EACCES) => {
+                return Err(Errno::EPERM.into());
+            }
             other => other?,
         }
     }
@@ -195,25 +197,33 @@ fn store(
         return give_link(host, (dir, name), (wanted.uid, wanted.gid), seen);
     }
     let real = &seen.host;
+    let set_mode = |mode| {
+        let change = HostSetAttr { mode: Some(mode), ..HostSetAttr::default() };
+        host.set_attr(dir, name, &change)
+    };
     let is_owners = (wanted.uid, wanted.gid) == (real.uid, real.gid);
-    let mode = if is_owners && wanted.file_type == real.file_type {
+    if is_owners && wanted.file_type == real.file_type {
         if seen.is_kept {
             host.forget_metadata(dir, name)?;
         }
-        wanted.mode
-    } else {
-        let kept = HostMetadata {
-            uid: Some(wanted.uid),
-            gid: Some(wanted.gid),
-            mode: Some(guest_type(wanted.file_type).mode_bits() | wanted.mode & S_IALLUGO),
-            rdev: Some(wanted.rdev).filter(|_| is_stand_in(guest_type(wanted.file_type))),
-        };
-        host.set_metadata(dir, name, &kept)?;
-        usable_mode(real.file_type, wanted.mode)
-    };
-    if mode != real.mode {
-        host.set_attr(dir, name, &HostSetAttr { mode: Some(mode), ..HostSetAttr::default() })?;
+        return if wanted.mode == real.mode { Ok(()) } else { Ok(set_mode(wanted.mode)?) };
     }
+    let kept = HostMetadata {
+        uid: Some(wanted.uid),
+        gid: Some(wanted.gid),
+        mode: Some(guest_type(wanted.file_type).mode_bits() | wanted.mode & S_IALLUGO),
+        rdev: Some(wanted.rdev).filter(|_| is_stand_in(guest_type(wanted.file_type))),
+    };
+    // First the mode: it may forbid us to keep something.
+    let usable = usable_mode(real.file_type, wanted.mode);
+    if usable != real.mode {
+        set_mode(usable)?;
+    }
+    host.set_metadata(dir, name, &kept).inspect_err(|_| {
+        if usable != real.mode {
+            let _ = set_mode(real.mode);
+        }
+    })?;
     Ok(())
 }
 
