@@ -14,6 +14,8 @@ pub enum SysError {
     Restart,
     /// As [`Restart`](Self::Restart), but `EINTR` whenever a handler runs (`ERESTARTNOHAND`).
     RestartNoHandler,
+    /// As [`Restart`](Self::Restart), but restart whatever the handler says (`ERESTARTNOINTR`).
+    RestartAlways,
 }
 
 /// Result of an operation on behalf of a guest.
@@ -57,7 +59,7 @@ impl SysError {
     pub fn errno(self) -> Errno {
         match self {
             Self::Errno(errno) => errno,
-            Self::Restart | Self::RestartNoHandler => Errno::EINTR,
+            Self::Restart | Self::RestartNoHandler | Self::RestartAlways => Errno::EINTR,
         }
     }
 }

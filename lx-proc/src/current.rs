@@ -223,9 +223,12 @@ impl<'a> CurrentTask<'a> {
         signal::change_mask(self, mask);
         let result = call(self);
         match result {
-            Err(SysError::Restart | SysError::RestartNoHandler | SysError::Errno(Errno::EINTR)) => {
-                signals.save_mask(old)
-            }
+            Err(
+                SysError::Restart
+                | SysError::RestartNoHandler
+                | SysError::RestartAlways
+                | SysError::Errno(Errno::EINTR),
+            ) => signals.save_mask(old),
             _ => signal::change_mask(self, old),
         }
         result

@@ -13,7 +13,7 @@ use lx_core::host::{HostThreadId, Nanos, Resume};
 use lx_vfs::close::descriptor_closed;
 
 use crate::current::CurrentTask;
-use crate::futex;
+use crate::futex::{self, Phase};
 use crate::kernel::Kernel;
 use crate::pid::Tree;
 use crate::robust_list;
@@ -56,6 +56,7 @@ fn end(current: &CurrentTask<'_>, status: WaitStatus) {
         return;
     }
     leave_memory(current);
+    task.futex().set_phase(Phase::Dead);
     close_files(current);
     leave_group(task, status, current.host().thread_cpu());
 }
@@ -65,10 +66,12 @@ fn end(current: &CurrentTask<'_>, status: WaitStatus) {
 pub(crate) fn leave_memory(current: &CurrentTask<'_>) {
     let task = current.task();
     let robust_list = task.robust_list();
+    task.futex().set_phase(Phase::Ending);
     if robust_list != 0 {
         task.set_robust_list(0);
         robust_list::walk(current, robust_list, task.tid());
     }
+    task.kernel().futexes.pi.release_owned(task.futex());
     let address = task.clear_child_tid();
     task.set_clear_child_tid(0);
     // Nobody else sees private memory that is about to vanish.
@@ -325,6 +328,8 @@ pub fn host_thread_died(kernel: &Arc<Kernel>, thread: HostThreadId, signal: Sign
     if !task.begin_end() {
         return;
     }
+    task.futex().set_phase(Phase::Dead);
+    kernel.futexes.forget(task.futex());
     if let Some(files) = task.set_files(Arc::new(FdTable::new())) {
         drop(files.remove_where(|_, _| true));
     }

@@ -140,7 +140,7 @@ impl Task {
             started: kernel.host.boottime(),
             kernel,
             group,
-            futex: FutexSlot::new(Arc::clone(&waiter)),
+            futex: FutexSlot::new(Arc::clone(&waiter), tid),
             scheduling: Scheduling::default(),
             sleep: SleepState::default(),
             waiter,
@@ -171,6 +171,7 @@ impl Task {
         self.set_timer_slack(parent.timer_slack());
         self.signals.set_blocked(parent.signals.blocked());
         self.scheduling.inherit(&parent.scheduling);
+        self.futex.set_rank(self.scheduling.priority());
     }
 
     /// Starts a task of [`Kernel::spawn_first`] in an empty host process, where
@@ -191,6 +192,7 @@ impl Task {
     /// Gives the task the id of its group's leader, which has ended.
     pub(crate) fn become_leader(&self) {
         self.tid.store(self.tgid(), Ordering::Relaxed);
+        self.futex.set_tid(self.tgid());
     }
 
     /// Thread group id: what `getpid(2)` returns.

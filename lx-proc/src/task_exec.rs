@@ -12,6 +12,7 @@ use lx_core::error::Result;
 
 use crate::current::CurrentTask;
 use crate::exit;
+use crate::futex::Phase;
 use crate::thread_group::ANY_CHANGE;
 use crate::timer;
 
@@ -65,6 +66,7 @@ pub fn become_single_threaded(current: &CurrentTask<'_>) -> Result<()> {
 /// Leaves the old memory while it can still be written: robust futexes, `clear_child_tid`.
 pub fn leave_old_memory(current: &CurrentTask<'_>) {
     exit::leave_memory(current);
+    current.task().futex().set_phase(Phase::Alive);
 }
 
 /// Resets what a new program does not inherit: handlers, the alternate stack, the exit signal;

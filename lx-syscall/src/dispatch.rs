@@ -79,6 +79,7 @@ impl TaskTrap {
                 Err(SysError::Errno(errno)) => (errno.as_return(), None),
                 Err(SysError::Restart) => (0, Some(Restart::UnlessHandlerRefuses)),
                 Err(SysError::RestartNoHandler) => (0, Some(Restart::WithoutHandler)),
+                Err(SysError::RestartAlways) => (0, Some(Restart::Always)),
             };
             if restart.is_none() {
                 current.set_return(value);

@@ -247,7 +247,7 @@ syscalls! {
     199 fremovexattr => xattr::sys_fremovexattr, Full;
     200 tkill => signal::sys_tkill, Full;
     201 time => time::sys_time, Full;
-    202 futex => futex::sys_futex, Partial("no operations with priority inheritance");
+    202 futex => futex::sys_futex, Partial("an owner is not boosted to the priority of its waiters");
     203 sched_setaffinity => sched::sys_sched_setaffinity, Partial("recorded; the host schedules");
     204 sched_getaffinity => sched::sys_sched_getaffinity, Full;
     213 epoll_create => epoll::sys_epoll_create, Full;

@@ -12,8 +12,11 @@ const WAIT: u64 = 0;
 const WAKE: u64 = 1;
 const CMP_REQUEUE: u64 = 4;
 const WAKE_OP: u64 = 5;
+const LOCK_PI: u64 = 6;
+const UNLOCK_PI: u64 = 7;
 const WAIT_BITSET: u64 = 9;
 const PRIVATE: u64 = 128;
+const ESRCH: i64 = -3;
 const EAGAIN: i64 = -11;
 const EINVAL: i64 = -22;
 const ENOSYS: i64 = -38;
@@ -127,11 +130,57 @@ fn errors() {
         assert_eq!(call(guest, FUTEX, &[word + 1, WAIT | PRIVATE, 0, 0]), EINVAL);
         assert_eq!(call(guest, FUTEX, &[word, WAIT | PRIVATE, 0, bad]), EINVAL);
         assert_eq!(call(guest, FUTEX, &[word, WAIT_BITSET | PRIVATE, 0, 0, 0, 0]), EINVAL);
-        assert_eq!(call(guest, FUTEX, &[word, 6 | PRIVATE, 0, 0]), ENOSYS);
+        assert_eq!(call(guest, FUTEX, &[word, 14 | PRIVATE, 0, 0]), ENOSYS);
         assert_eq!(call(guest, FUTEX, &[word, WAIT | PRIVATE | 256, 0, 0]), ENOSYS);
         assert_eq!(call(guest, FUTEX, &[8, WAIT | PRIVATE, 0, 0]), -14);
         assert_eq!(call(guest, FUTEX, &[word, WAKE | PRIVATE, 1]), 0);
     });
+}
+
+#[test]
+fn a_lock_with_priority_inheritance_has_one_owner() {
+    for seed in 0..100 {
+        run(seed, |guest, _| {
+            let words = guest.put(&[0; 64]);
+            let (lock, count, ended) = (words, words + 8, words + 16);
+            let body = move |guest: &mut Guest| {
+                for _ in 0..10 {
+                    assert_eq!(call(guest, FUTEX, &[lock, LOCK_PI | PRIVATE, 0, 0]), 0);
+                    let before = word(guest, count);
+                    call(guest, 24, &[]);
+                    set(guest, count, before + 1);
+                    assert_eq!(call(guest, FUTEX, &[lock, UNLOCK_PI | PRIVATE]), 0);
+                }
+                assert_eq!(call(guest, FUTEX, &[lock, LOCK_PI | PRIVATE, 0, 0]), 0);
+                let before = word(guest, ended);
+                set(guest, ended, before + 1);
+            };
+            // Each ends with the lock, which the next one finds orphaned.
+            for _ in 0..3 {
+                spawn(guest, body);
+            }
+            let mut orphaned = 0;
+            loop {
+                match call(guest, FUTEX, &[lock, LOCK_PI | PRIVATE, 0, 0]) {
+                    0 => {}
+                    // Nobody waited for it when its owner ended.
+                    ESRCH => {
+                        set(guest, lock, 0);
+                        continue;
+                    }
+                    other => panic!("{other}"),
+                }
+                orphaned += u32::from(word(guest, lock) & 0x4000_0000 != 0);
+                let over = word(guest, ended) == 3;
+                assert_eq!(call(guest, FUTEX, &[lock, UNLOCK_PI | PRIVATE]), 0);
+                if over {
+                    break;
+                }
+            }
+            assert_eq!(word(guest, count), 30);
+            assert!(orphaned <= 3, "{orphaned}");
+        });
+    }
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub const SIGNAL_PENDING: Level = 10;
 pub const TASK: Level = 12;
 /// Timers of the kernel.
 pub const TIMERS: Level = 14;
+/// Who waits for futexes with priority inheritance: held while a word of theirs is changed.
+pub const FUTEX_PI: Level = 15;
 /// A futex bucket.
 pub const FUTEX: Level = 16;
 /// Working directory, root, umask.

@@ -15,17 +15,19 @@ use lx_core::host::Nanos;
 use lx_core::timer::realtime_deadline;
 use lx_core::{Result, SysError};
 use lx_proc::CurrentTask;
-use lx_proc::futex::{self, FutexKey};
+use lx_proc::futex::{self, FutexKey, pi};
 
 /// `futex(2)`. The fourth argument is a timeout or a second count, as the operation wants.
 ///
 /// # Errors
 ///
-/// - `ENOSYS`: an operation that lx does not have (those with priority inheritance), or
-///   `FUTEX_CLOCK_REALTIME` with one that takes no clock.
-/// - `EINVAL`: a misaligned word, a malformed timeout, an empty bit set, a negative count.
+/// - `ENOSYS`: an operation that does not exist, or `FUTEX_CLOCK_REALTIME` with one that takes no
+///   clock.
+/// - `EINVAL`: a misaligned word, a malformed timeout, an empty bit set, a negative count; plain
+///   futexes and those with priority inheritance are mixed.
 /// - `EAGAIN`: the word does not have the expected value.
 /// - `ETIMEDOUT`: nobody woke the task in time.
+/// - `EDEADLK`, `ESRCH`, `EPERM`: see [`pi`].
 pub(crate) fn sys_futex(
     task: &CurrentTask<'_>,
     word: UserPtr<u32>,
@@ -38,60 +40,107 @@ pub(crate) fn sys_futex(
     let cmd = op.cmd();
     let key = |word| futex::key(task, word, op.is_private());
     let count2 = timeout_or_count as u32;
-    if op.is_realtime() && cmd != FutexCmd::FUTEX_WAIT_BITSET {
+    let timeout = match cmd {
+        FutexCmd::FUTEX_WAIT
+        | FutexCmd::FUTEX_WAIT_BITSET
+        | FutexCmd::FUTEX_LOCK_PI
+        | FutexCmd::FUTEX_LOCK_PI2
+        | FutexCmd::FUTEX_WAIT_REQUEUE_PI => {
+            // The operation without a 2 in its name has had the other clock from the beginning.
+            let realtime = op.is_realtime() || cmd == FutexCmd::FUTEX_LOCK_PI;
+            Timeout::read(task, timeout_or_count, cmd == FutexCmd::FUTEX_WAIT, realtime)?
+        }
+        _ => Timeout::Never,
+    };
+    let takes_clock = matches!(
+        cmd,
+        FutexCmd::FUTEX_WAIT_BITSET | FutexCmd::FUTEX_WAIT_REQUEUE_PI | FutexCmd::FUTEX_LOCK_PI2
+    );
+    if op.is_realtime() && !takes_clock {
         return Err(Errno::ENOSYS.into());
     }
+    let futexes = &task.kernel().futexes;
     match cmd {
-        FutexCmd::FUTEX_WAIT | FutexCmd::FUTEX_WAIT_BITSET => {
-            let timeout = task.memory().read_unless_null(UserPtr::new(timeout_or_count))?;
-            let (timeout, bitset) = match (timeout, cmd) {
-                (None, FutexCmd::FUTEX_WAIT) => (Timeout::Never, FUTEX_BITSET_MATCH_ANY),
-                (None, _) => (Timeout::Never, value3),
-                (Some(time), FutexCmd::FUTEX_WAIT) => {
-                    (Timeout::After(nanos(time)?), FUTEX_BITSET_MATCH_ANY)
-                }
-                (Some(time), _) if op.is_realtime() => {
-                    (Timeout::At(realtime_deadline(task.host(), nanos(time)?)), value3)
-                }
-                (Some(time), _) => (Timeout::At(nanos(time)?), value3),
-            };
-            wait(task, word, key(word)?, value, bitset, timeout)
+        FutexCmd::FUTEX_WAIT => {
+            wait(task, word, key(word)?, value, FUTEX_BITSET_MATCH_ANY, timeout)
         }
+        FutexCmd::FUTEX_WAIT_BITSET if value3 == 0 => Err(Errno::EINVAL.into()),
+        FutexCmd::FUTEX_WAIT_BITSET => wait(task, word, key(word)?, value, value3, timeout),
         FutexCmd::FUTEX_WAKE => {
-            Ok(task.kernel().futexes.wake(key(word)?, at_least_one(value), FUTEX_BITSET_MATCH_ANY))
+            futexes.wake(key(word)?, at_least_one(value), FUTEX_BITSET_MATCH_ANY)
         }
         FutexCmd::FUTEX_WAKE_BITSET if value3 == 0 => Err(Errno::EINVAL.into()),
-        FutexCmd::FUTEX_WAKE_BITSET => {
-            Ok(task.kernel().futexes.wake(key(word)?, at_least_one(value), value3))
-        }
+        FutexCmd::FUTEX_WAKE_BITSET => futexes.wake(key(word)?, at_least_one(value), value3),
         FutexCmd::FUTEX_REQUEUE | FutexCmd::FUTEX_CMP_REQUEUE => {
-            let counts = (i32::try_from(value), i32::try_from(count2));
-            let (Ok(max_wake), Ok(max_move)) = counts else { return Err(Errno::EINVAL.into()) };
-            let (from, to) = (key(word)?, key(word2)?);
-            // The comparison tells the caller that its idea of the waiters is out of date. One
-            // that comes to wait after it is moved as if it had come before.
-            if cmd == FutexCmd::FUTEX_CMP_REQUEUE && task.memory().load_u32(word)? != value3 {
-                return Err(Errno::EAGAIN.into());
-            }
-            let counts = (max_wake.unsigned_abs() as usize, max_move.unsigned_abs() as usize);
-            let (woken, moved) = task.kernel().futexes.requeue(from, to, counts.0, counts.1);
-            Ok(woken + moved)
+            let counts = Counts::new(value, count2)?;
+            let keys = (key(word)?, key(word2)?);
+            let expected = (cmd == FutexCmd::FUTEX_CMP_REQUEUE).then_some(value3);
+            requeue(task, word, keys, counts, expected)
         }
         FutexCmd::FUTEX_WAKE_OP => {
             let (key1, key2) = (key(word)?, key(word2)?);
             let also_second = modify(task, word2, FutexWakeOp(value3))?;
-            let futexes = &task.kernel().futexes;
-            let mut woken = futexes.wake(key1, at_least_one(value), FUTEX_BITSET_MATCH_ANY);
-            if also_second {
-                woken += futexes.wake(key2, at_least_one(count2), FUTEX_BITSET_MATCH_ANY);
+            let woken = futexes.wake(key1, at_least_one(value), FUTEX_BITSET_MATCH_ANY)?;
+            if !also_second {
+                return Ok(woken);
             }
-            Ok(woken)
+            Ok(woken + futexes.wake(key2, at_least_one(count2), FUTEX_BITSET_MATCH_ANY)?)
         }
-        _ => {
-            lx_core::unsupported::note("futex operation", u64::from(cmd.0));
-            Err(Errno::ENOSYS.into())
+        FutexCmd::FUTEX_LOCK_PI | FutexCmd::FUTEX_LOCK_PI2 => {
+            pi::lock(task, word, op.is_private(), timeout.deadline(task), false).map(|()| 0)
+        }
+        FutexCmd::FUTEX_TRYLOCK_PI => pi::lock(task, word, op.is_private(), None, true).map(|()| 0),
+        FutexCmd::FUTEX_UNLOCK_PI => pi::unlock(task, word, op.is_private()).map(|()| 0),
+        FutexCmd::FUTEX_WAIT_REQUEUE_PI => {
+            if word == word2 {
+                return Err(Errno::EINVAL.into());
+            }
+            let deadline = timeout.deadline(task);
+            pi::wait_requeue(task, word, word2, op.is_private(), value, deadline).map(|()| 0)
+        }
+        FutexCmd::FUTEX_CMP_REQUEUE_PI => {
+            let Counts { max_wake, max_move } = Counts::new(value, count2)?;
+            if word == word2 || max_wake != 1 {
+                return Err(Errno::EINVAL.into());
+            }
+            pi::requeue(task, word, word2, op.is_private(), max_move, value3)
+        }
+        _ => Err(Errno::ENOSYS.into()),
+    }
+}
+
+/// How many waiters a requeue wakes and moves.
+#[derive(Clone, Copy)]
+struct Counts {
+    max_wake: usize,
+    max_move: usize,
+}
+
+impl Counts {
+    fn new(wake: u32, moved: u32) -> Result<Self> {
+        let count = |raw: u32| i32::try_from(raw).map(|count| count.unsigned_abs() as usize);
+        match (count(wake), count(moved)) {
+            (Ok(max_wake), Ok(max_move)) => Ok(Self { max_wake, max_move }),
+            _ => Err(Errno::EINVAL.into()),
         }
     }
+}
+
+fn requeue(
+    task: &CurrentTask<'_>,
+    word: UserPtr<u32>,
+    (from, to): (FutexKey, FutexKey),
+    counts: Counts,
+    expected: Option<u32>,
+) -> Result<usize> {
+    // The comparison tells the caller that its idea of the waiters is out of date. One that comes
+    // to wait after it is moved as if it had come before.
+    if let Some(expected) = expected
+        && task.memory().load_u32(word)? != expected
+    {
+        return Err(Errno::EAGAIN.into());
+    }
+    task.kernel().futexes.requeue(from, to, counts.max_wake, counts.max_move)
 }
 
 /// How many waiters a wake takes: Linux counts after waking, so that 0 means 1.
@@ -99,14 +148,39 @@ fn at_least_one(count: u32) -> usize {
     usize::try_from(count.cast_signed()).unwrap_or(1).max(1)
 }
 
-fn nanos(time: Timespec) -> Result<Nanos> {
-    Ok(time.to_nanos()?)
-}
-
+#[derive(Clone, Copy)]
 enum Timeout {
     Never,
     After(Nanos),
+    /// On the monotonic clock.
     At(Nanos),
+}
+
+impl Timeout {
+    /// Reads the timeout at `address`, 0 for none.
+    ///
+    /// # Errors
+    /// `EFAULT`; `EINVAL` if it is malformed.
+    fn read(task: &CurrentTask<'_>, address: u64, relative: bool, realtime: bool) -> Result<Self> {
+        let time = task.memory().read_unless_null(UserPtr::<Timespec>::new(address))?;
+        let Some(time) = time else { return Ok(Self::Never) };
+        let nanos = time.to_nanos()?;
+        Ok(if relative {
+            Self::After(nanos)
+        } else if realtime {
+            Self::At(realtime_deadline(task.host(), nanos))
+        } else {
+            Self::At(nanos)
+        })
+    }
+
+    fn deadline(self, task: &CurrentTask<'_>) -> Option<Nanos> {
+        match self {
+            Self::Never => None,
+            Self::After(duration) => Some(task.task().sleep_deadline(task.host(), duration)),
+            Self::At(deadline) => Some(deadline),
+        }
+    }
 }
 
 fn wait(
@@ -117,15 +191,8 @@ fn wait(
     bitset: u32,
     timeout: Timeout,
 ) -> Result<usize> {
-    if bitset == 0 {
-        return Err(Errno::EINVAL.into());
-    }
     let host = task.host();
-    let deadline = match timeout {
-        Timeout::Never => None,
-        Timeout::After(duration) => Some(task.task().sleep_deadline(host, duration)),
-        Timeout::At(deadline) => Some(deadline),
-    };
+    let deadline = timeout.deadline(task);
     let memory = task.memory();
     // Most words that have changed have done so before the call.
     if memory.load_u32(word)? != value {

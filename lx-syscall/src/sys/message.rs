@@ -12,7 +12,6 @@ use lx_core::abi::time::Timespec;
 use lx_core::abi::uio::UIO_MAXIOV;
 use lx_core::abi::{Errno, Fd, UserPtr};
 use lx_core::cred::Capabilities;
-use lx_core::error::SysError;
 use lx_core::file::OpenFile;
 use lx_core::io::{IoDst, IoSrc};
 use lx_core::rlimit::Resource;
@@ -423,7 +422,7 @@ pub(crate) fn sys_recvmmsg(
         match step() {
             Ok(()) => done += 1,
             Err(error) if done == 0 => return Err(error),
-            Err(SysError::Errno(_) | SysError::Restart | SysError::RestartNoHandler) => break,
+            Err(_) => break,
         }
         if one {
             flags |= MsgFlags::MSG_DONTWAIT;

@@ -225,6 +225,7 @@ fn change(
         }
     }
     scheduling.set_policy(policy, priority, reset);
+    target.futex().set_rank(priority);
     Ok(())
 }
 

@@ -9,7 +9,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicU32, Ordering, fence};
 
 use arrayvec::ArrayVec;
 use lx_core::Result;
@@ -17,11 +17,18 @@ use lx_core::abi::futex::FUTEX_BITSET_MATCH_ANY;
 use lx_core::abi::{Errno, UserPtr};
 use lx_core::error::SysError;
 use lx_core::host::{Host, Nanos};
-use lx_core::sync::{Mutex, WaitEnd, Waiter, level};
+use lx_core::sync::{Mutex, WaitEnd, level};
 use lx_core::user_memory::check_range;
 
 use crate::current::CurrentTask;
 use crate::mm::WordLocation;
+
+pub mod pi;
+mod slot;
+
+use pi::PiTable;
+pub use slot::FutexSlot;
+pub(crate) use slot::Phase;
 
 /// Number of buckets, a power of two.
 const BUCKETS: usize = 256;
@@ -92,31 +99,51 @@ pub fn key(current: &CurrentTask<'_>, word: UserPtr<u32>, private: bool) -> Resu
 pub fn wake_one(current: &CurrentTask<'_>, addr: u64) {
     // A bad address has no waiters.
     if let Ok(key) = key(current, UserPtr::new(addr), false) {
-        current.kernel().futexes.wake(key, 1, FUTEX_BITSET_MATCH_ANY);
-    }
-}
-
-/// A task's ability to wait for one futex; every task owns one.
-pub struct FutexSlot {
-    waiter: Arc<Waiter>,
-    /// Taken out of its bucket by a wake. Written under the bucket's lock.
-    woken: AtomicBool,
-    /// The bucket it is in, or [`MOVING`]. Written under the lock of the bucket that it leaves or
-    /// enters.
-    bucket: AtomicU32,
-}
-
-impl FutexSlot {
-    /// The slot of the task with this waiter.
-    pub fn new(waiter: Arc<Waiter>) -> Arc<Self> {
-        Arc::new(Self { waiter, woken: AtomicBool::new(false), bucket: AtomicU32::new(0) })
+        // Those who wait for it as a lock hear of the end of its owner in another way.
+        let _ = current.kernel().futexes.wake(key, 1, FUTEX_BITSET_MATCH_ANY);
     }
 }
 
 struct Entry {
     key: FutexKey,
     bitset: u32,
+    /// The lock with priority inheritance that the waiter shall be moved to: `FUTEX_WAIT_REQUEUE_PI`.
+    lock: Option<FutexKey>,
     slot: Arc<FutexSlot>,
+}
+
+/// What [`Bucket::take`] does with an entry.
+enum Verdict {
+    Take,
+    Leave,
+    /// The waiter is of another kind than the caller: the rest is left alone.
+    Stop,
+}
+
+/// Takes the plain waiters that wait for `key` with a bit of `bitset`. `mixed` is set when one is
+/// met that only a requeue to its lock may wake.
+fn plain(key: FutexKey, bitset: u32, mixed: &mut bool) -> impl FnMut(&Entry) -> Verdict {
+    move |entry| {
+        if entry.key != key {
+            return Verdict::Leave;
+        }
+        *mixed |= entry.lock.is_some();
+        match entry.lock {
+            Some(_) => Verdict::Stop,
+            None if entry.bitset & bitset != 0 => Verdict::Take,
+            None => Verdict::Leave,
+        }
+    }
+}
+
+/// Adds a waiter behind those of its own rank and above: real-time tasks are woken first.
+fn insert(entries: &mut Vec<Entry>, entry: Entry) {
+    let rank = entry.slot.rank();
+    let at = match rank {
+        0 => entries.len(),
+        _ => entries.iter().position(|it| it.slot.rank() < rank).unwrap_or(entries.len()),
+    };
+    entries.insert(at, entry);
 }
 
 /// Aligned so that two buckets share no cache line.
@@ -145,7 +172,7 @@ impl Bucket {
     fn take(
         &self,
         max: usize,
-        mut matches: impl FnMut(&Entry) -> bool,
+        mut judge: impl FnMut(&Entry) -> Verdict,
         mark: impl Fn(&FutexSlot),
     ) -> ArrayVec<Entry, BATCH> {
         let mut taken = ArrayVec::new();
@@ -154,12 +181,14 @@ impl Bucket {
         while taken.len() < max.min(BATCH)
             && let Some(entry) = entries.get(at)
         {
-            if matches(entry) {
-                let entry = entries.remove(at);
-                mark(&entry.slot);
-                taken.push(entry);
-            } else {
-                at += 1;
+            match judge(entry) {
+                Verdict::Take => {
+                    let entry = entries.remove(at);
+                    mark(&entry.slot);
+                    taken.push(entry);
+                }
+                Verdict::Leave => at += 1,
+                Verdict::Stop => break,
             }
         }
         self.publish(&entries);
@@ -170,6 +199,7 @@ impl Bucket {
 /// All futexes that somebody waits for.
 pub struct FutexTable {
     buckets: Box<[Bucket]>,
+    pub(crate) pi: PiTable,
 }
 
 impl Default for FutexTable {
@@ -181,7 +211,7 @@ impl Default for FutexTable {
 impl FutexTable {
     /// A table without waiters.
     pub fn new() -> Self {
-        Self { buckets: (0..BUCKETS).map(|_| Bucket::default()).collect() }
+        Self { buckets: (0..BUCKETS).map(|_| Bucket::default()).collect(), pi: PiTable::new() }
     }
 
     fn bucket(&self, at: u32) -> Option<&Bucket> {
@@ -202,10 +232,10 @@ impl FutexTable {
         host: &dyn Host,
         unchanged: impl FnOnce() -> Result<bool>,
     ) -> Result<()> {
-        self.enqueue(slot, key, bitset);
+        self.enqueue(slot, key, bitset, None);
         let end = match unchanged() {
             Ok(true) => {
-                let woken = || slot.woken.load(Ordering::Acquire).then_some(());
+                let woken = || slot.is_woken().then_some(());
                 match slot.waiter.wait_for(deadline, || host.monotonic(), true, woken) {
                     Ok(()) => return Ok(()),
                     Err(WaitEnd::TimedOut) => Errno::ETIMEDOUT.into(),
@@ -219,13 +249,13 @@ impl FutexTable {
         if self.cancel(slot) { Err(end) } else { Ok(()) }
     }
 
-    fn enqueue(&self, slot: &Arc<FutexSlot>, key: FutexKey, bitset: u32) {
+    fn enqueue(&self, slot: &Arc<FutexSlot>, key: FutexKey, bitset: u32, lock: Option<FutexKey>) {
         let at = key.bucket();
         let Some(bucket) = self.bucket(at) else { return };
         slot.woken.store(false, Ordering::Relaxed);
         let mut entries = bucket.entries.lock();
         slot.bucket.store(at, Ordering::Relaxed);
-        entries.push(Entry { key, bitset, slot: Arc::clone(slot) });
+        insert(&mut entries, Entry { key, bitset, lock, slot: Arc::clone(slot) });
         bucket.publish(&entries);
         drop(entries);
         // The word is loaded after the waiter can be found; see `Bucket::is_empty`.
@@ -242,7 +272,7 @@ impl FutexTable {
                 continue;
             };
             let mut entries = bucket.entries.lock();
-            if slot.woken.load(Ordering::Acquire) {
+            if slot.is_woken() {
                 return false;
             }
             if let Some(at) = entries.iter().position(|entry| Arc::ptr_eq(&entry.slot, slot)) {
@@ -256,18 +286,26 @@ impl FutexTable {
     }
 
     /// `FUTEX_WAKE_BITSET`: wakes up to `max` waiters with a bit of `bitset`; how many.
-    pub fn wake(&self, key: FutexKey, max: usize, bitset: u32) -> usize {
-        let Some(bucket) = self.bucket(key.bucket()) else { return 0 };
-        if bucket.is_empty() {
-            return 0;
+    ///
+    /// # Errors
+    /// `EINVAL` if somebody waits there who must be woken by other means: for a lock with priority
+    /// inheritance, or to be moved to one.
+    pub fn wake(&self, key: FutexKey, max: usize, bitset: u32) -> Result<usize> {
+        let Some(bucket) = self.bucket(key.bucket()) else { return Ok(0) };
+        // The fence in `is_empty` serves both looks.
+        let empty = bucket.is_empty();
+        if self.pi.has_waiters(key) {
+            return Err(Errno::EINVAL.into());
+        }
+        if empty {
+            return Ok(0);
         }
         let mut woken = 0;
+        let mut mixed = false;
         while woken < max {
-            let batch = bucket.take(
-                max - woken,
-                |entry| entry.key == key && entry.bitset & bitset != 0,
-                |slot| slot.woken.store(true, Ordering::Release),
-            );
+            let batch = bucket.take(max - woken, plain(key, bitset, &mut mixed), |slot| {
+                slot.woken.store(true, Ordering::Release)
+            });
             for entry in &batch {
                 entry.slot.waiter.wake();
             }
@@ -276,31 +314,39 @@ impl FutexTable {
                 break;
             }
         }
-        woken
+        if mixed { Err(Errno::EINVAL.into()) } else { Ok(woken) }
     }
 
     /// `FUTEX_REQUEUE`: wakes up to `max_wake` waiters of `from` and lets up to `max_move` of the
     /// others wait for `to`; how many were woken and moved.
+    ///
+    /// # Errors
+    /// As [`wake`](Self::wake).
     pub fn requeue(
         &self,
         from: FutexKey,
         to: FutexKey,
         max_wake: usize,
         max_move: usize,
-    ) -> (usize, usize) {
-        let woken = self.wake(from, max_wake, FUTEX_BITSET_MATCH_ANY);
+    ) -> Result<usize> {
+        let woken = self.wake(from, max_wake, FUTEX_BITSET_MATCH_ANY)?;
         let to_at = to.bucket();
         let (Some(source), Some(target)) = (self.bucket(from.bucket()), self.bucket(to_at)) else {
-            return (woken, 0);
+            return Ok(woken);
         };
-        if from == to || source.is_empty() {
-            return (woken, 0);
+        if source.is_empty() {
+            return Ok(woken);
+        }
+        if from == to {
+            let waiting = source.entries.lock().iter().filter(|entry| entry.key == from).count();
+            return Ok(woken + waiting.min(max_move));
         }
         let mut moved = 0;
+        let mut mixed = false;
         while moved < max_move {
             let batch = source.take(
                 max_move - moved,
-                |entry| entry.key == from,
+                plain(from, FUTEX_BITSET_MATCH_ANY, &mut mixed),
                 |slot| slot.bucket.store(MOVING, Ordering::Release),
             );
             let count = batch.len();
@@ -309,7 +355,7 @@ impl FutexTable {
                 for mut entry in batch {
                     entry.key = to;
                     entry.slot.bucket.store(to_at, Ordering::Release);
-                    entries.push(entry);
+                    insert(&mut entries, entry);
                 }
                 target.publish(&entries);
             }
@@ -318,16 +364,52 @@ impl FutexTable {
                 break;
             }
         }
-        (woken, moved)
+        if mixed { Err(Errno::EINVAL.into()) } else { Ok(woken + moved) }
+    }
+
+    /// Whether anybody waits for `key` who waits for no lock with priority inheritance.
+    fn has_plain_waiters(&self, key: FutexKey) -> bool {
+        self.bucket(key.bucket()).is_some_and(|bucket| {
+            !bucket.is_empty() && bucket.entries.lock().iter().any(|entry| entry.key == key)
+        })
+    }
+
+    /// The first who waits for `key` to be moved to `lock`.
+    ///
+    /// # Errors
+    /// `EINVAL` if the first waiter waits for something else.
+    fn first_to_move(&self, key: FutexKey, lock: FutexKey) -> Result<Option<Arc<FutexSlot>>> {
+        let Some(bucket) = self.bucket(key.bucket()) else { return Ok(None) };
+        let entries = bucket.entries.lock();
+        match entries.iter().find(|entry| entry.key == key) {
+            None => Ok(None),
+            Some(entry) if entry.lock == Some(lock) => Ok(Some(Arc::clone(&entry.slot))),
+            Some(_) => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    /// Takes a waiter out wherever it is: its task runs no more.
+    pub(crate) fn forget(&self, slot: &Arc<FutexSlot>) {
+        // Whoever is about to move it takes it for woken.
+        slot.woken.store(true, Ordering::Release);
+        for bucket in &self.buckets {
+            let mut entries = bucket.entries.lock();
+            // Not the slot: a task that waits for several futexes has more than one.
+            entries.retain(|entry| !Arc::ptr_eq(&entry.slot.waiter, &slot.waiter));
+            bucket.publish(&entries);
+        }
+        self.pi.forget(slot);
+        self.pi.release_owned(slot);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lx_core::sync::Waiter;
 
     fn slot() -> Arc<FutexSlot> {
-        FutexSlot::new(Arc::new(Waiter::new()))
+        FutexSlot::new(Arc::new(Waiter::new()), 1)
     }
 
     fn key(addr: u64) -> FutexKey {
@@ -343,14 +425,14 @@ mod tests {
         let table = FutexTable::new();
         let slots: Vec<_> = (0..40).map(|_| slot()).collect();
         for slot in &slots {
-            table.enqueue(slot, key(64), u32::MAX);
+            table.enqueue(slot, key(64), u32::MAX, None);
         }
         let other = slot();
-        table.enqueue(&other, key(128), u32::MAX);
-        assert_eq!(table.wake(key(64), 1, u32::MAX), 1);
+        table.enqueue(&other, key(128), u32::MAX, None);
+        assert_eq!(table.wake(key(64), 1, u32::MAX), Ok(1));
         assert!(is_woken(&slots[0]) && !is_woken(&slots[1]));
-        assert_eq!(table.wake(key(64), usize::MAX, u32::MAX), 39);
-        assert_eq!(table.wake(key(64), 1, u32::MAX), 0);
+        assert_eq!(table.wake(key(64), usize::MAX, u32::MAX), Ok(39));
+        assert_eq!(table.wake(key(64), 1, u32::MAX), Ok(0));
         assert!(!is_woken(&other));
         assert!(table.cancel(&other));
         assert!(!table.cancel(&slots[3]));
@@ -360,10 +442,10 @@ mod tests {
     fn bitsets_select() {
         let table = FutexTable::new();
         let (a, b) = (slot(), slot());
-        table.enqueue(&a, key(64), 1);
-        table.enqueue(&b, key(64), 2);
-        assert_eq!(table.wake(key(64), 1, 4), 0);
-        assert_eq!(table.wake(key(64), 1, 2), 1);
+        table.enqueue(&a, key(64), 1, None);
+        table.enqueue(&b, key(64), 2, None);
+        assert_eq!(table.wake(key(64), 1, 4), Ok(0));
+        assert_eq!(table.wake(key(64), 1, 2), Ok(1));
         assert!(is_woken(&b) && !is_woken(&a));
     }
 
@@ -372,12 +454,12 @@ mod tests {
         let table = FutexTable::new();
         let slots: Vec<_> = (0..50).map(|_| slot()).collect();
         for slot in &slots {
-            table.enqueue(slot, key(64), u32::MAX);
+            table.enqueue(slot, key(64), u32::MAX, None);
         }
-        assert_eq!(table.requeue(key(64), key(4096), 1, 30), (1, 30));
-        assert_eq!(table.wake(key(64), usize::MAX, u32::MAX), 19);
+        assert_eq!(table.requeue(key(64), key(4096), 1, 30), Ok(31));
+        assert_eq!(table.wake(key(64), usize::MAX, u32::MAX), Ok(19));
         assert!(table.cancel(&slots[5]));
-        assert_eq!(table.wake(key(4096), usize::MAX, u32::MAX), 29);
+        assert_eq!(table.wake(key(4096), usize::MAX, u32::MAX), Ok(29));
     }
 
     #[test]
