@@ -339,5 +339,9 @@ syscalls! {
     437 openat2 => open::sys_openat2, Partial("RESOLVE_CACHED always gives EAGAIN");
     439 faccessat2 => attr::sys_faccessat2, Full;
     441 epoll_pwait2 => epoll::sys_epoll_pwait2, Full;
+    449 futex_waitv => futex2::sys_futex_waitv, Partial("no FUTEX2_NUMA, FUTEX2_MPOL");
     452 fchmodat2 => attr::sys_fchmodat2, Full;
+    454 futex_wake => futex2::sys_futex_wake, Partial("no FUTEX2_NUMA, FUTEX2_MPOL");
+    455 futex_wait => futex2::sys_futex_wait, Partial("no FUTEX2_NUMA, FUTEX2_MPOL");
+    456 futex_requeue => futex2::sys_futex_requeue, Partial("no FUTEX2_NUMA, FUTEX2_MPOL");
 }

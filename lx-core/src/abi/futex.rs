@@ -51,6 +51,12 @@ abi_consts!(u32, checked by general {
     FUTEX_OP_CMP_GE = 5,
     /// futex_waitv: the word has 32 bits.
     FUTEX_32 = 2,
+    /// futex_wait and others: the bits that tell the size of the word.
+    FUTEX2_SIZE_MASK = 3,
+    /// A word behind the futex names a node of memory.
+    FUTEX2_NUMA = 4,
+    /// The memory policy tells the node.
+    FUTEX2_MPOL = 8,
     /// futex_waitv: the most words one call waits for.
     FUTEX_WAITV_MAX = 128,
 });

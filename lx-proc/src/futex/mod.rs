@@ -23,7 +23,9 @@ use lx_core::user_memory::check_range;
 use crate::current::CurrentTask;
 use crate::mm::WordLocation;
 
+pub mod many;
 pub mod pi;
+pub mod pi_requeue;
 mod slot;
 
 use pi::PiTable;

@@ -12,11 +12,9 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use lx_core::abi::futex::{
-    FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS,
-};
+use lx_core::abi::futex::{FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS};
 use lx_core::abi::{Errno, UserPtr};
 use lx_core::error::{Result, SysError};
 use lx_core::host::Nanos;
@@ -32,7 +30,7 @@ const BUCKETS: u32 = 64;
 const MAX_CHAIN: usize = 1024;
 
 /// Somebody who waits for a lock.
-struct PiWaiter {
+pub(super) struct PiWaiter {
     key: FutexKey,
     slot: Arc<FutexSlot>,
     /// The owner has died and left it the lock, which the word does not say yet.
@@ -41,14 +39,14 @@ struct PiWaiter {
 
 #[repr(align(64))]
 #[derive(Default)]
-struct PiBucket {
+pub(super) struct PiBucket {
     /// Number of waiters, so that a wake of another futex costs one load.
     len: AtomicU32,
-    waiters: Mutex<Vec<PiWaiter>, { level::FUTEX_PI }>,
+    pub(super) waiters: Mutex<Vec<PiWaiter>, { level::FUTEX_PI }>,
 }
 
 impl PiBucket {
-    fn publish(&self, waiters: &[PiWaiter]) {
+    pub(super) fn publish(&self, waiters: &[PiWaiter]) {
         self.len.store(waiters.len() as u32, Ordering::SeqCst);
     }
 }
@@ -60,8 +58,8 @@ pub(crate) struct PiTable {
 
 /// A word in the caller's memory that is a lock.
 #[derive(Clone, Copy)]
-struct Lock {
-    key: FutexKey,
+pub(super) struct Lock {
+    pub(super) key: FutexKey,
     word: UserPtr<u32>,
     memory: UserMemory,
 }
@@ -78,7 +76,7 @@ impl Lock {
 }
 
 /// What an attempt to take a lock led to.
-enum Attempt {
+pub(super) enum Attempt {
     /// The word names the task now.
     Taken,
     /// This task holds it.
@@ -88,7 +86,7 @@ enum Attempt {
 }
 
 /// What to do before the next attempt.
-enum Again {
+pub(super) enum Again {
     /// The word has changed.
     Now,
     /// Find the task with this id.
@@ -98,11 +96,11 @@ enum Again {
 }
 
 /// The task that was last looked for, and whether it was there.
-type Known = Option<(u32, Option<Arc<FutexSlot>>)>;
+pub(super) type Known = Option<(u32, Option<Arc<FutexSlot>>)>;
 
 impl Again {
     /// Does it; nothing is locked.
-    fn prepare(self, current: &CurrentTask<'_>, known: &mut Known) -> Result<()> {
+    pub(super) fn prepare(self, current: &CurrentTask<'_>, known: &mut Known) -> Result<()> {
         if current.task().waiter().is_interrupted() {
             return Err(SysError::RestartAlways);
         }
@@ -156,7 +154,7 @@ fn set_owner(waiters: &[PiWaiter], key: FutexKey, owner: &Arc<FutexSlot>) {
 }
 
 /// Whether `owner` is `waiter`, or waits for what `waiter` holds, through any number of others.
-fn is_deadlock(owner: &Arc<FutexSlot>, waiter: &Arc<FutexSlot>) -> bool {
+pub(super) fn is_deadlock(owner: &Arc<FutexSlot>, waiter: &Arc<FutexSlot>) -> bool {
     let mut at = Arc::clone(owner);
     for _ in 0..MAX_CHAIN {
         if Arc::ptr_eq(&at, waiter) {
@@ -168,7 +166,7 @@ fn is_deadlock(owner: &Arc<FutexSlot>, waiter: &Arc<FutexSlot>) -> bool {
     true
 }
 
-fn enqueue(
+pub(super) fn enqueue(
     waiters: &mut Vec<PiWaiter>,
     key: FutexKey,
     slot: &Arc<FutexSlot>,
@@ -180,7 +178,7 @@ fn enqueue(
 }
 
 /// Takes `slot` out of the list.
-fn remove(waiters: &mut Vec<PiWaiter>, slot: &Arc<FutexSlot>) -> Option<PiWaiter> {
+pub(super) fn remove(waiters: &mut Vec<PiWaiter>, slot: &Arc<FutexSlot>) -> Option<PiWaiter> {
     let at = waiters.iter().position(|waiter| Arc::ptr_eq(&waiter.slot, slot))?;
     slot.set_owner(None);
     Some(waiters.remove(at))
@@ -188,7 +186,7 @@ fn remove(waiters: &mut Vec<PiWaiter>, slot: &Arc<FutexSlot>) -> Option<PiWaiter
 
 /// Tries to write `me` into the word of a lock, or else marks it as waited for and finds the owner.
 /// The bucket is locked. With `more`, others wait behind `me`.
-fn attempt(
+pub(super) fn attempt(
     futexes: &FutexTable,
     waiters: &[PiWaiter],
     lock: &Lock,
@@ -252,7 +250,7 @@ impl PiTable {
 
     /// # Errors
     /// Never: every key has a bucket.
-    fn bucket(&self, key: FutexKey) -> Result<&PiBucket> {
+    pub(super) fn bucket(&self, key: FutexKey) -> Result<&PiBucket> {
         let at = (key.bucket() % BUCKETS) as usize;
         Ok(self.buckets.get(at).ok_or(Errno::EINVAL)?)
     }
@@ -307,7 +305,11 @@ fn bequeath(waiters: &mut [PiWaiter], dead: &Arc<FutexSlot>) -> Option<Arc<Futex
 }
 
 /// The lock at `word` of the caller's memory.
-fn lock_at(current: &CurrentTask<'_>, word: UserPtr<u32>, private: bool) -> Result<Lock> {
+pub(super) fn lock_at(
+    current: &CurrentTask<'_>,
+    word: UserPtr<u32>,
+    private: bool,
+) -> Result<Lock> {
     Ok(Lock { key: key(current, word, private)?, word, memory: current.memory() })
 }
 
@@ -368,7 +370,7 @@ pub fn lock(
 }
 
 /// Sleeps until somebody gives the lock to the task.
-fn sleep(current: &CurrentTask<'_>, deadline: Option<Nanos>) -> Result<()> {
+pub(super) fn sleep(current: &CurrentTask<'_>, deadline: Option<Nanos>) -> Result<()> {
     let slot = current.task().futex();
     let woken = || slot.is_woken().then_some(());
     let waited =
@@ -380,7 +382,7 @@ fn sleep(current: &CurrentTask<'_>, deadline: Option<Nanos>) -> Result<()> {
 }
 
 /// The task has been given the lock. If the former owner has died, the word does not say so yet.
-fn own(current: &CurrentTask<'_>, lock: &Lock) -> Result<()> {
+pub(super) fn own(current: &CurrentTask<'_>, lock: &Lock) -> Result<()> {
     let slot = current.task().futex();
     if !slot.inherited.load(Ordering::Relaxed) {
         return Ok(());
@@ -457,131 +459,4 @@ pub fn unlock(current: &CurrentTask<'_>, word: UserPtr<u32>, private: bool) -> R
         heir.waiter.wake();
         return Ok(());
     }
-}
-
-/// `FUTEX_WAIT_REQUEUE_PI`: waits at `word` to be moved to the lock at `lock_word`, and for that
-/// lock.
-///
-/// # Errors
-/// `EAGAIN` if the word has changed, or a signal came after the move; `ETIMEDOUT`; `EINVAL` if both
-/// words are one.
-pub fn wait_requeue(
-    current: &CurrentTask<'_>,
-    word: UserPtr<u32>,
-    lock_word: UserPtr<u32>,
-    private: bool,
-    value: u32,
-    deadline: Option<Nanos>,
-) -> Result<()> {
-    let lock = lock_at(current, lock_word, private)?;
-    let from = key(current, word, private)?;
-    let futexes = &current.kernel().futexes;
-    let bucket = futexes.pi.bucket(lock.key)?;
-    let slot = current.task().futex();
-    let memory = current.memory();
-    slot.inherited.store(false, Ordering::Relaxed);
-    futexes.enqueue(slot, from, FUTEX_BITSET_MATCH_ANY, Some(lock.key));
-    let mut waited = match memory.load_u32(word) {
-        Ok(found) if found != value => Err(Errno::EAGAIN.into()),
-        Ok(_) if from == lock.key => Err(Errno::EINVAL.into()),
-        Ok(_) => sleep(current, deadline),
-        Err(error) => Err(error),
-    };
-    if waited.is_err() {
-        // Who moves this waiter has locked the bucket of its lock.
-        let mut waiters = bucket.waiters.lock();
-        if slot.is_woken() {
-            waited = Ok(());
-        } else if let Some(entry) = remove(&mut waiters, slot) {
-            bucket.publish(&waiters);
-            drop(waiters);
-            drop(entry);
-            // Made again, the call would find the word changed.
-            if waited == Err(SysError::RestartAlways) {
-                waited = Err(Errno::EAGAIN.into());
-            }
-        } else {
-            futexes.cancel(slot);
-        }
-    }
-    waited?;
-    own(current, &lock)
-}
-
-/// `FUTEX_CMP_REQUEUE_PI`: gives the lock at `lock_word` to the first waiter of `word`, if it is
-/// free, and lets up to `max_move` others wait for it; how many waiters that were.
-///
-/// # Errors
-/// `EAGAIN` if `word` is not `expected`; `EINVAL` if a waiter did not call for this; what
-/// [`lock`] fails with.
-pub fn requeue(
-    current: &CurrentTask<'_>,
-    word: UserPtr<u32>,
-    lock_word: UserPtr<u32>,
-    private: bool,
-    max_move: usize,
-    expected: u32,
-) -> Result<usize> {
-    let from = key(current, word, private)?;
-    let lock = lock_at(current, lock_word, private)?;
-    if from == lock.key {
-        return Err(Errno::EINVAL.into());
-    }
-    let memory = current.memory();
-    let futexes = &current.kernel().futexes;
-    let bucket = futexes.pi.bucket(lock.key)?;
-    let mut known = None;
-    loop {
-        let mut waiters = bucket.waiters.lock();
-        // As in `Bucket::is_empty`: who waits has entered its bucket before it looks at the word.
-        fence(Ordering::SeqCst);
-        if memory.load_u32(word)? != expected {
-            return Err(Errno::EAGAIN.into());
-        }
-        let Some(first) = futexes.first_to_move(from, lock.key)? else { return Ok(0) };
-        let again = match attempt(futexes, &waiters, &lock, &first, &known, max_move > 0)? {
-            Attempt::Taken => {
-                futexes.cancel(&first);
-                first.woken.store(true, Ordering::Release);
-                let moved = move_waiters(futexes, &mut waiters, from, lock.key, &first, max_move);
-                bucket.publish(&waiters);
-                drop(waiters);
-                first.waiter.wake();
-                return moved.map(|moved| moved + 1);
-            }
-            Attempt::HeldBy(owner) => {
-                let max = max_move.saturating_add(1);
-                let moved = move_waiters(futexes, &mut waiters, from, lock.key, &owner, max);
-                bucket.publish(&waiters);
-                return moved;
-            }
-            Attempt::Again(again) => again,
-        };
-        drop(waiters);
-        again.prepare(current, &mut known)?;
-    }
-}
-
-/// Lets up to `max` waiters of `from` wait for the lock that `owner` holds.
-fn move_waiters(
-    futexes: &FutexTable,
-    waiters: &mut Vec<PiWaiter>,
-    from: FutexKey,
-    lock: FutexKey,
-    owner: &Arc<FutexSlot>,
-    max: usize,
-) -> Result<usize> {
-    let mut moved = 0;
-    while moved < max
-        && let Some(slot) = futexes.first_to_move(from, lock)?
-    {
-        if is_deadlock(owner, &slot) {
-            return Err(Errno::EDEADLK.into());
-        }
-        if futexes.cancel(&slot) {
-            enqueue(waiters, lock, &slot, owner);
-            moved += 1;
-        }
-    }
-    Ok(moved)
 }

@@ -15,7 +15,7 @@ use lx_core::host::Nanos;
 use lx_core::timer::realtime_deadline;
 use lx_core::{Result, SysError};
 use lx_proc::CurrentTask;
-use lx_proc::futex::{self, FutexKey, pi};
+use lx_proc::futex::{self, FutexKey, pi, pi_requeue};
 
 /// `futex(2)`. The fourth argument is a timeout or a second count, as the operation wants.
 ///
@@ -96,14 +96,14 @@ pub(crate) fn sys_futex(
                 return Err(Errno::EINVAL.into());
             }
             let deadline = timeout.deadline(task);
-            pi::wait_requeue(task, word, word2, op.is_private(), value, deadline).map(|()| 0)
+            pi_requeue::wait(task, word, word2, op.is_private(), value, deadline).map(|()| 0)
         }
         FutexCmd::FUTEX_CMP_REQUEUE_PI => {
             let Counts { max_wake, max_move } = Counts::new(value, count2)?;
             if word == word2 || max_wake != 1 {
                 return Err(Errno::EINVAL.into());
             }
-            pi::requeue(task, word, word2, op.is_private(), max_move, value3)
+            pi_requeue::requeue(task, word, word2, op.is_private(), max_move, value3)
         }
         _ => Err(Errno::ENOSYS.into()),
     }
@@ -111,13 +111,13 @@ pub(crate) fn sys_futex(
 
 /// How many waiters a requeue wakes and moves.
 #[derive(Clone, Copy)]
-struct Counts {
+pub(super) struct Counts {
     max_wake: usize,
     max_move: usize,
 }
 
 impl Counts {
-    fn new(wake: u32, moved: u32) -> Result<Self> {
+    pub(super) fn new(wake: u32, moved: u32) -> Result<Self> {
         let count = |raw: u32| i32::try_from(raw).map(|count| count.unsigned_abs() as usize);
         match (count(wake), count(moved)) {
             (Ok(max_wake), Ok(max_move)) => Ok(Self { max_wake, max_move }),
@@ -126,7 +126,7 @@ impl Counts {
     }
 }
 
-fn requeue(
+pub(super) fn requeue(
     task: &CurrentTask<'_>,
     word: UserPtr<u32>,
     (from, to): (FutexKey, FutexKey),
@@ -144,12 +144,12 @@ fn requeue(
 }
 
 /// How many waiters a wake takes: Linux counts after waking, so that 0 means 1.
-fn at_least_one(count: u32) -> usize {
+pub(super) fn at_least_one(count: u32) -> usize {
     usize::try_from(count.cast_signed()).unwrap_or(1).max(1)
 }
 
 #[derive(Clone, Copy)]
-enum Timeout {
+pub(super) enum Timeout {
     Never,
     After(Nanos),
     /// On the monotonic clock.
@@ -161,7 +161,12 @@ impl Timeout {
     ///
     /// # Errors
     /// `EFAULT`; `EINVAL` if it is malformed.
-    fn read(task: &CurrentTask<'_>, address: u64, relative: bool, realtime: bool) -> Result<Self> {
+    pub(super) fn read(
+        task: &CurrentTask<'_>,
+        address: u64,
+        relative: bool,
+        realtime: bool,
+    ) -> Result<Self> {
         let time = task.memory().read_unless_null(UserPtr::<Timespec>::new(address))?;
         let Some(time) = time else { return Ok(Self::Never) };
         let nanos = time.to_nanos()?;
@@ -174,7 +179,7 @@ impl Timeout {
         })
     }
 
-    fn deadline(self, task: &CurrentTask<'_>) -> Option<Nanos> {
+    pub(super) fn deadline(self, task: &CurrentTask<'_>) -> Option<Nanos> {
         match self {
             Self::Never => None,
             Self::After(duration) => Some(task.task().sleep_deadline(task.host(), duration)),

@@ -11,6 +11,7 @@ pub(crate) mod eventfd;
 pub(crate) mod exec;
 pub(crate) mod fd;
 pub(crate) mod futex;
+pub(crate) mod futex2;
 pub(crate) mod id;
 pub(crate) mod info;
 pub(crate) mod inotify;

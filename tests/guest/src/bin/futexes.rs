@@ -1,12 +1,15 @@
-//! Futexes beyond waiting and waking: locks with priority inheritance by raw calls and by the C
-//! library, their owners' ends, requeueing to them.
+//! Futexes with priority inheritance, by raw calls: their order, their owners' ends, requeueing to
+//! them.
 
-use std::ptr::{addr_of_mut, null, null_mut};
+use std::ptr::{null, null_mut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use lx_guest_tests::futex::{
+    PRIVATE, REALTIME, address, asleep, futex, join, later, shared_words, start, tid,
+};
 use lx_guest_tests::{Called, Checks, Ended, NOWHERE, call, fork, pause, until, wait};
 
 const LOCK: i32 = 6;
@@ -15,8 +18,6 @@ const TRYLOCK: i32 = 8;
 const WAIT_REQUEUE: i32 = 11;
 const CMP_REQUEUE: i32 = 12;
 const LOCK2: i32 = 13;
-const PRIVATE: i32 = 128;
-const REALTIME: i32 = 256;
 const WAITERS: u32 = 0x8000_0000;
 const DIED: u32 = 0x4000_0000;
 const TID: u32 = 0x3fff_ffff;
@@ -36,26 +37,7 @@ fn main() {
     signals(&mut t);
     requeue(&mut t);
     requeue_errors(&mut t);
-    mutexes(&mut t);
-    robust_mutexes(&mut t);
-    shared_mutexes(&mut t);
     t.end();
-}
-
-fn tid() -> u32 {
-    call!(gettid()).unwrap_or(0) as u32
-}
-
-/// futex(2).
-fn futex(
-    word: &AtomicU32,
-    operation: i32,
-    value: u32,
-    fourth: usize,
-    second: usize,
-    third: u32,
-) -> Called {
-    call!(syscall(libc::SYS_futex, word.as_ptr(), operation, value, fourth, second, third))
 }
 
 fn lock(word: &AtomicU32) -> Called {
@@ -68,69 +50,6 @@ fn unlock(word: &AtomicU32) -> Called {
 
 fn try_lock(word: &AtomicU32) -> Called {
     futex(word, TRYLOCK | PRIVATE, 0, 0, 0, 0)
-}
-
-fn address<T>(of: &T) -> usize {
-    &raw const *of as usize
-}
-
-/// `milliseconds` from now on this clock.
-fn later(clock: i32, milliseconds: i64) -> libc::timespec {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let _ = call!(clock_gettime(clock, &mut now));
-    let nanos = now.tv_nsec + milliseconds % 1000 * 1_000_000;
-    libc::timespec {
-        tv_sec: now.tv_sec + milliseconds / 1000 + nanos / 1_000_000_000,
-        tv_nsec: nanos % 1_000_000_000,
-    }
-}
-
-/// Whether the task sleeps, as its state in `/proc` says.
-fn sleeps(tid: u32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/self/task/{tid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('S'))
-}
-
-/// Whether a thread that has told its id sleeps in the kernel, and not just for want of a page.
-fn asleep(id: &AtomicU32) -> bool {
-    until(|| id.load(Ordering::SeqCst) != 0)
-        && until(|| {
-            (0..3).all(|_| {
-                pause(2);
-                sleeps(id.load(Ordering::SeqCst))
-            })
-        })
-}
-
-/// A thread that tells its id and runs `body`.
-fn start<T: Send + 'static>(
-    body: impl FnOnce() -> T + Send + 'static,
-) -> (JoinHandle<T>, Arc<AtomicU32>) {
-    let id = Arc::new(AtomicU32::new(0));
-    let told = Arc::clone(&id);
-    let thread = thread::spawn(move || {
-        told.store(tid(), Ordering::SeqCst);
-        body()
-    });
-    (thread, id)
-}
-
-fn join<T>(thread: JoinHandle<T>, otherwise: T) -> T {
-    thread.join().unwrap_or(otherwise)
-}
-
-/// Zeroed words in memory that children share.
-fn shared_words() -> &'static [AtomicU32; 16] {
-    let at = call!(mmap(
-        null_mut(),
-        4096,
-        libc::PROT_READ | libc::PROT_WRITE,
-        libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-        -1,
-        0
-    ));
-    // SAFETY: a page of zeroes that stays mapped.
-    unsafe { &*(at.unwrap_or(0) as *const [AtomicU32; 16]) }
 }
 
 fn alone(t: &mut Checks) {
@@ -579,176 +498,4 @@ fn requeue_errors(t: &mut Checks) {
     t.fails("is not requeued to a lock", futex(from, cmp, 1, 1, to, 0), libc::EINVAL);
     t.is("but woken", futex(from, libc::FUTEX_WAKE | PRIVATE, 1, 0, 0, 0), Ok(1));
     t.is("the waiter", join(thread, Err(0)), Ok(0));
-}
-
-/// What threads and processes share by the C library's means.
-struct Shared {
-    mutex: libc::pthread_mutex_t,
-    changed: libc::pthread_cond_t,
-    count: u64,
-}
-
-/// Shared memory with a mutex of priority inheritance.
-fn shared(robust: bool, kind: i32) -> *mut Shared {
-    let at = shared_words().as_ptr() as *mut Shared;
-    // SAFETY: fresh memory of this size; all zeroes are valid attributes before `init`.
-    unsafe {
-        let mut attr: libc::pthread_mutexattr_t = std::mem::zeroed();
-        libc::pthread_mutexattr_init(&mut attr);
-        libc::pthread_mutexattr_settype(&mut attr, kind);
-        libc::pthread_mutexattr_setprotocol(&mut attr, libc::PTHREAD_PRIO_INHERIT);
-        libc::pthread_mutexattr_setpshared(&mut attr, libc::PTHREAD_PROCESS_SHARED);
-        if robust {
-            libc::pthread_mutexattr_setrobust(&mut attr, libc::PTHREAD_MUTEX_ROBUST);
-        }
-        libc::pthread_mutex_init(addr_of_mut!((*at).mutex), &attr);
-        let mut attr: libc::pthread_condattr_t = std::mem::zeroed();
-        libc::pthread_condattr_init(&mut attr);
-        libc::pthread_condattr_setpshared(&mut attr, libc::PTHREAD_PROCESS_SHARED);
-        libc::pthread_cond_init(addr_of_mut!((*at).changed), &attr);
-    }
-    at
-}
-
-/// The address of [`Shared`] for a thread.
-#[derive(Clone, Copy)]
-struct Place(usize);
-
-impl Place {
-    fn at(self) -> *mut Shared {
-        self.0 as *mut Shared
-    }
-
-    fn lock(self) -> i32 {
-        // SAFETY: the mutex of `shared`.
-        unsafe { libc::pthread_mutex_lock(addr_of_mut!((*self.at()).mutex)) }
-    }
-
-    fn unlock(self) -> i32 {
-        // SAFETY: the mutex of `shared`.
-        unsafe { libc::pthread_mutex_unlock(addr_of_mut!((*self.at()).mutex)) }
-    }
-
-    /// Counts under the mutex.
-    fn add(self, times: u32) -> bool {
-        (0..times).all(|_| {
-            let locked = self.lock() == 0;
-            // SAFETY: the mutex guards the count.
-            unsafe { (*self.at()).count += 1 };
-            locked && self.unlock() == 0
-        })
-    }
-}
-
-fn mutexes(t: &mut Checks) {
-    let s = Place(shared(false, libc::PTHREAD_MUTEX_ERRORCHECK) as usize);
-    let threads: Vec<_> = (0..6).map(|_| thread::spawn(move || s.add(2000))).collect();
-    t.ok("six threads count", threads.into_iter().all(|thread| join(thread, false)));
-    // SAFETY: nobody else is left.
-    t.is("nothing is lost", unsafe { (*s.at()).count }, 12_000);
-    t.is("locked twice", (s.lock(), s.lock()), (0, libc::EDEADLK));
-    let busy = thread::spawn(move || {
-        let time = later(libc::CLOCK_REALTIME, 40);
-        // SAFETY: the mutex of `shared`.
-        unsafe {
-            let mutex = addr_of_mut!((*s.at()).mutex);
-            let tried = libc::pthread_mutex_trylock(mutex);
-            (tried, libc::pthread_mutex_timedlock(mutex, &time), libc::pthread_mutex_unlock(mutex))
-        }
-    });
-    let wants = (libc::EBUSY, libc::ETIMEDOUT, libc::EPERM);
-    t.is("tried by another thread", join(busy, (0, 0, 0)), wants);
-    t.is("unlocked", s.unlock(), 0);
-
-    // A ring of threads that wait for their turn.
-    const ROUNDS: u64 = 30;
-    // SAFETY: nobody else is left.
-    unsafe { (*s.at()).count = 0 };
-    let turn = move |me: u64| {
-        (0..ROUNDS).all(|round| {
-            let mut good = s.lock() == 0;
-            // SAFETY: the condition and the count are guarded by the mutex.
-            unsafe {
-                let (changed, mutex) =
-                    (addr_of_mut!((*s.at()).changed), addr_of_mut!((*s.at()).mutex));
-                while (*s.at()).count != round * 4 + me {
-                    good &= libc::pthread_cond_wait(changed, mutex) == 0;
-                }
-                (*s.at()).count += 1;
-                libc::pthread_cond_broadcast(changed);
-            }
-            good && s.unlock() == 0
-        })
-    };
-    let threads: Vec<_> = (0..4).map(|me| thread::spawn(move || turn(me))).collect();
-    t.ok("a ring", threads.into_iter().all(|thread| join(thread, false)));
-}
-
-fn robust_mutexes(t: &mut Checks) {
-    for waits in [false, true] {
-        let s = Place(shared(true, libc::PTHREAD_MUTEX_NORMAL) as usize);
-        let held = Arc::new(AtomicU32::new(0));
-        let hold = Arc::clone(&held);
-        let owner = thread::spawn(move || {
-            let _ = s.lock();
-            hold.store(1, Ordering::SeqCst);
-            until(|| hold.load(Ordering::SeqCst) == 2);
-        });
-        let locked = until(|| held.load(Ordering::SeqCst) == 1);
-        t.ok("a thread has the mutex", locked);
-        let release = Arc::clone(&held);
-        let finish = move || {
-            release.store(2, Ordering::SeqCst);
-            let _ = owner.join();
-        };
-        let first = if waits {
-            let (waiter, id) = start(move || {
-                let locked = s.lock();
-                (locked, make_consistent(s), s.unlock())
-            });
-            t.ok("another one waits", asleep(&id));
-            finish();
-            join(waiter, (0, 0, 0))
-        } else {
-            finish();
-            (s.lock(), make_consistent(s), s.unlock())
-        };
-        t.is("the mutex of the dead", first, (libc::EOWNERDEAD, 0, 0));
-        t.is("works again", (s.lock(), s.unlock()), (0, 0));
-    }
-    let s = Place(shared(true, libc::PTHREAD_MUTEX_NORMAL) as usize);
-    let _ = thread::spawn(move || s.lock()).join();
-    t.is("not made consistent", (s.lock(), s.unlock()), (libc::EOWNERDEAD, 0));
-    t.is("is lost", s.lock(), libc::ENOTRECOVERABLE);
-}
-
-fn make_consistent(s: Place) -> i32 {
-    // SAFETY: the mutex of `shared`.
-    unsafe { libc::pthread_mutex_consistent(addr_of_mut!((*s.at()).mutex)) }
-}
-
-fn shared_mutexes(t: &mut Checks) {
-    let s = Place(shared(true, libc::PTHREAD_MUTEX_NORMAL) as usize);
-    let child = fork(|| i32::from(!s.add(3000)));
-    let mine = s.add(3000);
-    t.is("two processes count", (mine, wait(child)), (true, Ended::Exit(0)));
-    // SAFETY: nobody else is left.
-    t.is("nothing is lost", unsafe { (*s.at()).count }, 6000);
-    let words = shared_words();
-    let child = fork(|| {
-        let _ = s.lock();
-        words[0].store(1, Ordering::SeqCst);
-        pause(20_000);
-        1
-    });
-    t.ok("a child has the mutex", until(|| words[0].load(Ordering::SeqCst) == 1));
-    let (waiter, id) = start(move || {
-        let locked = s.lock();
-        (locked, make_consistent(s), s.unlock())
-    });
-    t.ok("a thread waits", asleep(&id));
-    let _ = call!(kill(child, libc::SIGKILL));
-    t.is("inherits it", join(waiter, (0, 0, 0)), (libc::EOWNERDEAD, 0, 0));
-    t.is("the child", wait(child), Ended::Signal(libc::SIGKILL));
-    t.is("works again", (s.lock(), s.unlock()), (0, 0));
 }
