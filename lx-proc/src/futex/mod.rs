@@ -9,7 +9,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 use arrayvec::ArrayVec;
 use lx_core::Result;
@@ -111,6 +111,8 @@ struct Entry {
     bitset: u32,
     /// The lock with priority inheritance that the waiter shall be moved to: `FUTEX_WAIT_REQUEUE_PI`.
     lock: Option<FutexKey>,
+    /// Its number among those that have come to the bucket.
+    number: u64,
     slot: Arc<FutexSlot>,
 }
 
@@ -138,16 +140,6 @@ fn plain(key: FutexKey, bitset: u32, mixed: &mut bool) -> impl FnMut(&Entry) -> 
     }
 }
 
-/// Adds a waiter behind those of its own rank and above: real-time tasks are woken first.
-fn insert(entries: &mut Vec<Entry>, entry: Entry) {
-    let rank = entry.slot.rank();
-    let at = match rank {
-        0 => entries.len(),
-        _ => entries.iter().position(|it| it.slot.rank() < rank).unwrap_or(entries.len()),
-    };
-    entries.insert(at, entry);
-}
-
 /// Aligned so that two buckets share no cache line.
 #[repr(align(64))]
 #[derive(Default)]
@@ -155,6 +147,8 @@ struct Bucket {
     /// Number of entries, so that waking a futex without waiters costs one load.
     len: AtomicU32,
     entries: Mutex<Vec<Entry>, { level::FUTEX }>,
+    /// How many waiters have come; changed under the lock.
+    arrived: AtomicU64,
 }
 
 impl Bucket {
@@ -170,20 +164,37 @@ impl Bucket {
         self.len.store(entries.len() as u32, Ordering::SeqCst);
     }
 
-    /// Takes out up to `max` waiters (at most one batch) that match, oldest first.
+    /// Adds a waiter behind those of its own rank and above: real-time tasks are woken first.
+    fn insert(&self, entries: &mut Vec<Entry>, mut entry: Entry) {
+        entry.number = self.arrived.fetch_add(1, Ordering::Relaxed);
+        let rank = entry.slot.rank();
+        let at = match rank {
+            0 => entries.len(),
+            _ => entries.iter().position(|it| it.slot.rank() < rank).unwrap_or(entries.len()),
+        };
+        entries.insert(at, entry);
+        self.publish(entries);
+    }
+
+    /// Takes out up to `max` waiters (at most one batch) that match, oldest first. The first batch
+    /// sets `end`, so that the next ones leave those alone that have come meanwhile: they may be
+    /// the same tasks, back for the next wake.
     fn take(
         &self,
         max: usize,
+        end: &mut Option<u64>,
         mut judge: impl FnMut(&Entry) -> Verdict,
         mark: impl Fn(&FutexSlot),
     ) -> ArrayVec<Entry, BATCH> {
         let mut taken = ArrayVec::new();
         let mut entries = self.entries.lock();
+        let end = *end.get_or_insert(self.arrived.load(Ordering::Relaxed));
         let mut at = 0;
         while taken.len() < max.min(BATCH)
             && let Some(entry) = entries.get(at)
         {
-            match judge(entry) {
+            let verdict = if entry.number < end { judge(entry) } else { Verdict::Leave };
+            match verdict {
                 Verdict::Take => {
                     let entry = entries.remove(at);
                     mark(&entry.slot);
@@ -257,8 +268,8 @@ impl FutexTable {
         slot.woken.store(false, Ordering::Relaxed);
         let mut entries = bucket.entries.lock();
         slot.bucket.store(at, Ordering::Relaxed);
-        insert(&mut entries, Entry { key, bitset, lock, slot: Arc::clone(slot) });
-        bucket.publish(&entries);
+        let entry = Entry { key, bitset, lock, number: 0, slot: Arc::clone(slot) };
+        bucket.insert(&mut entries, entry);
         drop(entries);
         // The word is loaded after the waiter can be found; see `Bucket::is_empty`.
         fence(Ordering::SeqCst);
@@ -303,11 +314,12 @@ impl FutexTable {
             return Ok(0);
         }
         let mut woken = 0;
-        let mut mixed = false;
+        let (mut end, mut mixed) = (None, false);
         while woken < max {
-            let batch = bucket.take(max - woken, plain(key, bitset, &mut mixed), |slot| {
-                slot.woken.store(true, Ordering::Release)
-            });
+            let batch =
+                bucket.take(max - woken, &mut end, plain(key, bitset, &mut mixed), |slot| {
+                    slot.woken.store(true, Ordering::Release)
+                });
             for entry in &batch {
                 entry.slot.waiter.wake();
             }
@@ -344,10 +356,11 @@ impl FutexTable {
             return Ok(woken + waiting.min(max_move));
         }
         let mut moved = 0;
-        let mut mixed = false;
+        let (mut end, mut mixed) = (None, false);
         while moved < max_move {
             let batch = source.take(
                 max_move - moved,
+                &mut end,
                 plain(from, FUTEX_BITSET_MATCH_ANY, &mut mixed),
                 |slot| slot.bucket.store(MOVING, Ordering::Release),
             );
@@ -357,9 +370,8 @@ impl FutexTable {
                 for mut entry in batch {
                     entry.key = to;
                     entry.slot.bucket.store(to_at, Ordering::Release);
-                    insert(&mut entries, entry);
+                    target.insert(&mut entries, entry);
                 }
-                target.publish(&entries);
             }
             moved += count;
             if count < BATCH {
@@ -438,6 +450,20 @@ mod tests {
         assert!(!is_woken(&other));
         assert!(table.cancel(&other));
         assert!(!table.cancel(&slots[3]));
+    }
+
+    #[test]
+    fn a_wake_does_not_reach_those_who_come_meanwhile() {
+        let table = FutexTable::new();
+        let (early, late) = (slot(), slot());
+        table.enqueue(&early, key(64), u32::MAX, None);
+        let bucket = table.bucket(key(64).bucket()).unwrap();
+        let (mut end, mut mixed) = (None, false);
+        let taken = bucket.take(1, &mut end, plain(key(64), 1, &mut mixed), |_| ());
+        assert!(Arc::ptr_eq(&taken[0].slot, &early));
+        table.enqueue(&late, key(64), u32::MAX, None);
+        assert!(bucket.take(1, &mut end, plain(key(64), 1, &mut mixed), |_| ()).is_empty());
+        assert!(!bucket.take(1, &mut None, plain(key(64), 1, &mut mixed), |_| ()).is_empty());
     }
 
     #[test]
