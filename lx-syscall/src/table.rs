@@ -6,7 +6,7 @@
 use core::fmt;
 
 use lx_core::Result;
-use lx_core::abi::Errno;
+use lx_core::abi::{Errno, Sysno};
 use lx_proc::CurrentTask;
 
 use crate::handler::Handler;
@@ -73,9 +73,18 @@ pub fn call_of(number: u64) -> Call {
     }
 }
 
+/// Calls that are left out on purpose: nobody has to be told.
+const LEFT_OUT: &[Sysno] = &[
+    // docs/decisions/0018-no-rseq.md
+    Sysno::rseq,
+];
+
 #[cold]
 fn unknown(current: &CurrentTask<'_>) -> Result<u64> {
-    lx_core::unsupported::note("system call", current.regs().orig_rax);
+    let number = current.regs().orig_rax;
+    if !LEFT_OUT.iter().any(|call| u64::from(call.0) == number) {
+        lx_core::unsupported::note("system call", number);
+    }
     Err(Errno::ENOSYS.into())
 }
 
