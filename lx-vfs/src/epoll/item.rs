@@ -92,6 +92,11 @@ impl Item {
         self.events.store(events.bits(), Ordering::Release);
     }
 
+    /// Switches a removed item off. It keeps its data: who has asked the file before reports it yet.
+    pub(super) fn switch_off(&self) {
+        self.events.store(EpollEvents::empty().bits(), Ordering::Release);
+    }
+
     /// Switches a one-shot item off, unless its events were `reported` no more.
     pub(super) fn disarm(&self, reported: EpollEvents) {
         let off = reported & EpollEvents::OPTIONS;

@@ -214,7 +214,7 @@ impl Epoll {
         let removed = self.interest.lock().entries.remove(&Key::new(fd, file));
         match removed {
             Some(entry) => {
-                entry.item.set(EpollEvents::empty(), 0);
+                entry.item.switch_off();
                 if let Some(target) = nested {
                     graph::lock().remove(&self.me, &target);
                 }

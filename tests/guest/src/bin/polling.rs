@@ -1,6 +1,7 @@
 //! `poll(2)`, `select(2)`, `epoll(7)`, `eventfd(2)`, `signalfd(2)`: readiness.
 
 use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -11,6 +12,7 @@ fn main() {
     poll(&mut t);
     select(&mut t);
     epoll(&mut t);
+    removed_meanwhile(&mut t);
     eventfd(&mut t);
     signalfd(&mut t);
     t.end();
@@ -222,6 +224,39 @@ fn epoll(t: &mut Checks) {
     for fd in [epoll, inner, r, w, file] {
         close(fd);
     }
+}
+
+/// A descriptor comes and goes while another thread asks: what is reported has its data.
+fn removed_meanwhile(t: &mut Checks) {
+    const DATA: u64 = 0x0123_4567_89ab_cdef;
+    let epoll = call!(epoll_create1(0)).unwrap_or(-1) as i32;
+    let ready_fd = call!(eventfd(1, 0)).unwrap_or(-1) as i32;
+    let stop = AtomicBool::new(false);
+    let (seen, wrong) = thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let (mut seen, mut wrong) = (0, 0);
+            while !stop.load(Ordering::Relaxed) {
+                for (_, data) in ready(epoll, 0) {
+                    seen += 1;
+                    wrong += u32::from(data != DATA);
+                }
+            }
+            (seen, wrong)
+        });
+        for _ in 0..50_000 {
+            let _ = control(epoll, libc::EPOLL_CTL_ADD, ready_fd, libc::EPOLLIN, DATA);
+            let _ = control(epoll, libc::EPOLL_CTL_DEL, ready_fd, 0, 0);
+        }
+        // At the end it is there for certain.
+        let _ = control(epoll, libc::EPOLL_CTL_ADD, ready_fd, libc::EPOLLIN, DATA);
+        pause(20);
+        stop.store(true, Ordering::Relaxed);
+        asking.join().unwrap_or((0, 1))
+    });
+    t.ok("it was seen", seen > 0);
+    t.is("with its data", wrong, 0);
+    close(ready_fd);
+    close(epoll);
 }
 
 fn eventfd(t: &mut Checks) {
