@@ -10,6 +10,7 @@ use lx_core::abi::fcntl::OpenFlags;
 use lx_core::abi::ioctl::IoctlCmd;
 use lx_core::abi::{Errno, Signal, UserPtr};
 use lx_core::caller::JobControl;
+use lx_core::cred::Capabilities;
 use lx_core::error::Result;
 use lx_core::file::FileOps;
 use lx_core::sync::{Mutex, level};
@@ -208,10 +209,12 @@ pub(crate) fn request(
             if control.session() == jobs.session() && jobs.is_session_leader() {
                 return Ok(0);
             }
-            // Only a leader without a terminal gets one, and only one that is free.
+            // Only a leader without a terminal gets one, and only one that is free, or that an
+            // administrator takes away from its session.
+            let steals = arg as u32 == 1 && caller.cred().has(Capabilities::SYS_ADMIN);
             if !jobs.is_session_leader()
                 || of_session(jobs.session()).is_some()
-                || control.session() != 0
+                || (control.session() != 0 && !steals)
             {
                 return Err(Errno::EPERM.into());
             }

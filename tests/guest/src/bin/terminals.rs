@@ -490,6 +490,17 @@ fn controlling(t: &mut Checks) {
         i32::from(!(given_up && none && opened.is_ok() && again))
     });
     t.is("given up and taken again", wait(leader), Ended::Exit(0));
+    let leader = in_session(slave, || {
+        let thief = in_child(|| {
+            let _ = call!(setsid());
+            let refused = call!(ioctl(slave, libc::TIOCSCTTY, 0)) == Err(libc::EPERM);
+            let root = call!(geteuid()) == Ok(0);
+            let taken = call!(ioctl(slave, libc::TIOCSCTTY, 1));
+            i32::from(!refused || taken != if root { Ok(0) } else { Err(libc::EPERM) })
+        });
+        i32::from(thief != Ended::Exit(0))
+    });
+    t.is("taken by another session", wait(leader), Ended::Exit(0));
     close(&[master, slave]);
 }
 
