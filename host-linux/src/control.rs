@@ -70,11 +70,13 @@ pub(crate) fn receive(supervisor: &dyn Supervisor) {
         let received =
             unsafe { sys!(sys::__NR_recvmsg, FD, &raw const header, DONTWAIT | CMSG_CLOEXEC) };
         let len = match received {
-            Ok(0) => init::end(),
-            Ok(len) => len,
+            Ok(len) if len > 0 => len,
             Err(Errno::EINTR) => continue,
             Err(Errno::EAGAIN) => return,
-            Err(_) => init::end(),
+            _ => {
+                supervisor.ending();
+                init::end()
+            }
         };
         let mut fds = take_fds(&rights, header.control_len);
         let Some(message) = packet.get(..len) else { return };

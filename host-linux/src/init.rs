@@ -92,6 +92,7 @@ impl Init {
                     drain(self.wake_fd);
                     WAKE_SENT.store(0, Ordering::SeqCst);
                     if ENDING.load(Ordering::SeqCst) != 0 {
+                        self.supervisor.ending();
                         end();
                     }
                 }
@@ -109,6 +110,7 @@ impl Init {
     }
 
     fn send_events(&mut self) {
+        self.supervisor.work();
         loop {
             self.packet.clear();
             if !self.supervisor.next_event(&mut self.packet) {

@@ -150,6 +150,7 @@ impl Init {
     }
 
     fn send_events(&mut self) {
+        self.supervisor.work();
         loop {
             self.packet.clear();
             if !self.supervisor.next_event(&mut self.packet) {

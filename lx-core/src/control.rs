@@ -36,12 +36,14 @@ use alloc::vec::Vec;
 
 mod packet;
 mod populate;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod wire;
 
 pub use packet::{DecodeError, Envelope, Message, decode, encode, large_packet, open};
 pub use populate::{Entry, EntryKind, Piece};
+pub use terminal::{OwnTerminal, SpawnTerminal, TerminalSettings, WindowSize};
 use wire::{Reader, Wire, wire_enum, wire_struct};
 
 /// Version of the protocol. Library and image are built together, so versions are never mixed
@@ -55,8 +57,9 @@ pub const HEADER_LEN: usize = 12;
 pub const MAX_INLINE: usize = 64 * 1024;
 /// Longest message at all. Linux allows 6 MB of arguments and environment.
 pub const MAX_MESSAGE: usize = 16 * 1024 * 1024;
-/// Most descriptors that come with one packet: a large message and three standard streams.
-pub const MAX_DESCRIPTORS: usize = 4;
+/// Most descriptors that come with one packet: a large message, three standard streams, and both
+/// directions of a terminal.
+pub const MAX_DESCRIPTORS: usize = 6;
 
 /// What the library asks of init.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +68,8 @@ pub enum Request {
     Populate(Vec<Piece>),
     /// Sets up the machine, once; no other message but `Populate` comes before it.
     Configure(Configure),
-    /// Starts a command. Comes with three descriptors: its standard input, output and error.
+    /// Starts a command. Comes with three descriptors: its standard input, output and error; with
+    /// [`SpawnTerminal::Own`], then with what is typed there, and where to show what is printed.
     Spawn(Spawn),
     /// Sends a signal to guest processes. Ignored when they are gone.
     Signal {
@@ -74,8 +78,17 @@ pub enum Request {
         /// Linux signal number.
         signal: u32,
     },
-    /// The terminal was resized: the console takes over the size and sends `SIGWINCH`.
-    WindowSize(WindowSize),
+    /// The terminal of a command was resized. One of its own takes over the size; that of the host
+    /// has it already, and the foreground hears of it by `SIGWINCH`.
+    WindowSize {
+        /// Of the command.
+        id: u64,
+        /// The new size.
+        size: WindowSize,
+    },
+    /// Comes with a terminal of the host, which the library is about to make raw: if it is still so
+    /// when the machine ends, it gets these settings back.
+    GuardTerminal(TerminalSettings),
     /// Asks for [`Event::Stats`].
     Stats,
     /// Kills every guest and exits, as the end of the control socket does.
@@ -189,8 +202,8 @@ pub struct Spawn {
     pub umask: u32,
     /// Signals that start out ignored: bit `n - 1` for signal `n`.
     pub ignored_signals: u64,
-    /// If one of the standard streams is a terminal, make it the session's controlling terminal.
-    pub terminal: bool,
+    /// The session's controlling terminal.
+    pub terminal: SpawnTerminal,
 }
 
 /// A variable of the host that a new command gets in a form that guests understand. It does not
@@ -240,19 +253,6 @@ pub enum SignalTarget {
     /// The foreground process group of the terminal of that command's session; without a
     /// terminal, the command's own process group.
     Foreground(u64),
-}
-
-/// Size of the terminal, as in `struct winsize`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WindowSize {
-    /// Lines of text.
-    pub rows: u16,
-    /// Characters in a line.
-    pub columns: u16,
-    /// Width in pixels, or 0.
-    pub x_pixels: u16,
-    /// Height in pixels, or 0.
-    pub y_pixels: u16,
 }
 
 /// Why a command could not be started.
@@ -325,10 +325,11 @@ wire_enum!(Request {
     1 => Configure(configure),
     2 => Spawn(spawn),
     3 => Signal { target, signal },
-    4 => WindowSize(size),
+    4 => WindowSize { id, size },
     5 => Stats,
     6 => Shutdown,
     7 => Populate(pieces),
+    8 => GuardTerminal(settings),
 });
 wire_enum!(Event {
     65 => Ready { version },
@@ -360,7 +361,6 @@ wire_struct!(Spawn {
 wire_enum!(HostForm { 0 => Text, 1 => Path, 2 => PathList, 3 => Folders });
 wire_struct!(HostVariable { name, value, form });
 wire_struct!(User { uid, gid, groups });
-wire_struct!(WindowSize { rows, columns, x_pixels, y_pixels });
 wire_struct!(SpawnFailed { id, stage, errno, message });
 wire_struct!(Stats { trapped, calls, unsupported, counters });
 wire_struct!(CallStats { number, name, count, errors, host_calls });
@@ -371,7 +371,11 @@ impl Request {
     pub fn descriptor_count(&self) -> usize {
         match self {
             Self::Configure(configure) => usize::from(configure.strace),
-            Self::Spawn(_) => 3,
+            Self::Spawn(spawn) => match spawn.terminal {
+                SpawnTerminal::Standard => 3,
+                SpawnTerminal::Own(_) => 5,
+            },
+            Self::GuardTerminal(_) => 1,
             _ => 0,
         }
     }

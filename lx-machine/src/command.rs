@@ -9,7 +9,7 @@ use lx_core::abi::fcntl::OpenFlags;
 use lx_core::abi::signal::{KernelSigAction, SIG_IGN};
 use lx_core::abi::{Errno, Signal};
 use lx_core::caller::Caller;
-use lx_core::control::{Spawn, SpawnFailed, Stage};
+use lx_core::control::{Spawn, SpawnFailed, SpawnTerminal, Stage};
 use lx_core::cred::Credentials;
 use lx_core::fd_table::FdTable;
 use lx_core::host::HostFd;
@@ -18,13 +18,14 @@ use lx_proc::exec;
 use lx_proc::mm::AddressSpace;
 use lx_proc::task::{Shared, Task};
 use lx_vfs::fs_context::FsContext;
-use lx_vfs::host_stream::{self, Console, Place};
+use lx_vfs::host_stream::{self, Place};
 use lx_vfs::location::Path;
 use lx_vfs::path::Lookup;
 use lx_vfs::tty::{self, Terminal};
 
 use crate::machine::System;
 use crate::mounts::Boot;
+use crate::relay::{self, Relay};
 
 /// Where programs are looked for without `PATH`, as the C library does.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -34,7 +35,7 @@ fn failed(id: u64, stage: Stage, errno: Errno, message: &str) -> SpawnFailed {
     SpawnFailed { id, stage, errno: i32::from(errno.number()), message: String::from(message) }
 }
 
-/// Starts a command; `announce` gets its id before it runs.
+/// Starts a command; `announce` gets its id before it runs, with the terminal of its own.
 ///
 /// # Errors
 /// What the library reports to its user; nothing is left of the command.
@@ -42,7 +43,7 @@ pub(crate) fn start(
     system: &System,
     spawn: &Spawn,
     stdio: Vec<HostFd>,
-    announce: impl FnOnce(i32),
+    announce: impl FnOnce(i32, Option<Arc<Relay>>),
 ) -> Result<(), SpawnFailed> {
     let id = spawn.id;
     let kernel = &system.kernel;
@@ -58,7 +59,8 @@ pub(crate) fn start(
         .map_err(|error| failed(id, Stage::Directory, error.errno(), ""))?;
     fs.set_cwd(cwd);
     let files = FdTable::new();
-    let console = open_stdio(kernel.host, &caller, &fs, &files, stdio).map_err(process)?;
+    let (terminal, relay) =
+        open_stdio(system, spawn, (&caller, &fs), &files, stdio).map_err(process)?;
     let shared = Shared {
         cred: Arc::new(cred),
         files: Arc::new(files),
@@ -82,11 +84,10 @@ pub(crate) fn start(
             return Err(failed(id, failure.stage, failure.error.errno(), &message));
         }
     };
-    if let Some(console) = console.filter(|_| spawn.terminal) {
-        let terminal: Arc<dyn Terminal> = console;
+    if let Some(terminal) = terminal {
         tty::set_session(&terminal, task.group().sid(), task.group().pgid());
     }
-    announce(task.tgid());
+    announce(task.tgid(), relay);
     if let Err(error) = exec::launch(&task, image) {
         kernel.discard(&task);
         return Err(process(error));
@@ -94,16 +95,37 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// Makes descriptors 0, 1 and 2; the terminal among them, if one is.
+/// The terminal that controls a session, and who serves it if it is not the host's.
+type ControllingTerminal = (Option<Arc<dyn Terminal>>, Option<Arc<Relay>>);
+
+/// Makes descriptors 0, 1 and 2. The terminal is the command's own, or the one among them, if one
+/// is.
 fn open_stdio(
-    host: &'static dyn lx_core::host::Host,
-    caller: &Caller<'_>,
-    fs: &FsContext,
+    system: &System,
+    spawn: &Spawn,
+    (caller, fs): (&Caller<'_>, &FsContext),
     files: &FdTable,
-    stdio: Vec<HostFd>,
-) -> Result<Option<Arc<Console>>, SysError> {
-    let mut terminal = None;
-    for (number, fd) in stdio.into_iter().enumerate() {
+    mut stdio: Vec<HostFd>,
+) -> Result<ControllingTerminal, SysError> {
+    let host = system.kernel.host;
+    let mut terminal: Option<Arc<dyn Terminal>> = None;
+    let mut relay = None;
+    let mut own = 0;
+    if let SpawnTerminal::Own(asked) = &spawn.terminal {
+        let (output, input) = stdio.pop().zip(stdio.pop()).ok_or(Errno::EBADF)?;
+        let (opened, slave) =
+            relay::open(&system.kernel, (spawn.id, asked), caller.cred(), fs, (input, output))?;
+        terminal = Some(Arc::clone(opened.pty()) as _);
+        relay = Some(Arc::new(opened));
+        own = asked.streams;
+        for number in (0..3).filter(|number| own >> number & 1 == 1) {
+            files.reserve(number, 16, false)?.install(Arc::clone(&slave));
+        }
+    }
+    for (number, fd) in stdio.into_iter().take(3).enumerate() {
+        if own >> number & 1 == 1 {
+            continue;
+        }
         let flags = if number == 0 { OpenFlags::O_RDONLY } else { OpenFlags::O_WRONLY };
         let flags = if host.is_terminal(&fd) { OpenFlags::O_RDWR } else { flags };
         let place = fs
@@ -111,10 +133,10 @@ fn open_stdio(
             .ok()
             .map(|path| Place { inode: Arc::clone(path.inode()), location: Arc::new(path) });
         let (file, console) = host_stream::open(host, fd, flags, place)?;
-        terminal = terminal.or(console);
+        terminal = terminal.or(console.map(|console| console as _));
         files.reserve(number, 16, false)?.install(file);
     }
-    Ok(terminal)
+    Ok((terminal, relay))
 }
 
 /// The program's path: as given, or found in `PATH`.

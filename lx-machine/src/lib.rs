@@ -7,10 +7,12 @@
 extern crate alloc;
 
 mod command;
+mod guard;
 mod host_env;
 mod machine;
 mod mounts;
 mod populate;
+mod relay;
 mod stats;
 mod wsl_conf;
 

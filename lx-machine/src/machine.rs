@@ -10,7 +10,8 @@ use lx_core::abi::siginfo::SigInfo;
 use lx_core::abi::wait::WaitStatus;
 use lx_core::abi::{Errno, Signal};
 use lx_core::control::{
-    self, Configure, Envelope, Event, Piece, Request, Root, SignalTarget, Spawn, WindowSize,
+    self, Configure, Envelope, Event, Piece, Request, Root, SignalTarget, Spawn, TerminalSettings,
+    WindowSize,
 };
 use lx_core::host::{BufMut, Host, HostFd, HostThreadId, Nanos, ReadyToken, Supervisor};
 use lx_core::poll::PollEvents;
@@ -24,7 +25,8 @@ use lx_vfs::tty;
 
 use crate::host_env::HostEnv;
 use crate::populate::Populate;
-use crate::{command, mounts, stats};
+use crate::relay::Relay;
+use crate::{command, guard, mounts, stats};
 
 /// One Linux and its commands.
 pub struct Machine {
@@ -40,6 +42,10 @@ struct State {
     system: Option<System>,
     /// Commands that have not ended: id of the library, thread group id.
     commands: Vec<(u64, i32)>,
+    /// Terminals of commands.
+    relays: Vec<Arc<Relay>>,
+    /// A terminal of the host that must not stay raw.
+    guarded: Option<(HostFd, TerminalSettings)>,
     events: VecDeque<Event>,
 }
 
@@ -82,13 +88,21 @@ impl Machine {
             (Request::Configure(_) | Request::Populate(_), Some(_)) => {
                 self.stopped(String::from("the machine was configured twice"));
             }
-            (Request::Shutdown, _) => self.host.shut_down(),
+            (Request::Shutdown, _) => {
+                self.ending();
+                self.host.shut_down();
+            }
             (_, None) => self.stopped(String::from("the machine was not configured first")),
             (Request::Spawn(spawn), Some(system)) => self.spawn(&system, &spawn, fds),
             (Request::Signal { target, signal }, Some(system)) => {
                 self.signal(&system.kernel, target, signal);
             }
-            (Request::WindowSize(size), Some(system)) => self.resize(&system.kernel, size),
+            (Request::WindowSize { id, size }, Some(system)) => {
+                self.resize(&system.kernel, id, size);
+            }
+            (Request::GuardTerminal(settings), Some(_)) => {
+                self.state.lock().guarded = fds.pop().map(|fd| (fd, settings));
+            }
             (Request::Stats, Some(system)) => {
                 self.report(Event::Stats(stats::collect(&system.kernel)));
             }
@@ -144,9 +158,10 @@ impl Machine {
         let id = spawn.id;
         // The lock keeps the end of a very short command from overtaking its start: `ended` finds
         // the command only after it was entered here, and events are sent in order.
-        match command::start(system, spawn, core::mem::take(fds), |tgid| {
+        match command::start(system, spawn, core::mem::take(fds), |tgid, relay| {
             let mut state = self.state.lock();
             state.commands.push((id, tgid));
+            state.relays.extend(relay);
             state.events.push_back(Event::Spawned { id, pid: tgid.cast_unsigned() });
         }) {
             Ok(()) => self.host.notify_supervisor(),
@@ -178,13 +193,14 @@ impl Machine {
     }
 
     /// The console's size lives in the host's terminal, which has it already.
-    fn resize(&self, kernel: &Kernel, _size: WindowSize) {
-        let commands = self.state.lock().commands.clone();
-        for (_, tgid) in commands {
-            let group = kernel.pids.group(tgid).and_then(|group| foreground(group.sid()));
-            if let Some(pgid) = group {
-                signal::send_to_process_group(kernel, pgid, Signal::SIGWINCH);
-            }
+    fn resize(&self, kernel: &Kernel, id: u64, size: WindowSize) {
+        let relay = self.state.lock().relays.iter().find(|relay| relay.is_of(id)).cloned();
+        if let Some(relay) = relay {
+            return relay.resize(size);
+        }
+        let group = self.command(id).and_then(|tgid| kernel.pids.group(tgid));
+        if let Some(pgid) = group.and_then(|group| foreground(group.sid())) {
+            signal::send_to_process_group(kernel, pgid, Signal::SIGWINCH);
         }
     }
 
@@ -232,6 +248,9 @@ impl Reporter for Machine {
         let mut state = self.state.lock();
         let Some(at) = state.commands.iter().position(|(_, known)| *known == tgid) else { return };
         let (id, _) = state.commands.remove(at);
+        if let Some(relay) = state.relays.iter().find(|relay| relay.is_of(id)) {
+            relay.finish();
+        }
         state.events.push_back(Event::Exited { id, status: status.0.cast_signed() });
         drop(state);
         self.host.notify_supervisor();
@@ -273,6 +292,27 @@ impl Supervisor for Machine {
         match self.decode(packet, fds) {
             Ok(request) => self.handle(request, fds),
             Err(reason) => self.stopped(reason),
+        }
+    }
+
+    fn work(&self) {
+        let relays = self.state.lock().relays.clone();
+        for relay in relays {
+            if !relay.pump() {
+                let mut state = self.state.lock();
+                let at = state.relays.iter().position(|known| Arc::ptr_eq(known, &relay));
+                let ended = at.map(|at| state.relays.swap_remove(at));
+                // Hangs the terminal up, so it happens without the lock.
+                drop(state);
+                drop(ended);
+            }
+        }
+    }
+
+    fn ending(&self) {
+        let guarded = self.state.lock().guarded.take();
+        if let Some((terminal, settings)) = guarded {
+            guard::restore(self.host, &terminal, &settings);
         }
     }
 

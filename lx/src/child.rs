@@ -22,6 +22,11 @@ pub struct Child {
     pub stdout: Option<PipeReader>,
     /// The pipe from standard error, if it is piped.
     pub stderr: Option<PipeReader>,
+    /// The keyboard of the command's own [`Terminal`](crate::Terminal), if it has one. To close it
+    /// is to hang the terminal up.
+    pub terminal_input: Option<PipeWriter>,
+    /// The screen of that terminal. It ends when the command has ended and all is read.
+    pub terminal_output: Option<PipeReader>,
     id: u64,
     pid: u32,
     connection: Arc<Connection>,
@@ -29,7 +34,9 @@ pub struct Child {
 
 impl Child {
     pub(crate) fn new(connection: Arc<Connection>, id: u64, pid: u32) -> Self {
-        Self { stdin: None, stdout: None, stderr: None, id, pid, connection }
+        let (stdin, stdout, stderr) = (None, None, None);
+        let (terminal_input, terminal_output) = (None, None);
+        Self { stdin, stdout, stderr, terminal_input, terminal_output, id, pid, connection }
     }
 
     /// The process id inside the guest.
@@ -76,7 +83,8 @@ impl Child {
         })
     }
 
-    /// Reads what is piped to its end, then waits until the command has ended.
+    /// Reads what is piped to its end, then waits until the command has ended. What is shown on a
+    /// [`Terminal`](crate::Terminal) is read as standard output, if that is not piped.
     ///
     /// # Errors
     ///
@@ -84,6 +92,7 @@ impl Child {
     pub fn wait_with_output(mut self) -> io::Result<Output> {
         drop(self.stdin.take());
         let (stdout, stderr) = (self.stdout.take(), self.stderr.take());
+        let stdout = stdout.or_else(|| self.terminal_output.take());
         // Both at once, as a command may fill either pipe first.
         let (stdout, stderr) = thread::scope(|scope| {
             let stderr = scope.spawn(|| read_all(stderr));
@@ -160,10 +169,10 @@ impl Signaller {
         self.send(SignalTarget::Foreground(self.id), signal)
     }
 
-    /// Tells the machine the new size of the terminal, in lines and characters.
+    /// Tells the command the new size of its terminal, in lines and characters.
     pub fn resize_terminal(&self, rows: u16, columns: u16) -> io::Result<()> {
         let size = WindowSize { rows, columns, x_pixels: 0, y_pixels: 0 };
-        self.connection.send(&Request::WindowSize(size), &[])
+        self.connection.send(&Request::WindowSize { id: self.id, size }, &[])
     }
 
     fn send(&self, target: SignalTarget, signal: u32) -> io::Result<()> {

@@ -44,6 +44,10 @@ enum Command {
 /// root, in '/', with an environment of PATH, HOME, HOSTNAME and TERM. Owners and modes in a
 /// directory that you may not set are kept beside the files, in extended attributes (user.lx.*).
 ///
+/// A terminal among the standard streams is the program's, too. With -t, it gets one of its own
+/// (/dev/pts/0), which is shown there: the caller's terminal passes every key on, and has its
+/// settings back when lx ends or stops, even if lx is killed.
+///
 /// The exit status is the program's own; 128+n when signal n ended it; 125 when lx failed; 126
 /// when the program cannot be executed; 127 when it was not found. When the program ends,
 /// everything that it left running is killed.
@@ -72,6 +76,9 @@ pub(crate) struct RunOptions {
     /// Show a file or directory of the host; writes go to the host unless :ro
     #[arg(short, long, value_name = "HOST:GUEST[:ro]", value_parser = ParseVolume)]
     pub(crate) volume: Vec<Volume>,
+    /// Give the program a terminal of its own, shown on the caller's
+    #[arg(short, long)]
+    pub(crate) terminal: bool,
     /// Print every system call, to standard error or a file
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub(crate) strace: Option<Option<PathBuf>>,
@@ -280,7 +287,7 @@ mod tests {
 
     #[test]
     fn every_option_is_taken() {
-        let found = options("lx run --rootfs /r -w /w -u ann:users -v a:/b:ro -v c:/d prog");
+        let found = options("lx run -t --rootfs /r -w /w -u ann:users -v a:/b:ro -v c:/d prog");
         let volume = |host: &str, guest: &str, read_only| Volume {
             host: host.into(),
             guest: guest.into(),
@@ -296,6 +303,7 @@ mod tests {
             workdir: Some("/w".into()),
             user: Some("ann:users".into()),
             volume: vec![volume("a", "/b", true), volume("c", "/d", false)],
+            terminal: true,
             command: vec!["prog".into()],
             ..RunOptions::default()
         };

@@ -7,13 +7,13 @@ use std::io::{self, PipeReader, PipeWriter};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lx_core::control::{HostVariable, Spawn};
+use lx_core::control::{HostVariable, Spawn, SpawnTerminal};
 
 use crate::machine::{RootFs, Shared};
 use crate::names::os_string;
 use crate::sys::{self, BorrowedHandle, OwnedHandle, Standard};
 use crate::users::Users;
-use crate::{Child, ExitStatus, Output, SpawnError};
+use crate::{Child, ExitStatus, Output, SpawnError, Terminal};
 
 /// What docker and Debian's login give to root.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -37,6 +37,7 @@ pub struct Command {
     stdin: Option<Stdio>,
     stdout: Option<Stdio>,
     stderr: Option<Stdio>,
+    terminal: Option<Terminal>,
 }
 
 impl Command {
@@ -54,6 +55,7 @@ impl Command {
             stdin: None,
             stdout: None,
             stderr: None,
+            terminal: None,
         }
     }
 
@@ -144,6 +146,13 @@ impl Command {
         self
     }
 
+    /// Gives the command a terminal of its own, which is those of its standard streams that are not
+    /// set. [`Child`] has the keyboard and the screen.
+    pub fn terminal(&mut self, terminal: Terminal) -> &mut Self {
+        self.terminal = Some(terminal);
+        self
+    }
+
     /// Starts the command.
     ///
     /// # Errors
@@ -174,18 +183,27 @@ impl Command {
 
     fn spawn_with(&mut self, input: &Kind, output: &Kind) -> io::Result<Child> {
         let request = self.request()?;
+        // What stands for a stream of the terminal is not used.
+        let own = self.terminal.is_some();
+        let (input, output) = if own { (&Kind::Null, &Kind::Null) } else { (input, output) };
         let (stdin, write_stdin) = kind(&self.stdin, input).input(Standard::Input)?;
         let (stdout, read_stdout) = kind(&self.stdout, output).output(Standard::Output)?;
         let (stderr, read_stderr) = kind(&self.stderr, output).output(Standard::Error)?;
 
+        let (typed, terminal_input) = own.then(io::pipe).transpose()?.unzip();
+        let (terminal_output, shown) = own.then(io::pipe).transpose()?.unzip();
+
         let directory = os_string(&request.cwd);
-        let stdio = [stdin.handle(), stdout.handle(), stderr.handle()];
+        let mut stdio = vec![stdin.handle(), stdout.handle(), stderr.handle()];
+        stdio.extend(typed.as_ref().map(sys::handle));
+        stdio.extend(shown.as_ref().map(sys::handle));
         let connection = &self.shared.connection;
         let (id, pid) = connection
             .spawn(request, &stdio)?
             .map_err(|failed| SpawnError::new(self.program.clone(), directory, failed))?;
         let mut child = Child::new(Arc::clone(connection), id, pid);
         (child.stdin, child.stdout, child.stderr) = (write_stdin, read_stdout, read_stderr);
+        (child.terminal_input, child.terminal_output) = (terminal_input, terminal_output);
         Ok(child)
     }
 
@@ -212,7 +230,10 @@ impl Command {
             user,
             umask: sys::umask(),
             ignored_signals: self.ignored_signals,
-            terminal: true,
+            terminal: self.terminal.as_ref().map_or(SpawnTerminal::Standard, |terminal| {
+                let streams = [&self.stdin, &self.stdout, &self.stderr];
+                terminal.for_streams(streams.map(Option::is_none))
+            }),
         })
     }
 

@@ -110,7 +110,7 @@ impl Connection {
     pub(crate) fn spawn(
         &self,
         mut spawn: Spawn,
-        stdio: &[BorrowedHandle<'_>; 3],
+        stdio: &[BorrowedHandle<'_>],
     ) -> io::Result<Result<(u64, u32), SpawnFailed>> {
         let id = {
             let mut state = self.lock();

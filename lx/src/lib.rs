@@ -48,6 +48,7 @@ mod machine;
 mod names;
 mod stats;
 mod sys;
+mod terminal;
 mod users;
 
 #[cfg(test)]
@@ -62,3 +63,6 @@ pub use command::{Command, Stdio};
 pub use error::{SpawnError, Stage};
 pub use machine::{Builder, Machine};
 pub use stats::{CallStats, Counter, Stats};
+pub use terminal::Terminal;
+
+pub use lx_core::control::TerminalSettings;

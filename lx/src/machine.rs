@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lx_core::control::{BindMount, Configure, Root};
+use lx_core::control::{BindMount, Configure, Request, Root, TerminalSettings};
 
 use crate::archive::Archive;
 use crate::connection::Connection;
@@ -68,6 +68,22 @@ impl Machine {
     /// guest.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         Command::new(Arc::clone(&self.shared), program.as_ref())
+    }
+
+    /// Has a terminal of the host looked after, which the caller is about to make raw as
+    /// `cfmakeraw(3)` does, to show a [`Terminal`](crate::Terminal) there: if the calling process
+    /// dies before it has restored the terminal, the machine gives it these settings.
+    ///
+    /// # Errors
+    ///
+    /// The machine has stopped.
+    pub fn guard_terminal(
+        &self,
+        terminal: impl Into<OwnedHandle>,
+        settings: TerminalSettings,
+    ) -> io::Result<()> {
+        let request = Request::GuardTerminal(settings);
+        self.shared.connection.send(&request, &[sys::handle(&terminal.into())])
     }
 
     /// What the machine counted so far, if [`Builder::stats`] asked for it.

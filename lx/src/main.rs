@@ -6,6 +6,7 @@ use std::process::ExitCode;
 mod cli;
 mod doctor;
 mod forward;
+mod host_terminal;
 mod names;
 mod paths;
 mod run;
@@ -27,6 +28,8 @@ fn main() -> ExitCode {
     // Before the sentence, which a guest's settings could garble.
     #[cfg(windows)]
     lx_windows::restore_console();
+    #[cfg(unix)]
+    host_terminal::restore();
     ExitCode::from(result.unwrap_or_else(|failure| {
         eprintln!("lx: {}", failure.sentence);
         failure.status

@@ -10,6 +10,7 @@ use lx::{Change, Machine, SpawnError};
 use crate::OWN_FAILURE;
 use crate::cli::RunOptions;
 use crate::forward::{Forwarder, guest_stopped};
+use crate::host_terminal::HostTerminal;
 use crate::names::os_string;
 
 const NOT_EXECUTABLE: u8 = 126;
@@ -39,6 +40,7 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     let Some((program, args)) = options.command.split_first() else {
         return Err(io::Error::other("no program was given").into());
     };
+    let terminal = options.terminal.then(HostTerminal::find).transpose()?;
     let forwarder = Forwarder::start()?;
     let mut stats_output =
         options.stats.as_ref().map(|file| output(file.as_deref())).transpose()?;
@@ -58,8 +60,12 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
     if let Some(user) = &options.user {
         command.user(user);
     }
+    if let Some(terminal) = &terminal {
+        terminal.give_to(&machine, &mut command)?;
+    }
     let mut child = command.spawn()?;
     forwarder.forward_to(child.signaller());
+    let shown = terminal.map(|terminal| terminal.show(&mut child)).transpose()?;
 
     let status = loop {
         match child.wait_change()? {
@@ -67,6 +73,9 @@ pub(crate) fn run(options: &RunOptions) -> Result<u8, Failure> {
             Change::Exited(status) => break status,
         }
     };
+    if let Some(shown) = shown {
+        shown.finish();
+    }
     if let Some(output) = &mut stats_output {
         let text = machine.stats()?.to_string();
         let result = output.write_all(text.as_bytes());

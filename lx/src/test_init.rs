@@ -50,7 +50,7 @@ impl TestInit {
                     let calls = vec![call(39, 2), call(0, 7)];
                     self.send(&Event::Stats(Stats { calls, ..Stats::default() }));
                 }
-                Request::WindowSize(_) | Request::Populate(_) => {}
+                Request::WindowSize { .. } | Request::GuardTerminal(_) | Request::Populate(_) => {}
                 Request::Shutdown => return,
             }
         }

@@ -4,8 +4,9 @@ use proptest::prelude::*;
 
 use super::{
     BindMount, CallStats, Configure, Counter, DecodeError, Entry, EntryKind, Envelope, Event,
-    HEADER_LEN, HostForm, HostVariable, MAX_MESSAGE, Message, Piece, Request, Root, SignalTarget,
-    Spawn, SpawnFailed, Stage, Stats, User, WindowSize, decode, encode, large_packet, open,
+    HEADER_LEN, HostForm, HostVariable, MAX_MESSAGE, Message, OwnTerminal, Piece, Request, Root,
+    SignalTarget, Spawn, SpawnFailed, SpawnTerminal, Stage, Stats, TerminalSettings, User,
+    WindowSize, decode, encode, large_packet, open,
 };
 
 fn encoded<M: Message>(message: &M) -> Vec<u8> {
@@ -126,11 +127,11 @@ fn spawn() -> impl Strategy<Value = Spawn> {
     let strings = || prop::collection::vec(bytes(), 0..6);
     let user =
         any::<(u32, u32, Vec<u32>)>().prop_map(|(uid, gid, groups)| User { uid, gid, groups });
-    let numbers = any::<(u64, bool, u32, u64, bool)>();
+    let numbers = (any::<(u64, bool, u32, u64)>(), terminal());
     let env = (strings(), prop::collection::vec(host_variable(), 0..3));
     (numbers, bytes(), strings(), env, bytes(), user).prop_map(
         |(numbers, program, argv, (env, host_env), cwd, user)| {
-            let (id, search_path, umask, ignored_signals, terminal) = numbers;
+            let ((id, search_path, umask, ignored_signals), terminal) = numbers;
             Spawn {
                 id,
                 program,
@@ -146,6 +147,33 @@ fn spawn() -> impl Strategy<Value = Spawn> {
             }
         },
     )
+}
+
+fn terminal() -> impl Strategy<Value = SpawnTerminal> {
+    let own = (any::<u8>(), settings(), window_size())
+        .prop_map(|(streams, settings, size)| OwnTerminal { streams, settings, size });
+    prop_oneof![Just(SpawnTerminal::Standard), own.prop_map(SpawnTerminal::Own)]
+}
+
+fn settings() -> impl Strategy<Value = TerminalSettings> {
+    (any::<(u32, u32, u32, u32)>(), bytes()).prop_map(
+        |((input, output, control, local), characters)| TerminalSettings {
+            input,
+            output,
+            control,
+            local,
+            characters,
+        },
+    )
+}
+
+fn window_size() -> impl Strategy<Value = WindowSize> {
+    any::<(u16, u16, u16, u16)>().prop_map(|(rows, columns, x_pixels, y_pixels)| WindowSize {
+        rows,
+        columns,
+        x_pixels,
+        y_pixels,
+    })
 }
 
 fn host_variable() -> impl Strategy<Value = HostVariable> {
@@ -187,9 +215,8 @@ fn request() -> impl Strategy<Value = Request> {
         configure().prop_map(Request::Configure),
         spawn().prop_map(Request::Spawn),
         (target, any::<u32>()).prop_map(|(target, signal)| Request::Signal { target, signal }),
-        any::<(u16, u16, u16, u16)>().prop_map(|(rows, columns, x_pixels, y_pixels)| {
-            Request::WindowSize(WindowSize { rows, columns, x_pixels, y_pixels })
-        }),
+        (any::<u64>(), window_size()).prop_map(|(id, size)| Request::WindowSize { id, size }),
+        settings().prop_map(Request::GuardTerminal),
         prop::collection::vec(piece(), 0..4).prop_map(Request::Populate),
         Just(Request::Stats),
         Just(Request::Shutdown),

@@ -42,6 +42,10 @@ pub trait Supervisor: Send + Sync {
     fn host_thread_died(&self, thread: HostThreadId, signal: u8);
     /// A packet from the embedding program; `fds` came along with it.
     fn control_message(&self, packet: &[u8], fds: &mut alloc::vec::Vec<super::HostFd>);
+    /// Does what [`HostProcess::notify_supervisor`] announced, before the events are sent.
+    fn work(&self);
+    /// The machine ends, and nothing of it will run any more.
+    fn ending(&self);
     /// A packet to be sent to the embedding program, if any; called until `false`.
     fn next_event(&self, packet: &mut alloc::vec::Vec<u8>) -> bool;
 }

@@ -9,6 +9,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use lx::Signaller;
+
+use crate::host_terminal;
 use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::{
     SIGCONT, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
@@ -65,6 +67,7 @@ pub(crate) fn guest_stopped(_: &Signaller) -> io::Result<()> {
 
 /// Stops this process, as the terminal's suspend key does.
 fn stop_self() -> io::Result<()> {
+    host_terminal::restore();
     Ok(kill_process(getpid(), Signal::STOP)?)
 }
 
@@ -74,11 +77,13 @@ fn forward(target: &Signaller, signal: i32) -> io::Result<()> {
         // Keys of the terminal mean the foreground group.
         SIGINT | SIGQUIT | SIGTSTP => target.signal_foreground(number),
         // What stopped lx had stopped the command's group before.
-        SIGCONT => target.signal_group(number),
-        SIGWINCH => match terminal_size() {
-            Some((rows, columns)) => target.resize_terminal(rows, columns),
-            None => Ok(()),
-        },
+        SIGCONT => {
+            let shown = host_terminal::continued();
+            target.signal_group(number)?;
+            // lx was in the background, which does not hear of a new size.
+            if shown { resize(target) } else { Ok(()) }
+        }
+        SIGWINCH => resize(target),
         // The others are sent with kill to the one process that lx stands for.
         _ => target.signal(number),
     }
@@ -93,12 +98,11 @@ fn before_start(signal: i32) {
     }
 }
 
-fn terminal_size() -> Option<(u16, u16)> {
-    use rustix::stdio::{stderr, stdin, stdout};
-    let size = [stdin(), stdout(), stderr()]
-        .into_iter()
-        .find_map(|fd| rustix::termios::tcgetwinsize(fd).ok())?;
-    Some((size.ws_row, size.ws_col))
+fn resize(target: &Signaller) -> io::Result<()> {
+    match host_terminal::size() {
+        Some((rows, columns)) => target.resize_terminal(rows, columns),
+        None => Ok(()),
+    }
 }
 
 /// The signals that this process ignores: bit `n - 1` for signal `n`. Without `SIGPIPE`, which

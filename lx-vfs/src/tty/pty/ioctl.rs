@@ -161,7 +161,7 @@ fn of_either(
         }
         IoctlCmd::TIOCSWINSZ => {
             let window: Winsize = memory.read(UserPtr::new(arg))?;
-            resize(pty, window);
+            pty.resize(window);
         }
         IoctlCmd::TIOCGETD | IoctlCmd::TIOCOUTQ => memory.write(UserPtr::new(arg), &0_i32)?,
         IoctlCmd::TIOCSETD => {
@@ -282,16 +282,17 @@ impl Pty {
         }
         self.carry_out(wakes);
     }
-}
 
-fn resize(pty: &Pty, window: Winsize) {
-    let changed = {
-        let mut state = pty.lock();
-        let old = core::mem::replace(&mut state.window, window);
-        old != window
-    };
-    if changed {
-        pty.carry_out(Wakes { signals: alloc::vec![Signal::SIGWINCH], ..Wakes::default() });
+    /// Changes the size; the foreground hears of it.
+    pub fn resize(&self, window: Winsize) {
+        let changed = {
+            let mut state = self.lock();
+            let old = core::mem::replace(&mut state.window, window);
+            old != window
+        };
+        if changed {
+            self.carry_out(Wakes { signals: alloc::vec![Signal::SIGWINCH], ..Wakes::default() });
+        }
     }
 }
 

@@ -150,6 +150,11 @@ impl Pty {
         self.lock().locked = locked;
     }
 
+    /// Sets who sends signals, for a terminal that no task has made.
+    pub fn set_signals(&self, signals: Arc<dyn JobSignals>) {
+        self.lock().signals = Some(signals);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State, { level::FILE_OBJECT }> {
         self.state.lock()
     }

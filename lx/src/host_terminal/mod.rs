@@ -1,0 +1,11 @@
+//! `lx run -t`: shows a terminal of the guest on the host's.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+pub(crate) use unix::{HostTerminal, continued, restore, size};
+
+#[cfg(windows)]
+mod windows;
+#[cfg(windows)]
+pub(crate) use windows::HostTerminal;
