@@ -242,6 +242,9 @@ impl InodeOps for OverlayDir {
     }
 
     fn list(&self, caller: &Caller<'_>, listing: &mut DirListing) -> Result<()> {
+        if let Some(meta) = self.meta.get().filter(|meta| meta.needs_atime()) {
+            meta.accessed(caller.now());
+        }
         let changes = self.shared.tree.lock().changes(self.ino);
         let (nodes, hidden) = changes.unwrap_or_default();
         if let Some(lower) = &self.lower {
