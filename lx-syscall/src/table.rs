@@ -75,7 +75,7 @@ pub fn call_of(number: u64) -> Call {
 
 /// Calls that are left out on purpose: nobody has to be told.
 const LEFT_OUT: &[Sysno] = &[
-    // docs/decisions/0018-no-rseq.md
+    // docs/decisions/0019-no-rseq.md
     Sysno::rseq,
 ];
 

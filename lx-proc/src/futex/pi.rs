@@ -3,7 +3,7 @@
 //!
 //! As long as nobody waits, the word says all there is to know, and the kernel knows nothing. Each
 //! waiter is in the bucket of its lock and knows the owner. A bucket stays locked while a word is
-//! changed ([decision 0017](../../../docs/decisions/0017-pi-word-under-a-lock.md)), so that the word
+//! changed ([decision 0018](../../../docs/decisions/0018-pi-word-under-a-lock.md)), so that the word
 //! and the list of waiters tell the same at all times.
 //!
 //! The host decides which thread runs, so an owner does not run with the priority of its waiters;
