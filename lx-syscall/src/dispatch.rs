@@ -1,8 +1,6 @@
 //! Where a trap enters the kernel: system calls, faults, interrupts.
 
-use alloc::string::String;
 use alloc::sync::Arc;
-use core::fmt::{self, Write};
 
 use lx_core::abi::GuestRegs;
 use lx_core::error::SysError;
@@ -10,8 +8,8 @@ use lx_core::host::{FaultInfo, HostThreadId, Resume, TrapHandler};
 use lx_proc::signal::{self, Outcome, Restart};
 use lx_proc::{CurrentTask, Task};
 
-use crate::strace;
-use crate::table::{Call, Entry, TABLE, call_of};
+use crate::strace::Line;
+use crate::table::{Call, call_of};
 
 /// The kernel side of one guest thread.
 pub struct TaskTrap {
@@ -98,45 +96,23 @@ impl TaskTrap {
     }
 }
 
-/// Prints the arguments of a call through its entry.
-struct Arguments<'a, 'b>(&'a CurrentTask<'b>, &'a Entry, &'a [u64; 6]);
-
-impl fmt::Display for Arguments<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (self.1.trace)(self.0, self.2, f)
-    }
-}
-
 /// A call that is counted, and printed if tracing is on.
 #[cold]
 fn observed_call(current: &CurrentTask<'_>) -> Result<u64, SysError> {
     let regs = current.regs();
     let (number, args) = (regs.orig_rax, &regs.args());
     let kernel = current.kernel();
-    let mut line = String::new();
-    if kernel.observe.is_tracing() {
-        let entry =
-            usize::try_from(number).ok().and_then(|nr| TABLE.get(nr)).and_then(Option::as_ref);
-        // Writing to a String cannot fail. The arguments are printed before the call changes them.
-        let _ = match entry {
-            Some(entry) => write!(
-                line,
-                "{} {}({})",
-                current.task().tid(),
-                entry.name,
-                Arguments(current, entry, args)
-            ),
-            None => write!(line, "{} syscall_{number}({args:x?})", current.task().tid()),
-        };
+    let mut line = kernel.observe.is_tracing().then(|| Line::begin(current, number, args));
+    // When the process has ended, the machine may end before a line is written.
+    if let Some(last) = line.take_if(|line| line.is_last()) {
+        kernel.trace_line(&last.end(current, number, Ok(0)));
     }
     let before = kernel.host.host_calls();
     let result = call_of(number)(current);
     let after = kernel.host.host_calls();
     kernel.observe.count(number, result.is_err(), after.saturating_sub(before));
-    if kernel.observe.is_tracing() {
-        strace::trace_result(&mut line, result.map_err(SysError::errno));
-        line.push('\n');
-        kernel.trace_line(&line);
+    if let Some(line) = line {
+        kernel.trace_line(&line.end(current, number, result));
     }
     result
 }

@@ -21,13 +21,14 @@ pub trait Handler<Args, R> {
     /// The first argument's that does not decode, else the handler's.
     fn call(&self, task: &CurrentTask<'_>) -> Result<u64>;
 
-    /// Prints the arguments as `strace(1)` does.
+    /// Prints one of the arguments as `strace(1)` does, as far as its type tells.
     ///
     /// # Errors
     /// The formatter's.
     fn trace(
         &self,
         task: &CurrentTask<'_>,
+        index: usize,
         args: &[u64; 6],
         f: &mut fmt::Formatter<'_>,
     ) -> fmt::Result;
@@ -52,18 +53,15 @@ macro_rules! handlers {
             fn trace(
                 &self,
                 task: &CurrentTask<'_>,
+                index: usize,
                 args: &[u64; 6],
                 f: &mut fmt::Formatter<'_>,
             ) -> fmt::Result {
-                let _ = (task, args);
-                $(
-                    if $index > 0 {
-                        f.write_str(", ")?;
-                    }
-                    TracedArg::<$arg>::new(task, args[$index]).trace(f)?;
-                )*
-                let _ = &mut *f;
-                Ok(())
+                let _ = (task, args, &mut *f);
+                match index {
+                    $($index => TracedArg::<$arg>::new(task, args[$index]).trace(f),)*
+                    _ => Ok(()),
+                }
             }
 
             fn pointers(&self) -> &'static [bool] {

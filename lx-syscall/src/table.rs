@@ -27,8 +27,8 @@ pub struct Entry {
     pub name: &'static str,
     /// Support level.
     pub support: Support,
-    /// Prints the arguments.
-    pub trace: fn(&CurrentTask<'_>, &[u64; 6], &mut fmt::Formatter<'_>) -> fmt::Result,
+    /// Prints an argument by its type.
+    pub trace: fn(&CurrentTask<'_>, usize, &[u64; 6], &mut fmt::Formatter<'_>) -> fmt::Result,
     /// For each argument, whether it is a pointer.
     pub pointers: fn() -> &'static [bool],
 }
@@ -48,7 +48,9 @@ macro_rules! syscalls {
                 table[$number] = Some(Entry {
                     name: stringify!($name),
                     support: $support,
-                    trace: |task, args, f| Handler::trace(&sys::$($handler)::+, task, args, f),
+                    trace: |task, index, args, f| {
+                        Handler::trace(&sys::$($handler)::+, task, index, args, f)
+                    },
                     pointers: || Handler::pointers(&sys::$($handler)::+),
                 });
             )*

@@ -104,8 +104,16 @@ impl TraceArg for OpenFlags {
         if rest.is_empty() {
             return Ok(());
         }
-        f.write_str("|")?;
-        super::arg::trace_flags(&rest, f)
+        // strace names a directory last; `O_TMPFILE` has that bit, too.
+        let last = match rest.contains(Self::O_TMPFILE) {
+            true => Self::empty(),
+            false => rest.intersection(Self::O_DIRECTORY),
+        };
+        for part in [rest.difference(last), last].iter().filter(|part| !part.is_empty()) {
+            f.write_str("|")?;
+            super::arg::trace_flags(part, f)?;
+        }
+        Ok(())
     }
 }
 

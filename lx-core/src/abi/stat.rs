@@ -283,7 +283,7 @@ impl FromArg for StatxMask {
     }
 }
 
-trace_flags!(StatxMask);
+trace_flags!(StatxMask, StatxAttributes);
 
 abi_flags! {
     /// `stx_attributes`
