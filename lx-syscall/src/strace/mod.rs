@@ -163,6 +163,7 @@ impl<'a> Line<'a> {
             Err(SysError::RestartNoHandler) => {
                 write!(line, "= ? ERESTARTNOHAND (To be restarted if no handler)")
             }
+            Err(SysError::RestartAlways) => write!(line, "= ? ERESTARTNOINTR (To be restarted)"),
         };
     }
 
