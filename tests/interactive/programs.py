@@ -85,8 +85,7 @@ def bash(folder):
     t.type("kill %1; trap 'stty size' WINCH; echo s''et\n")
     t.wait_for(r"set\r\n.*\$ $")
     t.resize(30, 100)
-    t.type("\n")
-    print("new size:", t.wait_for(r"30 100"))
+    print("new size:", t.type_until("\n", r"30 100"))
     t.type("exit 7\n")
     finish(t, "bash")
 
@@ -100,10 +99,7 @@ def vim(folder):
     t.type("ggA, changed\x1b")
     t.wait_for("changed")
     t.resize(30, 100)
-    # The last line is there when vim has heard of it.
-    t.wait_for(r"\x1b\[\d*;?\d*H.*changed")
-    t.type(":set columns?\n")
-    print("vim has", t.wait_for("columns=100"))
+    print("vim has", t.type_until(":set columns?\n", "columns=100"))
     t.type(":wq\n")
     t.wait_for("written")
     finish(t, "vim")
@@ -161,8 +157,7 @@ def tmux(folder):
     t.type("trap 'stty size' WINCH; echo s''et\n")
     t.wait_for("set")
     t.resize(40, 90)
-    t.type("\n")
-    print("after a resize it has", t.wait_for(r"\d+ 90"))
+    print("after a resize it has", t.type_until("\n", r"\d+ 90"))
     t.type("exit\n")
     # The other one is shown on the whole screen.
     t.wait_for("42")

@@ -60,6 +60,16 @@ class Terminal:
             raise SystemExit(f"no {pattern!r} in {self.shown[-600:]!r}")
         return self.found if before else text
 
+    def type_until(self, text, pattern):
+        """Types the same again and again until the pattern is shown. What a resize causes comes at
+        an instant of its own, before or behind a key that was typed after it."""
+        end = time.monotonic() + LIMIT
+        while time.monotonic() < end:
+            self.type(text)
+            if found := self.shows(pattern, 0.5):
+                return found
+        return self.wait_for(pattern)
+
     def wait(self, condition):
         """Waits until something is true."""
         end = time.monotonic() + LIMIT

@@ -98,6 +98,10 @@ mod number {
     include!("../pointer_numbers.rs");
     pub(super) const fchmodat2: c_long = 452;
     pub(super) const epoll_pwait2: c_long = 441;
+    pub(super) const futex_waitv: c_long = 449;
+    pub(super) const futex_wake: c_long = 454;
+    pub(super) const futex_wait: c_long = 455;
+    pub(super) const futex_requeue: c_long = 456;
 }
 
 recipes! {
@@ -204,6 +208,10 @@ recipes! {
     time(Out);
     futex(In, N(128), N(1), Null, N(0), N(0));
     futex(In, N(3), N(1), N(1), In, N(0));
+    futex_waitv(In, N(1), N(0), Null, N(1), N(0));
+    futex_wake(In, N(0xffff_ffff), N(1), N(0x82), N(0), N(0));
+    futex_wait(In, N(1), N(0xffff_ffff), N(0x82), Null, N(1));
+    futex_requeue(In, N(0), N(1), N(1), N(0), N(0));
     sched_setaffinity(N(0), N(8), In);
     sched_getaffinity(N(0), N(128), Out);
     getdents64(Dir, Out, N(1024));
