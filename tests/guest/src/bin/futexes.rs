@@ -25,6 +25,10 @@ const TID: u32 = 0x3fff_ffff;
 const NOBODY: u32 = 0x3fff_fff0;
 
 fn main() {
+    if std::env::args().nth(1).is_some_and(|word| word == "sleep") {
+        // The other program that a child executes.
+        return pause(20_000);
+    }
     let mut t = Checks::new();
     alone(&mut t);
     contended(&mut t);
@@ -340,8 +344,8 @@ fn between_processes(t: &mut Checks) {
         ready.store(1, Ordering::SeqCst);
         until(|| shared_words_marked(word));
         pause(20);
-        let words = [c"sleep".as_ptr(), c"20".as_ptr(), null()];
-        let _ = call!(execv(c"/bin/sleep".as_ptr(), words.as_ptr()));
+        let words = [c"futexes".as_ptr(), c"sleep".as_ptr(), null()];
+        let _ = call!(execv(c"/proc/self/exe".as_ptr(), words.as_ptr()));
         1
     });
     t.ok("a child has it", until(|| ready.load(Ordering::SeqCst) == 1));
