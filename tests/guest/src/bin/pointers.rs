@@ -209,7 +209,7 @@ recipes! {
     futex(In, N(128), N(1), Null, N(0), N(0));
     futex(In, N(3), N(1), N(1), In, N(0));
     futex_waitv(In, N(1), N(0), Null, N(1), N(0));
-    futex_wake(In, N(0xffff_ffff), N(1), N(0x82), N(0), N(0));
+    futex_wake(In, N(0xffff_ffff), N(1), N(2), N(0), N(0));
     futex_wait(In, N(1), N(0xffff_ffff), N(0x82), Null, N(1));
     futex_requeue(In, N(0), N(1), N(1), N(0), N(0));
     sched_setaffinity(N(0), N(8), In);
