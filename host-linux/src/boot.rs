@@ -6,7 +6,6 @@
 
 use alloc::sync::Arc;
 use core::arch::asm;
-use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use lx_core::abi::Errno;
@@ -47,9 +46,7 @@ pub(crate) fn text_range() -> (u64, u64) {
 }
 
 fn fail(what: &str, errno: Errno) -> ! {
-    let mut text = report::Text::new();
-    let _ = writeln!(text, "lx: cannot start: {what}: {}", errno.name());
-    text.print();
+    report::print(format_args!("lx: cannot start: {what}: {}", errno.name()));
     loop {
         // SAFETY: never returns.
         let _ = unsafe { sys::call_uncounted(sys::__NR_exit_group, [FAILED, 0, 0, 0, 0, 0]) };

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use lx_core::abi::Errno;
 use lx_core::host::Supervisor;
+use lx_core::sync::LOCK_PARKED;
 use lx_x86::vdso::INTERVAL_MS;
 
 use crate::boot::MakeKernel;
@@ -147,7 +148,7 @@ impl Init {
         let owner = block.owner_id();
         thread::all().for_each(|other| {
             let value = other.park_value.load(Ordering::Relaxed);
-            if other.parked.load(Ordering::SeqCst) != 0 && value == owner | 1 << 31 {
+            if other.parked.load(Ordering::SeqCst) != 0 && value == owner | LOCK_PARKED {
                 check_owner(owner);
             }
         });

@@ -34,6 +34,7 @@ mod signal;
 mod spare;
 mod storage;
 mod sys;
+mod text;
 mod thread;
 mod traits;
 

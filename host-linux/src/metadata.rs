@@ -14,6 +14,7 @@ use lx_core::host::{HostError, HostFd, HostMetadata, HostResult};
 
 use crate::path::{Path, descriptor_path, path_below};
 use crate::sys::{self, SysResult, sys};
+use crate::text::Text;
 
 /// `UID:GID:MODE`, with `:MAJOR:MINOR` of a device; the mode is octal and has the type.
 const NAME: &[u8] = b"user.lx.stat";
@@ -147,7 +148,7 @@ pub(crate) fn keep(dir: &HostFd, name: &[u8], values: &HostMetadata) -> HostResu
             }
         }
     };
-    set(dir, name, NAME, Text::of(&values).as_bytes(), 0)
+    set(dir, name, NAME, text_of(&values).as_bytes(), 0)
 }
 
 /// Keeps nothing of it any more.
@@ -162,7 +163,7 @@ pub(crate) fn of_link(dir: &HostFd, name: &[u8]) -> HostResult<HostMetadata> {
 
 /// Keeps the owner of a symbolic link.
 pub(crate) fn keep_link(dir: &HostFd, name: &[u8], values: &HostMetadata) -> HostResult<()> {
-    set(dir, b"", &record(name), Text::of(values).as_bytes(), 0)
+    set(dir, b"", &record(name), text_of(values).as_bytes(), 0)
 }
 
 /// Keeps nothing of it any more.
@@ -170,41 +171,22 @@ pub(crate) fn forget_link(dir: &HostFd, name: &[u8]) -> HostResult<()> {
     forget(dir, b"", &record(name))
 }
 
-struct Text {
-    bytes: [u8; MOST],
-    len: usize,
+/// What is kept, as it is written.
+fn text_of(values: &HostMetadata) -> Text<MOST> {
+    let mut text = Text::new();
+    let (uid, gid) = (values.uid.unwrap_or(0), values.gid.unwrap_or(0));
+    // Always fits.
+    let _ = write!(text, "{uid}:{gid}");
+    if let Some(mode) = values.mode {
+        let _ = write!(text, ":{mode:06o}");
+    }
+    if let Some(rdev) = values.rdev {
+        let _ = write!(text, ":{}:{}", major(rdev), minor(rdev));
+    }
+    text
 }
 
-impl Text {
-    fn of(values: &HostMetadata) -> Self {
-        let mut text = Self { bytes: [0; MOST], len: 0 };
-        let (uid, gid) = (values.uid.unwrap_or(0), values.gid.unwrap_or(0));
-        // Always fits.
-        let _ = write!(text, "{uid}:{gid}");
-        if let Some(mode) = values.mode {
-            let _ = write!(text, ":{mode:06o}");
-        }
-        if let Some(rdev) = values.rdev {
-            let _ = write!(text, ":{}:{}", major(rdev), minor(rdev));
-        }
-        text
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
-
-impl Write for Text {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        let end = self.len + text.len();
-        self.bytes.get_mut(self.len..end).ok_or(core::fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
-    }
-}
-
-/// Reads what [`Text`] writes; nothing of what is written otherwise.
+/// Reads what [`text_of`] writes; nothing of what is written otherwise.
 fn parse(value: &[u8]) -> HostMetadata {
     let Ok(text) = str::from_utf8(value) else { return HostMetadata::default() };
     let mut parts = text.split(':');
@@ -225,7 +207,7 @@ fn parse(value: &[u8]) -> HostMetadata {
 
 #[cfg(test)]
 mod tests {
-    use super::{Text, parse};
+    use super::{parse, text_of};
     use lx_core::abi::stat::makedev;
     use lx_core::host::HostMetadata;
 
@@ -233,11 +215,11 @@ mod tests {
     fn what_is_kept_is_read() {
         let rdev = Some(makedev(259, 70_000));
         let values = HostMetadata { uid: Some(0), gid: Some(5), mode: Some(0o060_660), rdev };
-        assert_eq!(Text::of(&values).as_bytes(), b"0:5:060660:259:70000");
+        assert_eq!(text_of(&values).as_bytes(), b"0:5:060660:259:70000");
         let link = HostMetadata { mode: None, rdev: None, ..values };
-        assert_eq!(Text::of(&link).as_bytes(), b"0:5");
+        assert_eq!(text_of(&link).as_bytes(), b"0:5");
         for values in [values, link, HostMetadata { rdev: None, ..values }] {
-            assert_eq!(parse(Text::of(&values).as_bytes()), values);
+            assert_eq!(parse(text_of(&values).as_bytes()), values);
         }
         for wrong in ["", "0", "0:", "0:x", "0:0:9", "-1:0"] {
             assert_eq!(parse(wrong.as_bytes()), HostMetadata::default(), "{wrong}");

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use lx_core::host::{HostThreadId, Nanos};
-use lx_core::sync::{SyncHost, lock_sleep};
+use lx_core::sync::{LOCK_PARKED, SyncHost, lock_sleep};
 
 use crate::report;
 use crate::sys::{self, sys};
@@ -51,9 +51,6 @@ pub(crate) fn interrupt(id: HostThreadId) {
 
 /// What locks and wait queues use.
 pub(crate) struct LinuxSync;
-
-/// In a lock word: somebody sleeps on it.
-const LOCK_PARKED: u32 = 1 << 31;
 
 impl SyncHost for LinuxSync {
     fn owner_id(&self) -> u32 {

@@ -6,6 +6,8 @@ use core::fmt::Write;
 use lx_core::abi::Errno;
 use lx_core::host::{HostError, HostResult};
 
+use crate::text::Text;
+
 /// Longest name that needs no heap.
 const SHORT: usize = 255;
 
@@ -47,24 +49,10 @@ pub(crate) fn path_below(dir: u64, name: &[u8]) -> HostResult<Path> {
     Path::new(&path)
 }
 
-struct Cursor {
-    bytes: [u8; SHORT + 1],
-    len: usize,
-}
-
-impl Write for Cursor {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        let end = self.len + text.len();
-        self.bytes.get_mut(self.len..end).ok_or(core::fmt::Error)?.copy_from_slice(text.as_bytes());
-        self.len = end;
-        Ok(())
-    }
-}
-
 /// The name by which a descriptor can be opened again.
 pub(crate) fn descriptor_path(fd: u64) -> Path {
-    let mut cursor = Cursor { bytes: [0; SHORT + 1], len: 0 };
+    let mut path = Text::new();
     // Always fits.
-    let _ = write!(cursor, "/proc/self/fd/{fd}");
-    Path::Short(cursor.bytes)
+    let _ = write!(path, "/proc/self/fd/{fd}");
+    Path::Short(path.into_array())
 }

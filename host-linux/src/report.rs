@@ -5,6 +5,7 @@ use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::sys;
+use crate::text::Text;
 
 /// Host process id of init, which takes everything along when it dies.
 static INIT_PID: AtomicU32 = AtomicU32::new(0);
@@ -17,39 +18,19 @@ pub(crate) fn init_pid() -> u32 {
     INIT_PID.load(Ordering::Relaxed)
 }
 
-/// Text without a heap, for reports from anywhere.
-pub(crate) struct Text {
-    bytes: [u8; 2048],
-    len: usize,
-}
+/// Longest report, in bytes.
+const LONGEST: usize = 2048;
 
-impl Text {
-    pub(crate) fn new() -> Self {
-        Self { bytes: [0; 2048], len: 0 }
-    }
-
-    pub(crate) fn print(&self) {
-        sys::write_all(2, self.bytes.get(..self.len).unwrap_or_default());
-    }
-}
-
-impl Write for Text {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = self.bytes.get_mut(self.len..).unwrap_or_default();
-        let len = text.len().min(room.len());
-        if let (Some(to), Some(from)) = (room.get_mut(..len), text.as_bytes().get(..len)) {
-            to.copy_from_slice(from);
-        }
-        self.len += len;
-        Ok(())
-    }
+/// Prints a report, from anywhere.
+pub(crate) fn print(report: fmt::Arguments<'_>) {
+    let mut text = Text::<LONGEST>::new();
+    let _ = writeln!(text, "{report}");
+    sys::write_all(2, text.as_bytes());
 }
 
 /// Prints a report and stops the machine.
 pub(crate) fn stop(message: fmt::Arguments<'_>) -> ! {
-    let mut text = Text::new();
-    let _ = writeln!(text, "lx: kernel bug: {message}");
-    text.print();
+    print(format_args!("lx: kernel bug: {message}"));
     kill_machine(134)
 }
 

@@ -4,7 +4,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use lx_core::host::{HostThread, HostThreadId, Nanos};
-use lx_core::sync::{SyncHost, set_sync_host};
+use lx_core::sync::{LOCK_PARKED, SyncHost, set_sync_host};
 
 use crate::thread::{self, Current, with_current};
 
@@ -19,13 +19,30 @@ pub(crate) fn install() {
     INSTALL.call_once(|| set_sync_host(&SYNC_DYN));
 }
 
-/// Set in the word of a lock that somebody waits for; the rest is its owner.
-const LOCK_PARKED: u32 = 1 << 31;
+/// Whether the owner of a lock belongs to another host: the kernel's statics are shared by all hosts
+/// of a process, whose tests run side by side. Such an owner runs now.
+fn is_foreign(current: &Current, owner: u32) -> bool {
+    !current.host.has_os_thread(owner)
+}
 
-/// Whether the word is that of a lock whose owner belongs to another host: the kernel's statics
-/// are shared by all hosts of a process, whose tests run side by side. Such an owner runs now.
-fn is_foreign_lock(current: &Current, word: u32) -> bool {
-    word & LOCK_PARKED != 0 && !current.host.has_os_thread(word & !LOCK_PARKED)
+/// Sleeps on the calling thread's host, or gives others a chance where it has none or shall not sleep.
+fn park(
+    word: &AtomicU32,
+    expected: u32,
+    deadline: Option<Nanos>,
+    sleeps: impl Fn(&Current) -> bool,
+) {
+    let parked = with_current(|current| {
+        if sleeps(current) {
+            current.host.park(word, expected, deadline);
+        } else {
+            std::thread::yield_now();
+        }
+    });
+    if parked.is_none() && word.load(Ordering::SeqCst) == expected {
+        // A thread of a plain unit test.
+        std::thread::yield_now();
+    }
 }
 
 impl SyncHost for MockSync {
@@ -33,17 +50,10 @@ impl SyncHost for MockSync {
         thread::os_thread_id()
     }
     fn park(&self, word: &AtomicU32, expected: u32, deadline: Option<Nanos>) {
-        let parked = with_current(|current| {
-            if is_foreign_lock(current, expected) {
-                std::thread::yield_now();
-            } else {
-                current.host.park(word, expected, deadline);
-            }
-        });
-        if parked.is_none() && word.load(Ordering::SeqCst) == expected {
-            // A thread of a plain unit test.
-            std::thread::yield_now();
-        }
+        park(word, expected, deadline, |_| true);
+    }
+    fn park_for_lock(&self, word: &AtomicU32, expected: u32, _round: u32) {
+        park(word, expected, None, |current| !is_foreign(current, expected & !LOCK_PARKED));
     }
     fn wake(&self, word: &AtomicU32, count: u32) {
         with_current(|current| current.host.wake(word, count));

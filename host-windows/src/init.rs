@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use lx_core::host::{Nanos, Supervisor};
+use lx_core::sync::LOCK_PARKED;
 use lx_nt::{IoStatus, JOB_ABNORMAL_EXIT, JOB_EXIT_PROCESS, port_key};
 use lx_x86::vdso::INTERVAL_MS;
 
@@ -192,7 +193,7 @@ impl Init {
         let owner = block.owner_id();
         let waited_for = thread::all().any(|other| {
             other.parked.load(Ordering::SeqCst) != 0
-                && other.park_value.load(Ordering::Relaxed) == owner | 1 << 31
+                && other.park_value.load(Ordering::Relaxed) == owner | LOCK_PARKED
         });
         if waited_for {
             check_owner(owner);

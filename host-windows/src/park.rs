@@ -6,7 +6,7 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use lx_core::host::{HostThreadId, Nanos};
-use lx_core::sync::{SyncHost, lock_sleep};
+use lx_core::sync::{LOCK_PARKED, SyncHost, lock_sleep};
 use lx_x86::context::read_tsc;
 
 use crate::nt::{self, nt};
@@ -197,9 +197,6 @@ pub(crate) fn bury(dead: &'static Block) {
 
 /// What locks and wait queues use.
 pub(crate) struct WindowsSync;
-
-/// In a lock word: somebody sleeps on it.
-const LOCK_PARKED: u32 = 1 << 31;
 
 impl SyncHost for WindowsSync {
     fn owner_id(&self) -> u32 {

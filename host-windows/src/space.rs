@@ -109,14 +109,10 @@ impl Space {
     /// Makes sure that there are zeroed pages.
     fn supply(&mut self, start: u64, end: u64, prot: Prot) -> HostResult<()> {
         let stale = self.stale.remove(start, end);
-        let mut at = start;
-        for part in &stale {
-            self.commit(at, part.start, prot)?;
-            at = part.end;
-            if part.end - part.start > ZEROED {
+        self.commit_around(start, end, prot, &stale, |part| {
+            if part.len() > ZEROED {
                 self.decommit(part.start, part.end)?;
-                self.commit(part.start, part.end, prot)?;
-                continue;
+                return self.commit(part.start, part.end, prot);
             }
             self.each_arena(part.start, part.end, |start, end| {
                 protect(start, end, Prot::READ | Prot::WRITE)?;
@@ -126,7 +122,25 @@ impl Space {
                     true => Ok(()),
                     false => protect(start, end, prot),
                 }
-            })?;
+            })
+        })
+    }
+
+    /// Commits pages but for these parts, which are there, in the order of their addresses; what is
+    /// done with those is up to `keep`.
+    fn commit_around(
+        &self,
+        start: u64,
+        end: u64,
+        prot: Prot,
+        there: &[Range],
+        keep: impl Fn(&Range) -> HostResult<()>,
+    ) -> HostResult<()> {
+        let mut at = start;
+        for part in there {
+            self.commit(at, part.start, prot)?;
+            keep(part)?;
+            at = part.end;
         }
         self.commit(at, end, prot)
     }
@@ -223,24 +237,16 @@ impl Space {
             }
         }
         there.sort_unstable_by_key(|part| part.start);
-        let result = self.reserve(start, end).and_then(|()| self.complete(start, end, &there));
+        let result = self.reserve(start, end).and_then(|()| {
+            self.commit_around(start, end, prot, &there, |part| {
+                self.each_arena(part.start, part.end, |start, end| protect(start, end, prot))
+            })
+        });
         match result {
             Ok(()) => self.ranges.insert(Range { start, end, prot, kind: Kind::Private }),
             Err(_) => drop(self.decommit(start, end)),
         }
         result
-    }
-
-    /// Makes pages writable, of which these parts are there.
-    fn complete(&self, start: u64, end: u64, there: &[Range]) -> HostResult<()> {
-        let prot = Prot::READ | Prot::WRITE;
-        let mut at = start;
-        for part in there {
-            self.commit(at, part.start, prot)?;
-            self.each_arena(part.start, part.end, |start, end| protect(start, end, prot))?;
-            at = part.end;
-        }
-        self.commit(at, end, prot)
     }
 
     /// Changes the access rights of everything between two addresses.

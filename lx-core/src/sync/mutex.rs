@@ -6,10 +6,8 @@ use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::level::Level;
-use super::{has_sync_host, owner_id, sync_host};
+use super::{LOCK_PARKED, has_sync_host, owner_id, sync_host};
 
-/// Set in the lock word while a thread may be parked on it.
-const PARKED: u32 = 1 << 31;
 /// Rounds of spinning before parking: about as long as a short critical section.
 const SPINS: u32 = 100;
 
@@ -66,7 +64,7 @@ impl<T: ?Sized, const LEVEL: Level> Mutex<T, LEVEL> {
 
     /// Owner id of the present holder, 0 if free.
     pub fn owner(&self) -> u32 {
-        self.word.load(Ordering::Relaxed) & !PARKED
+        self.word.load(Ordering::Relaxed) & !LOCK_PARKED
     }
 
     #[cold]
@@ -86,22 +84,27 @@ impl<T: ?Sized, const LEVEL: Level> Mutex<T, LEVEL> {
                 // Others may still sleep: keep the bit, at the price of one needless wake.
                 if self
                     .word
-                    .compare_exchange(0, id | PARKED, Ordering::Acquire, Ordering::Relaxed)
+                    .compare_exchange(0, id | LOCK_PARKED, Ordering::Acquire, Ordering::Relaxed)
                     .is_ok()
                 {
                     return;
                 }
                 continue;
             }
-            if word & PARKED == 0
+            if word & LOCK_PARKED == 0
                 && self
                     .word
-                    .compare_exchange(word, word | PARKED, Ordering::Relaxed, Ordering::Relaxed)
+                    .compare_exchange(
+                        word,
+                        word | LOCK_PARKED,
+                        Ordering::Relaxed,
+                        Ordering::Relaxed,
+                    )
                     .is_err()
             {
                 continue;
             }
-            sync_host().park_for_lock(&self.word, word | PARKED, round);
+            sync_host().park_for_lock(&self.word, word | LOCK_PARKED, round);
             round = round.saturating_add(1);
         }
     }
@@ -151,7 +154,7 @@ impl<T: ?Sized, const LEVEL: Level> Drop for MutexGuard<'_, T, LEVEL> {
         // to sleep, and then the limit of that sleep (`SyncHost::park`) ends it.
         let word = self.lock.word.load(Ordering::Relaxed);
         self.lock.word.store(0, Ordering::Release);
-        if word & PARKED != 0 {
+        if word & LOCK_PARKED != 0 {
             wake_one(&self.lock.word);
         }
     }

@@ -32,6 +32,9 @@ pub trait SyncHost: Sync {
     fn lock_order_broken(&self, held: u64, wanted: u8) -> !;
 }
 
+/// Set in the word of a lock while a thread may be parked on it; the rest is the owner's id.
+pub const LOCK_PARKED: u32 = 1 << 31;
+
 /// Longest sleep on a lock, in nanoseconds, after which it is looked at again: its wake may have been
 /// lost, or its owner killed. The first sleeps are short. Later ones are not, because thousands of
 /// threads that wait for one lock would do nothing but wake up; one of them that comes in time is

@@ -9,13 +9,13 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use lx::Signaller;
-
-use crate::host_terminal;
 use rustix::process::{Signal, getpid, kill_process};
 use signal_hook::consts::{
     SIGCONT, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
 };
 use signal_hook::iterator::Signals;
+
+use crate::host_terminal;
 
 const FORWARDED: [i32; 9] =
     [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGTSTP, SIGCONT, SIGWINCH];
