@@ -7,7 +7,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use lx_tests::{Outcome, Run, expectations, lx, programs};
 
 /// Programs that other tests run.
-const OTHERS: &[&str] = &["faults"];
+const OTHERS: &[&str] = &["faults", "random"];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

@@ -6,6 +6,7 @@ mod docs;
 mod layers;
 mod lints;
 mod pjdfstest;
+mod soak;
 mod windows;
 mod wine;
 
@@ -22,6 +23,7 @@ usage: cargo xtask <task>
   bench  compares the latency of one guest program natively and on lx
   docs   writes the generated documents
   deny   licences and duplicates of the dependencies
+  soak --minutes N  the random comparisons with the native kernel, for so long
   pjdfstest  a public suite of tests for file systems, natively and on lx; root only
 
   build-windows  builds lx for Windows into target/windows
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Some("test") => test(rest),
         Some("bench") => cargo(&["bench", "--bench", "latency"]).args(rest).run(),
         Some("docs") => docs::write(),
+        Some("soak") => soak::run(rest),
         Some("pjdfstest") => pjdfstest::run(),
         Some("build-windows") => windows::build(),
         Some("test-windows") => wine::test(rest),

@@ -1,9 +1,11 @@
 //! Calls on files give the same on the native kernel and on lx.
 
+use std::cell::Cell;
+
 use lx_differential_tests::call::{Arg, Call};
 use lx_differential_tests::mock::Root;
 use lx_differential_tests::normal::Normal;
-use lx_differential_tests::{files, mock, native};
+use lx_differential_tests::{files, mock, native, soak};
 use proptest::prelude::{ProptestConfig, TestCaseError};
 use proptest::test_runner::{TestError, TestRunner};
 
@@ -25,12 +27,23 @@ fn check(root: Root) {
         eprintln!("skipped: mounting a tmpfs takes root");
         return;
     }
-    let mut runner = TestRunner::new(ProptestConfig::default());
-    let compared = runner.run(&files::sequence(LENGTH), |calls| compare(root, &calls));
-    match compared {
-        Ok(()) => {}
-        Err(TestError::Fail(reason, _)) => panic!("{reason}\nnative kernel: {}", native::release()),
-        Err(other) => panic!("{other}"),
+    let operations = Cell::new(0);
+    let done = soak::repeat(&format!("files, {root:?}"), 256, |cases| {
+        let mut runner = TestRunner::new(ProptestConfig { cases, ..ProptestConfig::default() });
+        let compared = runner.run(&files::sequence(LENGTH), |calls| {
+            operations.set(operations.get() + calls.len() as u64);
+            compare(root, &calls)
+        });
+        match compared {
+            Ok(()) => Ok(operations.get()),
+            Err(TestError::Fail(reason, _)) => {
+                Err(format!("{reason}\nnative kernel: {}", native::release()))
+            }
+            Err(other) => Err(other.to_string()),
+        }
+    });
+    if let Err(failure) = done {
+        panic!("{failure}");
     }
 }
 

@@ -4,6 +4,7 @@
 //! after each step both ends are read until there is nothing more. Keys that send signals throw nothing
 //! away (`NOFLSH`): whether a line that was typed just before was read already depends on chance.
 
+use std::cell::Cell;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
 
@@ -17,9 +18,12 @@ use lx_core::file::OpenFile;
 use lx_core::io::{IoDst, IoSrc};
 use lx_core::rlimit::Rlimits;
 use lx_core::sync::Waiter;
+use lx_differential_tests::soak;
 use lx_vfs::fs::devpts::{DevPts, Options};
 use lx_vfs::tty::pty::{Pty, Slave};
-use proptest::prelude::{Just, ProptestConfig, Strategy, prop_oneof, proptest};
+use proptest::prelude::{Just, ProptestConfig, Strategy, TestCaseError, prop_assume, prop_oneof};
+use proptest::prop_assert_eq;
+use proptest::test_runner::TestRunner;
 
 /// What happens at a terminal.
 #[derive(Clone, Debug)]
@@ -275,16 +279,30 @@ fn run(terminal: &dyn Terminal, steps: &[Step]) -> Vec<String> {
     results
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
-    #[test]
-    fn terminals_do_what_linux_does(steps in proptest::collection::vec(step(), 1..12)) {
-        let (native, ours) = (run(&Native::new(), &steps), run(&Ours::new(), &steps));
-        // Rarely, and not each time for the same steps, Linux 6.18 shows some thousand NULs that nobody
-        // has written: nothing to compare with.
-        proptest::prop_assume!(native.iter().all(|result| result.matches("x00").count() < 100));
-        for ((step, native), ours) in steps.iter().zip(&native).zip(&ours) {
-            proptest::prop_assert_eq!(native, ours, "{:?}\nlinux left, lx right", step);
-        }
+#[test]
+fn terminals_do_what_linux_does() {
+    let operations = Cell::new(0);
+    let done = soak::repeat("terminals", 500, |cases| {
+        let config = ProptestConfig { cases, ..ProptestConfig::default() };
+        let sequence = proptest::collection::vec(step(), 1..12);
+        let run = TestRunner::new(config).run(&sequence, |steps| {
+            operations.set(operations.get() + steps.len() as u64);
+            compare(&steps)
+        });
+        run.map(|()| operations.get())
+    });
+    if let Err(failure) = done {
+        panic!("{failure}");
     }
+}
+
+fn compare(steps: &[Step]) -> Result<(), TestCaseError> {
+    let (native, ours) = (run(&Native::new(), steps), run(&Ours::new(), steps));
+    // Rarely, and not each time for the same steps, Linux 6.18 shows some thousand NULs that nobody
+    // has written: nothing to compare with.
+    prop_assume!(native.iter().all(|result| result.matches("x00").count() < 100));
+    for ((step, native), ours) in steps.iter().zip(&native).zip(&ours) {
+        prop_assert_eq!(native, ours, "{:?}\nlinux left, lx right", step);
+    }
+    Ok(())
 }

@@ -10,6 +10,7 @@
 )]
 
 pub mod futex;
+pub mod random;
 pub mod sockets;
 
 use std::ffi::CString;

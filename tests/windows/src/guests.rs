@@ -12,7 +12,7 @@ use crate::{expectations, rootfs, wine};
 const WINE: &str = include_str!("../wine.toml");
 
 /// Programs that other tests run.
-const OTHERS: &[&str] = &["faults"];
+const OTHERS: &[&str] = &["faults", "random"];
 
 /// One test for each program.
 pub(crate) fn trials() -> Result<Vec<Trial>, String> {
