@@ -5,6 +5,10 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use lx_core::host::{HostThreadId, Nanos};
 use lx_core::sync::{LOCK_PARKED, SyncHost, lock_sleep};
 
+use lx_core::host::HostThread;
+use lx_x86::context::read_tsc;
+
+use crate::LinuxHost;
 use crate::report;
 use crate::sys::{self, sys};
 use crate::thread;
@@ -12,6 +16,25 @@ use crate::thread;
 /// The host signal that makes guest code enter the kernel. Ignored by default, so that one that
 /// comes too late hurts nobody.
 pub(crate) const INTERRUPT_SIGNAL: i32 = 23; // SIGURG
+
+/// How long a thread spins before it sleeps, in ticks of the processor's counter: some 20 microseconds,
+/// as long as it takes to wake a thread on a processor that has nothing to do.
+const SPIN_TICKS: u64 = 60_000;
+
+/// Spins while `*word == expected`; whether the word has changed.
+pub(crate) fn spin(word: &AtomicU32, expected: u32) -> bool {
+    if LinuxHost.cpu_count() == 1 {
+        return false;
+    }
+    let start = read_tsc();
+    while read_tsc().wrapping_sub(start) < SPIN_TICKS {
+        if word.load(Ordering::Acquire) != expected {
+            return true;
+        }
+        core::hint::spin_loop();
+    }
+    false
+}
 
 /// Sleeps while `*word == expected`.
 pub(crate) fn park(word: &AtomicU32, expected: u32, deadline: Option<Nanos>) {
@@ -59,6 +82,10 @@ impl SyncHost for LinuxSync {
 
     fn park(&self, word: &AtomicU32, expected: u32, deadline: Option<Nanos>) {
         park(word, expected, deadline);
+    }
+
+    fn spin(&self, word: &AtomicU32, expected: u32) -> bool {
+        spin(word, expected)
     }
 
     fn park_for_lock(&self, word: &AtomicU32, expected: u32, round: u32) {

@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use lx_core::host::{HostThreadId, Resume};
 use lx_x86::entry;
 
+use crate::park;
 use crate::process::Process;
 use crate::sys;
 use crate::thread::{self, Block, state};
@@ -23,6 +24,8 @@ mod job {
     pub(super) const RUN: u32 = 1;
     /// The process ends.
     pub(super) const QUIT: u32 = 2;
+    /// As [`NONE`], and the thread sleeps or is about to.
+    pub(super) const ASLEEP: u32 = 3;
 }
 
 /// The spare threads of a process, by the addresses of their blocks.
@@ -62,8 +65,14 @@ impl Spares {
 /// Lets the thread of a block that was taken out run what has been put on the block.
 pub(crate) fn run(block: &'static Block) {
     block.state.store(state::ACTIVE, Ordering::Release);
-    block.job.store(job::RUN, Ordering::Release);
-    sys::futex_wake(block.job.as_ptr(), 1);
+    give(block, job::RUN);
+}
+
+/// Gives a spare thread that was taken out something to do.
+fn give(block: &Block, job: u32) {
+    if block.job.swap(job, Ordering::AcqRel) == job::ASLEEP {
+        sys::futex_wake(block.job.as_ptr(), 1);
+    }
 }
 
 /// Ends all spare threads of a process; whether there were any.
@@ -71,8 +80,7 @@ pub(crate) fn dismiss(process: &Process) -> bool {
     let mut any = false;
     while let Some(block) = process.spares.take() {
         any = true;
-        block.job.store(job::QUIT, Ordering::Release);
-        sys::futex_wake(block.job.as_ptr(), 1);
+        give(block, job::QUIT);
     }
     any
 }
@@ -109,7 +117,18 @@ pub(crate) fn wait(block: &'static Block, process: &Process) -> End {
     loop {
         match block.job.load(Ordering::Acquire) {
             job::NONE => {
-                let _ = sys::futex_wait(block.job.as_ptr(), job::NONE, None);
+                if !block.spare_habit.spin(|| park::spin(&block.job, job::NONE)) {
+                    // Failure: there is something to do.
+                    let _ = block.job.compare_exchange(
+                        job::NONE,
+                        job::ASLEEP,
+                        Ordering::AcqRel,
+                        Ordering::Relaxed,
+                    );
+                }
+            }
+            job::ASLEEP => {
+                let _ = sys::futex_wait(block.job.as_ptr(), job::ASLEEP, None);
             }
             job::QUIT => return End::Superfluous,
             _ => begin(block),

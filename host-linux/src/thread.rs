@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use lx_core::abi::GuestRegs;
 use lx_core::host::{HostThreadId, TrapHandler};
-use lx_core::sync::Mutex;
+use lx_core::sync::{Mutex, SpinHabit};
 use lx_region::{CLASSES, Magazine};
 use lx_x86::context;
 use lx_x86::thread_block::ThreadBlock;
@@ -70,6 +70,8 @@ pub(crate) struct Block {
     pub(crate) park_value: AtomicU32,
     /// An idle process waits for this to become 1.
     pub(crate) job: AtomicU32,
+    /// Whether it spins before it sleeps as a spare thread.
+    pub(crate) spare_habit: SpinHabit,
     /// Lock levels held, in debug builds.
     pub(crate) held_levels: AtomicU64,
     /// Host process of the thread.
@@ -325,6 +327,7 @@ fn create(memory: u64, index: u32, state: u32) -> Option<&'static Block> {
             park_word: AtomicU64::new(0),
             park_value: AtomicU32::new(0),
             job: AtomicU32::new(0),
+            spare_habit: SpinHabit::new(),
             held_levels: AtomicU64::new(0),
             pid,
             tid: AtomicU32::new(0),

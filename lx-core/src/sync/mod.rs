@@ -7,11 +7,13 @@
 pub mod level;
 mod mutex;
 mod platform;
+mod spin_habit;
 mod thread_cell;
 mod wait_queue;
 
 pub use mutex::{Mutex, MutexGuard};
 pub use platform::{LOCK_PARKED, SyncHost, lock_sleep, set_sync_host};
 pub(crate) use platform::{has_sync_host, owner_id, sync_host};
+pub use spin_habit::SpinHabit;
 pub use thread_cell::ThreadCell;
 pub use wait_queue::{WaitEnd, WaitQueue, Waiter, Wake, WakeKey};

@@ -11,6 +11,12 @@ pub trait SyncHost: Sync {
     fn owner_id(&self) -> u32;
     /// Sleeps while `*word == expected`; see [`HostThread::park`](crate::host::HostThread::park).
     fn park(&self, word: &AtomicU32, expected: u32, deadline: Option<Nanos>);
+    /// Spins while `*word == expected`, about as long as it takes to wake a sleeping thread; whether
+    /// the word has changed. Hosts without a second processor do not spin.
+    fn spin(&self, word: &AtomicU32, expected: u32) -> bool {
+        let _ = (word, expected);
+        false
+    }
     /// Sleeps likewise on the word of a lock, for [`lock_sleep`] at the longest. `round` says how
     /// often the thread has slept for the lock already.
     fn park_for_lock(&self, word: &AtomicU32, expected: u32, round: u32) {

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 
-use super::{Mutex, level, sync_host};
+use super::{Mutex, SpinHabit, level, sync_host};
 use crate::host::{HostThreadId, Nanos};
 
 /// What a waiter waits for, as a bit set that a waker matches (`PollEvents` bits, or all ones).
@@ -53,6 +53,8 @@ pub struct Waiter {
     killed: AtomicBool,
     /// Thread block that the task runs on now ([`HostThreadId`]).
     thread: AtomicU64,
+    /// Whether it spins before it sleeps.
+    habit: SpinHabit,
 }
 
 impl Waiter {
@@ -123,7 +125,16 @@ impl Waiter {
 
     /// Sleeps until woken, interrupted or timed out. Consumes one wake.
     fn park(&self, deadline: Option<Nanos>) {
-        if self.word.compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire).is_ok() {
+        // Who waits for a time only is woken by nobody.
+        let woken = deadline.is_none()
+            && self.word.load(Ordering::Relaxed) == EMPTY
+            && self.habit.spin(|| sync_host().spin(&self.word, EMPTY));
+        if !woken
+            && self
+                .word
+                .compare_exchange(EMPTY, PARKED, Ordering::Acquire, Ordering::Acquire)
+                .is_ok()
+        {
             sync_host().park(&self.word, PARKED, deadline);
         }
         // An exchange, for the same reason as in `clear_interrupt`: what the caller looks at next
