@@ -1,6 +1,7 @@
 //! Open file descriptions, and what every kind of file can do ([`FileOps`]).
 
 mod ops;
+mod socket_view;
 pub mod watch;
 
 use alloc::boxed::Box;
@@ -19,6 +20,7 @@ use crate::sync::{Mutex, level};
 use watch::FileUse;
 
 pub use ops::{DirList, DirSink, FileIdentity, FileOps, MapSource, PageSource, seek_in};
+pub use socket_view::SocketView;
 
 /// An open file description, `open(2)`: what descriptors refer to and `fork` and `dup` share.
 pub struct OpenFile {

@@ -17,6 +17,7 @@ pub mod netlink;
 pub mod options;
 pub mod socket;
 pub mod unix;
+mod view;
 
 pub use inet::InetSocket;
 pub use message::{Incoming, Outgoing, Received};

@@ -12,7 +12,7 @@ use lx_core::abi::socket::{MsgFlags, ShutdownHow, SocketKind};
 use lx_core::abi::stat::{S_IFSOCK, Stat, makedev};
 use lx_core::caller::Caller;
 use lx_core::error::Result;
-use lx_core::file::{FileOps, OpenFile};
+use lx_core::file::{FileOps, OpenFile, SocketView};
 use lx_core::io::{IoDst, IoSrc};
 use lx_core::poll::{PollEvents, PollSource, PollTable};
 
@@ -40,15 +40,18 @@ pub enum Family {
 /// A socket as a file.
 pub struct Socket {
     ino: u64,
+    /// User and group of whoever made it.
+    owner: (u32, u32),
     family: Family,
 }
 
 impl Socket {
     /// An open file description of a socket; `flags` may hold `O_NONBLOCK`.
-    pub fn open(family: Family, flags: OpenFlags) -> Arc<OpenFile> {
+    pub fn open(caller: &Caller<'_>, family: Family, flags: OpenFlags) -> Arc<OpenFile> {
+        let cred = caller.cred();
         let ino = NEXT_INO.fetch_add(1, Ordering::Relaxed);
         let status = OpenFlags::O_RDWR | (flags & OpenFlags::O_NONBLOCK);
-        OpenFile::new(Arc::new(Self { ino, family }), status, None)
+        OpenFile::new(Arc::new(Self { ino, owner: (cred.fsuid, cred.fsgid), family }), status, None)
     }
 
     /// The socket behind an open file description.
@@ -279,18 +282,40 @@ impl FileOps for Socket {
         }
     }
 
-    fn stat(&self, caller: &Caller<'_>, _file: &OpenFile) -> Result<Stat> {
-        let cred = caller.cred();
+    fn stat(&self, _caller: &Caller<'_>, _file: &OpenFile) -> Result<Stat> {
+        let (st_uid, st_gid) = self.owner;
         Ok(Stat {
             st_dev: SOCKET_DEV,
             st_ino: self.ino,
             st_nlink: 1,
             st_mode: S_IFSOCK | 0o777,
-            st_uid: cred.fsuid,
-            st_gid: cred.fsgid,
+            st_uid,
+            st_gid,
             st_blksize: 4096,
             ..Stat::default()
         })
+    }
+
+    fn socket_view(&self) -> Option<SocketView> {
+        let Options { family, kind, protocol, .. } = *self.options();
+        let mut view = SocketView {
+            ino: self.ino,
+            uid: self.owner.0,
+            family,
+            kind,
+            protocol,
+            state: SocketView::CLOSE,
+            name: Vec::new(),
+            peer: Vec::new(),
+            unsent: 0,
+            unread: 0,
+        };
+        match &self.family {
+            Family::Unix(socket) => socket.show(&mut view),
+            Family::Inet(socket) => socket.show(&mut view),
+            Family::Netlink(socket) => socket.show(&mut view),
+        }
+        Some(view)
     }
 
     fn raises_sigpipe(&self) -> bool {

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 
-use super::OpenFile;
+use super::{OpenFile, SocketView};
 use crate::abi::Errno;
 use crate::abi::fcntl::{FcntlCmd, OpenFlags};
 use crate::abi::stat::Stat;
@@ -276,6 +276,11 @@ pub trait FileOps: Any + Send + Sync {
     /// Whether a write that fails with `EPIPE` raises `SIGPIPE`: not one to a datagram socket.
     fn raises_sigpipe(&self) -> bool {
         true
+    }
+
+    /// What `/proc/net` shows of a socket; `None` for other files.
+    fn socket_view(&self) -> Option<SocketView> {
+        None
     }
 
     /// Bytes that can be read at once without blocking, `FIONREAD`.

@@ -146,6 +146,11 @@ impl UnixSocket {
         self.options.kind == SocketKind::SOCK_STREAM
     }
 
+    /// Whether it takes connections.
+    pub fn is_listening(&self) -> bool {
+        matches!(self.state.lock().role, Role::Listening { .. })
+    }
+
     /// As `getsockname(2)` shows it.
     pub fn name(&self) -> Vec<u8> {
         let name = self.state.lock().name.clone();

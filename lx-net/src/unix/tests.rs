@@ -155,6 +155,7 @@ fn files_come_with_the_first_byte_and_end_the_read() {
     with_caller(|caller| {
         let (a, b) = pair(caller, SocketKind::SOCK_STREAM);
         let file = Socket::open(
+            caller,
             Family::Unix(UnixSocket::new(SocketKind::SOCK_DGRAM, 0).unwrap()),
             OpenFlags::empty(),
         );
@@ -181,7 +182,7 @@ fn files_that_nobody_receives_are_dropped_one_after_the_other() {
                 let message = Outgoing { rights: vec![file], ..Outgoing::default() };
                 send(caller, &a, b"x", message).unwrap();
             }
-            last = Some(Socket::open(Family::Unix(b), OpenFlags::empty()));
+            last = Some(Socket::open(caller, Family::Unix(b), OpenFlags::empty()));
         }
         drop(last);
     });
@@ -192,6 +193,7 @@ fn more_files_on_their_way_than_may_be_open_are_refused() {
     with_user(3, |caller| {
         let (a, b) = pair(caller, SocketKind::SOCK_DGRAM);
         let file = Socket::open(
+            caller,
             Family::Unix(UnixSocket::new(SocketKind::SOCK_DGRAM, 0).unwrap()),
             OpenFlags::empty(),
         );
@@ -213,7 +215,7 @@ fn more_files_on_their_way_than_may_be_open_are_refused() {
 #[test]
 fn sockets_in_each_others_queues_go_when_nobody_holds_them() {
     with_user(4, |caller| {
-        let open = |socket| Socket::open(Family::Unix(socket), OpenFlags::empty());
+        let open = |socket| Socket::open(caller, Family::Unix(socket), OpenFlags::empty());
         let witness = open(UnixSocket::new(SocketKind::SOCK_DGRAM, 0).unwrap());
         let (a, b) = pair(caller, SocketKind::SOCK_STREAM);
         let (a_file, b_file) = (open(Arc::clone(&a)), open(Arc::clone(&b)));
@@ -227,6 +229,7 @@ fn sockets_in_each_others_queues_go_when_nobody_holds_them() {
         // It is noticed when another socket is closed, if nobody else is at it just then.
         let noticed = (0..100_000).any(|_| {
             drop(open(UnixSocket::new(SocketKind::SOCK_STREAM, 0).unwrap()));
+            std::thread::yield_now();
             Arc::strong_count(&witness) == 1
         });
         assert!(noticed);

@@ -7,6 +7,7 @@
 mod cpuinfo;
 mod fd;
 mod mounts;
+mod net;
 mod pid;
 mod stat;
 mod status;

@@ -8,13 +8,13 @@ use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::abi::dirent::DT_DIR;
 use lx_core::caller::Caller;
-use lx_core::cred::Credentials;
+use lx_core::cred::{Capabilities, Credentials};
 use lx_core::rlimit::{RLIM_INFINITY, Resource, Rlimits};
 use lx_vfs::fs::pseudo::{DirSource, LinkSource, Node, NodeInfo, TextSource};
 use lx_vfs::inode::DirListing;
 use lx_vfs::location::Path;
 
-use super::{check_readable, fd, mounts, parse_id, stat, status};
+use super::{check_readable, fd, mounts, net, parse_id, stat, status};
 use crate::kernel::Kernel;
 use crate::mm::AddressSpace;
 use crate::session::INIT_TGID;
@@ -125,17 +125,23 @@ fn make(kernel: &Arc<Kernel>, info: NodeInfo, id: i32, whole: bool) -> Result<No
 
 /// A file's text.
 type Text = fn(&View, &Caller<'_>) -> Result<Vec<u8>>;
-/// What a link leads to and the text that it shows.
-type Target = fn(&View) -> Option<Path>;
+/// What a link leads to.
+#[derive(Clone, Copy)]
+enum Place {
+    Cwd,
+    Root,
+    Exe,
+}
 
 /// What an entry is.
 enum Kind {
     Text(u32, Text),
     /// A file that may be written.
     Writable(Text, fn(&View, &Caller<'_>, &[u8]) -> Result<()>),
-    Link(Target),
+    Link(Place),
     Fds,
     FdInfos,
+    Net,
     /// Only in the directory of a whole process.
     Tasks,
 }
@@ -145,6 +151,7 @@ const ENTRIES: &[(&str, Kind)] = &[
     ("task", Kind::Tasks),
     ("fd", Kind::Fds),
     ("fdinfo", Kind::FdInfos),
+    ("net", Kind::Net),
     ("environ", Kind::Text(0o400, environ)),
     ("auxv", Kind::Text(0o400, auxv)),
     ("status", Kind::Text(0o444, status::text)),
@@ -157,9 +164,9 @@ const ENTRIES: &[(&str, Kind)] = &[
     ("maps", Kind::Text(0o444, maps)),
     ("smaps", Kind::Text(0o444, smaps)),
     ("children", Kind::Text(0o444, children)),
-    ("cwd", Kind::Link(cwd)),
-    ("root", Kind::Link(root)),
-    ("exe", Kind::Link(exe)),
+    ("cwd", Kind::Link(Place::Cwd)),
+    ("root", Kind::Link(Place::Root)),
+    ("exe", Kind::Link(Place::Exe)),
     ("mounts", Kind::Text(0o444, mounts::mounts)),
     ("mountinfo", Kind::Text(0o444, mounts::mountinfo)),
     ("wchan", Kind::Text(0o444, |_, _| Ok(b"0".to_vec()))),
@@ -189,9 +196,10 @@ impl ProcessDir {
             Kind::Writable(make, store) => {
                 info.mode(0o644).text_from(WritableText { subject, make: *make, store: *store })
             }
-            Kind::Link(target) => info.link_from(PlaceLink { subject, target: *target }),
+            Kind::Link(place) => info.link_from(PlaceLink { subject, place: *place }),
             Kind::Fds => info.mode(0o500).directory(fd::FdDir { subject, infos: false }),
             Kind::FdInfos => info.mode(0o555).directory(fd::FdDir { subject, infos: true }),
+            Kind::Net => info.mode(0o555).owner(0, 0).directory(net::NetDir(subject)),
             Kind::Tasks => info.directory(TaskDir(subject)),
         }
     }
@@ -240,15 +248,34 @@ impl TextSource for WritableText {
 /// `cwd`, `root` and `exe`.
 struct PlaceLink {
     subject: Subject,
-    target: Target,
+    place: Place,
 }
 
 impl PlaceLink {
     fn place(&self, caller: &Caller<'_>) -> Result<Path> {
         let view = self.subject.view().map_err(|_| Errno::ENOENT)?;
-        let task = view.task.as_ref().ok_or(Errno::ENOENT)?;
+        let Some(task) = &view.task else { return self.place_of_init(&view, caller) };
         check_readable(caller, &task.cred())?;
-        (self.target)(&view).ok_or(Errno::ENOENT.into())
+        match self.place {
+            Place::Cwd => Ok(task.fs().cwd()),
+            Place::Root => Ok(task.fs().root()),
+            Place::Exe => {
+                let program = task.mm().program();
+                let path = program.file.as_ref().and_then(|file| Path::of(file).cloned());
+                path.ok_or(Errno::ENOENT.into())
+            }
+        }
+    }
+
+    /// As a kernel thread, init has no program, and works in the root. A zombie has nothing.
+    fn place_of_init(&self, view: &View, caller: &Caller<'_>) -> Result<Path> {
+        if view.group.tgid() != INIT_TGID || matches!(self.place, Place::Exe) {
+            return Err(Errno::ENOENT.into());
+        }
+        if !caller.cred().has(Capabilities::SYS_PTRACE) {
+            return Err(Errno::EACCES.into());
+        }
+        caller_root(&self.subject.kernel, caller)
     }
 }
 
@@ -260,19 +287,6 @@ impl LinkSource for PlaceLink {
     fn follow(&self, caller: &Caller<'_>) -> Result<Option<Path>> {
         self.place(caller).map(Some)
     }
-}
-
-fn cwd(view: &View) -> Option<Path> {
-    Some(view.task.as_ref()?.fs().cwd())
-}
-
-fn root(view: &View) -> Option<Path> {
-    Some(view.task.as_ref()?.fs().root())
-}
-
-fn exe(view: &View) -> Option<Path> {
-    let program = view.task.as_ref()?.mm().program();
-    Path::of(program.file.as_ref()?).cloned()
 }
 
 /// `/proc/PID/task`.

@@ -49,6 +49,8 @@ pub(super) fn nodes(kernel: &Arc<Kernel>, numbers: &mut Numbers) -> Vec<(&'stati
     ];
     let mounts = numbers.next().link(|_: &Caller<'_>| Ok(b"self/mounts".to_vec()));
     nodes.push(("mounts", mounts));
+    let net = numbers.next().link(|_: &Caller<'_>| Ok(b"self/net".to_vec()));
+    nodes.push(("net", net));
     let own = |caller: &Caller<'_>| Ok(format!("{}", caller.tgid).into_bytes());
     nodes.push(("self", numbers.next().link(own)));
     let thread =

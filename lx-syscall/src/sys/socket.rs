@@ -70,7 +70,7 @@ pub(crate) fn sys_socket(
             return Err(Errno::EAFNOSUPPORT.into());
         }
     };
-    let file = Socket::open(socket, status(kind.flags));
+    let file = Socket::open(&task.caller(), socket, status(kind.flags));
     Ok(reserve(task, kind.flags)?.install(file))
 }
 
@@ -98,8 +98,8 @@ pub(crate) fn sys_socketpair(
         }
     }
     let (first, second) = UnixSocket::pair(&task.caller(), kind.kind, protocol)?;
-    let first = Socket::open(Family::Unix(first), status(kind.flags));
-    let second = Socket::open(Family::Unix(second), status(kind.flags));
+    let first = Socket::open(&task.caller(), Family::Unix(first), status(kind.flags));
+    let second = Socket::open(&task.caller(), Family::Unix(second), status(kind.flags));
     let first_fd = reserve(task, kind.flags)?;
     let second_fd = reserve(task, kind.flags)?;
     task.memory().write(fds, &[first_fd.number(), second_fd.number()])?;
@@ -256,7 +256,7 @@ pub(crate) fn sys_accept4(
     let new_fd = reserve(task, flags)?;
     let socket = Socket::of(&file)?;
     let (new, peer) = socket.accept(&task.caller(), file.is_nonblocking())?;
-    let new = Socket::open(new, status(flags));
+    let new = Socket::open(&task.caller(), new, status(flags));
     if !address.is_null() {
         write_address(task, &peer, address, address_len)?;
     }
