@@ -6,11 +6,12 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::host::HostError;
+use lx_core::{Result, SysError};
 
 use super::HostInode;
+use crate::fs::xattr::Xattrs;
 
 /// In front of our own attributes, and of names of the namespaces that only root may use.
 const OURS: &[u8] = b"user.lx.";
@@ -41,7 +42,7 @@ impl HostInode {
         }
     }
 
-    pub(super) fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
+    pub(in crate::fs) fn xattr(&self, name: &[u8]) -> Result<Vec<u8>> {
         let attribute = self.host_name(name).ok_or(Errno::ENODATA)?;
         let (dir, name) = self.place()?;
         Ok(self.host().get_xattr(&dir, &name, &attribute)?)
@@ -63,7 +64,7 @@ impl HostInode {
         Ok(())
     }
 
-    pub(super) fn xattrs(&self) -> Result<Vec<u8>> {
+    pub(in crate::fs) fn xattrs(&self) -> Result<Vec<u8>> {
         let (dir, name) = self.place()?;
         let names = match self.host().list_xattr(&dir, &name) {
             Err(HostError(Errno::EOPNOTSUPP)) => return Ok(Vec::new()),
@@ -77,6 +78,19 @@ impl HostInode {
             }
         }
         Ok(seen)
+    }
+
+    /// A copy of all attributes, but for those that the host does not let us read.
+    pub(in crate::fs) fn copy_xattrs(&self) -> Result<Xattrs> {
+        let copy = Xattrs::default();
+        for name in self.xattrs()?.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+            match self.xattr(name) {
+                Ok(value) => copy.set(name, &value, 0)?,
+                Err(SysError::Errno(Errno::EACCES | Errno::EPERM | Errno::ENODATA)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(copy)
     }
 }
 

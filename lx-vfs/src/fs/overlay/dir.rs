@@ -12,9 +12,9 @@ use lx_core::caller::Caller;
 use lx_core::file::FileOps;
 use spin::Once;
 
-use super::Shared;
 use super::file::OverlayFile;
 use super::tree::{Known, Names};
+use super::{Shared, lower_xattr};
 use crate::dir::DirFile;
 use crate::fs::hostfs::HostInode;
 use crate::fs::meta::Meta;
@@ -33,7 +33,8 @@ pub(super) struct OverlayDir {
     ino: u64,
     /// Attributes, once they differ from the lower directory's.
     meta: Once<Meta>,
-    xattrs: Xattrs,
+    /// Extended attributes, once they differ from the lower directory's.
+    xattrs: Once<Xattrs>,
     removed: AtomicBool,
 }
 
@@ -45,7 +46,7 @@ impl OverlayDir {
             ino: lower.ino(),
             lower: Some(lower),
             meta: Once::new(),
-            xattrs: Xattrs::default(),
+            xattrs: Once::new(),
             removed: AtomicBool::new(false),
         })
     }
@@ -59,7 +60,7 @@ impl OverlayDir {
             lower: None,
             ino: shared.memory.new_ino(),
             meta: Once::initialized(meta),
-            xattrs: Xattrs::default(),
+            xattrs: Once::initialized(Xattrs::default()),
             removed: AtomicBool::new(false),
         })
     }
@@ -77,6 +78,17 @@ impl OverlayDir {
         let attr = lower.attributes()?;
         self.shared.keep(self.ino, self.shared_self()?);
         Ok(self.meta.call_once(|| Meta::copy_of(&attr)))
+    }
+
+    /// The extended attributes in memory; copied from the lower directory the first time.
+    fn xattrs(&self) -> Result<&Xattrs> {
+        if let Some(xattrs) = self.xattrs.get() {
+            return Ok(xattrs);
+        }
+        let copy = self.lower.as_ref().ok_or(Errno::EIO)?.copy_xattrs()?;
+        // The changed directory must not be forgotten.
+        self.meta()?;
+        Ok(self.xattrs.call_once(|| copy))
     }
 
     /// Makes the directory ready to be changed.
@@ -410,20 +422,32 @@ impl InodeOps for OverlayDir {
     }
 
     fn get_xattr(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Vec<u8>> {
-        self.xattrs.get(name)
+        match (self.xattrs.get(), &self.lower) {
+            (Some(xattrs), _) => xattrs.get(name),
+            (None, Some(lower)) => lower_xattr(lower, name),
+            (None, None) => Err(Errno::ENODATA.into()),
+        }
     }
 
     fn set_xattr(&self, caller: &Caller<'_>, name: &[u8], value: &[u8], flags: u32) -> Result<()> {
+        self.xattrs()?.set(name, value, flags)?;
         self.meta()?.changed(caller.now());
-        self.xattrs.set(name, value, flags)
+        Ok(())
     }
 
     fn list_xattr(&self, _caller: &Caller<'_>) -> Result<Vec<u8>> {
-        Ok(self.xattrs.list())
+        match (self.xattrs.get(), &self.lower) {
+            (Some(xattrs), _) => Ok(xattrs.list()),
+            (None, Some(lower)) => lower.xattrs(),
+            (None, None) => Ok(Vec::new()),
+        }
     }
 
     fn remove_xattr(&self, caller: &Caller<'_>, name: &[u8]) -> Result<()> {
+        // What is not there is no reason to copy anything.
+        self.get_xattr(caller, name)?;
+        self.xattrs()?.remove(name)?;
         self.meta()?.changed(caller.now());
-        self.xattrs.remove(name)
+        Ok(())
     }
 }

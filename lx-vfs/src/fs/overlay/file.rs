@@ -15,7 +15,7 @@ use lx_core::io::IoDst;
 use lx_core::sync::WaitQueue;
 use spin::Once;
 
-use super::Shared;
+use super::{Shared, lower_xattr};
 use crate::fs::hostfs::{HostFile, HostInode};
 use crate::fs::tmpfs::{TmpFile, TmpInode};
 use crate::inode::{Attr, InodeOps, NewKind, Permissions, SetAttr};
@@ -74,8 +74,10 @@ impl OverlayFile {
             FileType::BlockDevice => NewKind::BlockDevice(attr.rdev),
             FileType::Regular | FileType::Directory => NewKind::Regular,
         };
+        let xattrs = self.lower.copy_xattrs()?;
         self.keep()?;
-        Ok(self.upper.call_once(|| self.shared.memory.inode_like(kind, self.ino, &attr)))
+        let memory = &self.shared.memory;
+        Ok(self.upper.call_once(|| memory.inode_like(kind, self.ino, &attr, xattrs)))
     }
 
     /// The inode must not be forgotten any more.
@@ -227,7 +229,7 @@ impl InodeOps for OverlayFile {
     fn get_xattr(&self, caller: &Caller<'_>, name: &[u8]) -> Result<Vec<u8>> {
         match self.upper.get() {
             Some(upper) => upper.get_xattr(caller, name),
-            None => Err(Errno::ENODATA.into()),
+            None => lower_xattr(&self.lower, name),
         }
     }
 
@@ -236,10 +238,15 @@ impl InodeOps for OverlayFile {
     }
 
     fn list_xattr(&self, caller: &Caller<'_>) -> Result<Vec<u8>> {
-        self.upper.get().map_or(Ok(Vec::new()), |upper| upper.list_xattr(caller))
+        match self.upper.get() {
+            Some(upper) => upper.list_xattr(caller),
+            None => self.lower.xattrs(),
+        }
     }
 
     fn remove_xattr(&self, caller: &Caller<'_>, name: &[u8]) -> Result<()> {
+        // What is not there is no reason to copy anything.
+        self.get_xattr(caller, name)?;
         self.upper()?.remove_xattr(caller, name)
     }
 }

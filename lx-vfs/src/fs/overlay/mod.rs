@@ -11,13 +11,15 @@ mod file;
 mod tree;
 
 use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 
 use hashbrown::HashMap;
-use lx_core::Result;
+use lx_core::abi::Errno;
 use lx_core::abi::stat::{FileType, Statfs};
 use lx_core::caller::Caller;
 use lx_core::host::{Host, HostFd};
 use lx_core::sync::{Mutex, level};
+use lx_core::{Result, SysError};
 
 use crate::fs::hostfs::{HostFs, HostInode, Trust};
 use crate::fs::tmpfs::TmpFs;
@@ -78,6 +80,14 @@ impl Shared {
     fn release(&self, ino: u64) {
         let inode = self.changed.lock().remove(&ino);
         drop(inode);
+    }
+}
+
+/// An attribute of a lower inode. Where the host has no attributes, the overlay still has.
+fn lower_xattr(lower: &HostInode, name: &[u8]) -> Result<Vec<u8>> {
+    match lower.xattr(name) {
+        Err(SysError::Errno(Errno::EOPNOTSUPP)) => Err(Errno::ENODATA.into()),
+        found => found,
     }
 }
 

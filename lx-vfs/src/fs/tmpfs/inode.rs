@@ -56,20 +56,16 @@ impl TmpInode {
         if new.kind == NewKind::Directory {
             meta.set_nlink(2);
         }
-        Self::with(shared, new.kind, shared.new_ino(), meta)
+        Self::with(shared, new.kind, shared.new_ino(), meta, Xattrs::default())
     }
 
-    /// An inode with the number and the attributes of another file system's.
-    pub(super) fn like(
+    pub(super) fn with(
         shared: &Arc<Shared>,
         kind: NewKind<'_>,
         ino: u64,
-        attr: &Attr,
+        meta: Meta,
+        xattrs: Xattrs,
     ) -> Arc<Self> {
-        Self::with(shared, kind, ino, Meta::copy_of(attr))
-    }
-
-    fn with(shared: &Arc<Shared>, kind: NewKind<'_>, ino: u64, meta: Meta) -> Arc<Self> {
         shared.inodes.fetch_add(1, Ordering::Relaxed);
         let body = match kind {
             NewKind::Regular => Body::File(FileData::new()),
@@ -85,7 +81,7 @@ impl TmpInode {
             file_type: kind.file_type(),
             meta,
             body,
-            xattrs: Xattrs::default(),
+            xattrs,
             seals: FileSeals::new(),
             writers: WriteCount::default(),
         })

@@ -20,6 +20,8 @@ use lx_core::caller::Caller;
 use lx_core::host::{BLOCK_SIZE, Host};
 use lx_core::sync::{Mutex, level};
 
+use crate::fs::meta::Meta;
+use crate::fs::xattr::Xattrs;
 use crate::inode::{Attr, FileSystem, InodeOps, NAME_MAX, NewInode, NewKind};
 
 pub(crate) use file::TmpFile;
@@ -76,8 +78,14 @@ impl TmpFs {
     }
 
     /// An inode with the given number and the attributes of another file system's.
-    pub(crate) fn inode_like(&self, kind: NewKind<'_>, ino: u64, attr: &Attr) -> Arc<TmpInode> {
-        TmpInode::like(&self.shared, kind, ino, attr)
+    pub(crate) fn inode_like(
+        &self,
+        kind: NewKind<'_>,
+        ino: u64,
+        attr: &Attr,
+        xattrs: Xattrs,
+    ) -> Arc<TmpInode> {
+        TmpInode::with(&self.shared, kind, ino, Meta::copy_of(attr), xattrs)
     }
 
     /// A number for an inode that another file system makes itself.
