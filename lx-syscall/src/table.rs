@@ -320,7 +320,7 @@ syscalls! {
     290 eventfd2 => eventfd::sys_eventfd2, Full;
     291 epoll_create1 => epoll::sys_epoll_create1, Full;
     292 dup3 => fd::sys_dup3, Full;
-    293 pipe2 => pipe::sys_pipe2, Partial("O_DIRECT returns EINVAL");
+    293 pipe2 => pipe::sys_pipe2, Full;
     294 inotify_init1 => inotify::sys_inotify_init1, Full;
     295 preadv => io::sys_preadv, Full;
     296 pwritev => io::sys_pwritev, Full;

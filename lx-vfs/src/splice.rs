@@ -238,10 +238,13 @@ fn drain(
     while done < count {
         let want = buffer.len().min(count - done);
         let Some(chunk) = buffer.get_mut(..want) else { break };
-        let got = match source.read(caller, nonblocking || done > 0, &mut IoDst::kernel(chunk)) {
-            Ok(got) => got,
+        let got = match source.take(caller, nonblocking || done > 0, chunk) {
+            Ok(taken) => taken.len,
             Err(error) => return partial(done, error),
         };
+        if got == 0 {
+            break;
+        }
         let mut bytes = chunk.get(..got).unwrap_or_default();
         while !bytes.is_empty() {
             let result = write(caller, to.file, &mut at, bytes);
@@ -255,9 +258,6 @@ fn drain(
                     Err(error) => partial(done, error),
                 };
             }
-        }
-        if got < want {
-            break;
         }
     }
     Ok(done)
@@ -275,24 +275,50 @@ fn feed(
     if count == 0 {
         return Ok(0);
     }
+    if let Some((source, wait_not)) = source {
+        return relay(caller, (source, wait_not), (target, nonblocking), count);
+    }
     let room = target.wait_room(caller, nonblocking)?;
     let mut buffer = buffer(count.min(room))?;
-    let mut dst = IoDst::kernel(&mut buffer);
-    let positional = source.is_none() && (from.offset.is_some() || is_regular(caller, from.file)?);
-    let got = match source {
-        Some((source, wait_not)) => source.read(caller, wait_not, &mut dst)?,
-        None if positional => {
-            drop(dst);
-            let mut source = Positional::new(caller, from)?;
-            let got = source.read(caller, &mut buffer)?;
-            source.advance(caller, got)?;
-            got
-        }
-        None => from.file.read(caller, &mut dst)?,
+    let got = if from.offset.is_some() || is_regular(caller, from.file)? {
+        let mut source = Positional::new(caller, from)?;
+        let got = source.read(caller, &mut buffer)?;
+        source.advance(caller, got)?;
+        got
+    } else {
+        from.file.read(caller, &mut IoDst::kernel(&mut buffer))?
     };
     let bytes = buffer.get(..got).unwrap_or_default();
     // Another writer may have taken the room meanwhile; what was read must not be lost.
     target.write(caller, false, &mut IoSrc::kernel(bytes))
+}
+
+/// From one pipe to another: what is there, as far as it has room. Packets stay packets.
+fn relay(
+    caller: &Caller<'_>,
+    (source, wait_source): (&Pipe, bool),
+    (target, wait_target): (&Pipe, bool),
+    count: usize,
+) -> Result<usize> {
+    let mut buffer = buffer(count)?;
+    let mut done = 0;
+    while done < count {
+        // Only the first round may sleep, or report that there is nothing.
+        let step = target.wait_room(caller, wait_target || done > 0).and_then(|room| {
+            let want = room.min(count - done).min(buffer.len());
+            let part = buffer.get_mut(..want).unwrap_or_default();
+            let taken = source.take(caller, wait_source || done > 0, part)?;
+            // Another writer may have taken the room meanwhile; what was read must not be lost.
+            let bytes = buffer.get(..taken.len).unwrap_or_default();
+            target.write_segment(caller, false, bytes, taken.is_packet)
+        });
+        match step {
+            Ok(0) => break,
+            Ok(len) => done += len,
+            Err(error) => return partial(done, error),
+        }
+    }
+    Ok(done)
 }
 
 /// `tee(2)`: copies bytes from one pipe to another and leaves them where they are.
@@ -319,10 +345,23 @@ pub fn tee(
     if count == 0 {
         return Ok(0);
     }
-    let room = target.wait_room(caller, wait_target)?;
-    let mut buffer = buffer(count.min(room))?;
-    let got = source.peek(caller, wait_source, &mut buffer)?;
-    target.write(caller, wait_target, &mut IoSrc::kernel(buffer.get(..got).unwrap_or_default()))
+    let mut buffer = buffer(count)?;
+    let mut done = 0;
+    while done < count.min(CHUNK) {
+        let step = target.wait_room(caller, wait_target || done > 0).and_then(|room| {
+            let want = room.min(count - done).min(buffer.len());
+            let part = buffer.get_mut(..want).unwrap_or_default();
+            let found = source.peek(caller, wait_source || done > 0, done, part)?;
+            let bytes = buffer.get(..found.len).unwrap_or_default();
+            target.write_segment(caller, wait_target || done > 0, bytes, found.is_packet)
+        });
+        match step {
+            Ok(0) => break,
+            Ok(len) => done += len,
+            Err(error) => return partial(done, error),
+        }
+    }
+    Ok(done)
 }
 
 #[cfg(test)]

@@ -140,6 +140,10 @@ impl InodeOps for OpenInode {
         flags: OpenFlags,
     ) -> Result<Arc<dyn FileOps>> {
         if let Some(end) = self.file.ops_as::<PipeEnd>() {
+            // Packets can be asked for only later, by `fcntl(2)`.
+            if flags.contains(OpenFlags::O_DIRECT) {
+                return Err(Errno::EINVAL.into());
+            }
             let mode = flags.access_mode();
             return Ok(Arc::new(end.reopen(mode.readable(), mode.writable())));
         }

@@ -16,8 +16,7 @@ pub(crate) fn sys_pipe(task: &CurrentTask<'_>, pipefd: UserPtr<[Fd; 2]>) -> Resu
 ///
 /// # Errors
 ///
-/// - `EINVAL`: `flags` has a bit besides `O_CLOEXEC`, `O_NONBLOCK` and `O_DIRECT`, or the latter,
-///   which is not provided.
+/// - `EINVAL`: `flags` has a bit besides `O_CLOEXEC`, `O_NONBLOCK` and `O_DIRECT`.
 /// - `EMFILE`: fewer than two descriptors are free below `RLIMIT_NOFILE`.
 /// - `EFAULT`: `pipefd` is not writable; no descriptor stays behind.
 pub(crate) fn sys_pipe2(

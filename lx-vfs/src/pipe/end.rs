@@ -88,6 +88,9 @@ impl FileOps for PipeEnd {
     }
 
     fn write(&self, caller: &Caller<'_>, file: &OpenFile, src: &mut IoSrc<'_>) -> Result<usize> {
+        if file.flags().contains(OpenFlags::O_DIRECT) {
+            return self.pipe.write_packets(caller, file.is_nonblocking(), src);
+        }
         self.pipe.write(caller, file.is_nonblocking(), src)
     }
 
@@ -128,24 +131,26 @@ impl FileOps for PipeEnd {
     fn readable_bytes(&self) -> Result<usize> {
         Ok(self.pipe.len())
     }
+
+    fn check_flags(&self, _flags: OpenFlags) -> Result<()> {
+        Ok(())
+    }
 }
 
-/// `pipe2(2)`: a new pipe's reading and writing description; `flags` may hold `O_NONBLOCK`.
+/// `pipe2(2)`: a new pipe's reading and writing description; `flags` may hold `O_NONBLOCK` and
+/// `O_DIRECT`.
 ///
 /// # Errors
-/// `EINVAL` for `O_DIRECT`: packet mode is not provided.
+/// None.
 pub fn new_pair(caller: &Caller<'_>, flags: OpenFlags) -> Result<(Arc<OpenFile>, Arc<OpenFile>)> {
-    if flags.contains(OpenFlags::O_DIRECT) {
-        lx_core::unsupported::note("pipe2 O_DIRECT", u64::from(flags.bits()));
-        return Err(Errno::EINVAL.into());
-    }
     let pipe = Arc::new(Pipe::new());
     let inode = AnonInode::new(caller, PIPE_DEV, S_IFIFO | 0o600);
     let status = flags & OpenFlags::O_NONBLOCK;
+    let packets = flags & OpenFlags::O_DIRECT;
     let end = |reads: bool, access: OpenFlags| {
         // The reader counts as one that has seen the writer's coming: it hangs up when he leaves.
         let end = PipeEnd::new(Arc::clone(&pipe), reads, !reads, Node::Pipe(inode));
         OpenFile::new(Arc::new(end), access | status, None)
     };
-    Ok((end(true, OpenFlags::O_RDONLY), end(false, OpenFlags::O_WRONLY)))
+    Ok((end(true, OpenFlags::O_RDONLY), end(false, OpenFlags::O_WRONLY | packets)))
 }

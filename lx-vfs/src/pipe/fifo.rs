@@ -28,7 +28,7 @@ impl Fifo {
     /// checked by the caller.
     ///
     /// # Errors
-    /// `ENXIO` when opened for writing only, without waiting and without a reader; `Restart` when
+    /// `EINVAL` for `O_DIRECT`; `ENXIO` when opened for writing only, without waiting and without a reader; `Restart` when
     /// a signal ended the wait.
     pub fn open(
         &self,
@@ -50,6 +50,10 @@ impl Fifo {
         let end = PipeEnd::new(Arc::clone(&self.pipe), reads, writes, Node::Fifo(inode));
         if !nonblocking && reads != writes {
             end.wait_for_other_side(caller)?;
+        }
+        // Packets can be asked for only later, by `fcntl(2)`.
+        if flags.contains(OpenFlags::O_DIRECT) {
+            return Err(Errno::EINVAL.into());
         }
         Ok(Arc::new(end))
     }

@@ -51,7 +51,7 @@ impl Pipe {
                 ring.contended = true;
                 return None;
             }
-            if ring.len() > capacity {
+            if ring.used() > capacity {
                 return Some(Err(Errno::EBUSY.into()));
             }
             copy_contents(&ring, &blocks);

@@ -11,6 +11,8 @@
 mod end;
 mod fifo;
 mod life;
+mod message;
+mod packets;
 mod pool;
 mod ring;
 #[cfg(test)]
@@ -19,6 +21,7 @@ mod transfer;
 
 pub use end::{PipeEnd, new_pair};
 pub use fifo::Fifo;
+pub use packets::Segment;
 pub use transfer::Pipe;
 
 /// Writes up to this length are atomic, `PIPE_BUF`.

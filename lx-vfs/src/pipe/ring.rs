@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use lx_core::host::{BLOCK_SIZE, PageBlock};
 
+use super::packets::{Packets, Segment};
 use super::{DEFAULT_CAPACITY, PIPE_BUF};
 
 /// A block of the ring; goes back to the pool with its last reference.
@@ -47,6 +48,7 @@ pub(super) struct Ring {
     len: usize,
     /// Bytes before those: readers have put them back when the ring had no room for them.
     returned: Vec<u8>,
+    packets: Packets,
     pub(super) readers: u32,
     pub(super) writers: u32,
     /// How many ends were ever opened: FIFO opens wait for these to change.
@@ -74,6 +76,7 @@ impl Ring {
             tail: 0,
             len: 0,
             returned: Vec::new(),
+            packets: Packets::new(),
             readers: 0,
             writers: 0,
             readers_opened: 0,
@@ -100,8 +103,30 @@ impl Ring {
         self.capacity
     }
 
+    /// What counts against the capacity.
+    pub(super) fn used(&self) -> usize {
+        self.len() + self.packets.padding()
+    }
+
     pub(super) fn room(&self) -> usize {
-        self.capacity.saturating_sub(self.len())
+        self.capacity.saturating_sub(self.used())
+    }
+
+    /// Whether there are packets, which reads may not run together.
+    #[inline(always)]
+    pub(super) fn has_packets(&self) -> bool {
+        !self.packets.is_empty()
+    }
+
+    /// The bytes of one kind that come `skip` bytes after the oldest.
+    pub(super) fn at(&self, skip: usize) -> Segment {
+        let all = Segment { len: self.len().saturating_sub(skip), is_packet: false };
+        if self.has_packets() { self.packets.at(skip).unwrap_or(all) } else { all }
+    }
+
+    /// How much of `len` bytes of packets Linux would add to plain bytes before them.
+    pub(super) fn merged(&self, len: usize) -> usize {
+        self.packets.merged(self.len(), len)
     }
 
     /// Whether `poll(2)` says that the pipe can be written.
@@ -141,6 +166,7 @@ impl Ring {
     pub(super) fn reset(&mut self) -> Vec<Arc<RingBlock>> {
         self.len = 0;
         self.returned = Vec::new();
+        self.packets = Packets::new();
         self.resize(DEFAULT_CAPACITY, Vec::new())
     }
 
@@ -175,6 +201,23 @@ impl Ring {
     /// Appends bytes for which there is room.
     #[inline(always)]
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        if self.has_packets() {
+            self.packets.push_plain(bytes.len());
+        }
+        self.store(bytes);
+    }
+
+    /// Appends a packet, for which there is a page of room; `false` if there is no memory.
+    pub(super) fn push_packet(&mut self, bytes: &[u8]) -> bool {
+        let noted = self.packets.push(self.len(), bytes.len());
+        if noted {
+            self.store(bytes);
+        }
+        noted
+    }
+
+    #[inline(always)]
+    fn store(&mut self, bytes: &[u8]) {
         match self.contiguous(self.wrap(self.tail + self.len), bytes.len()) {
             Some((block, offset, part)) if part == bytes.len() => {
                 if let Some(block) = block.get() {
@@ -182,12 +225,12 @@ impl Ring {
                 }
                 self.len += part;
             }
-            _ => self.push_parts(bytes),
+            _ => self.store_parts(bytes),
         }
     }
 
     #[inline(never)]
-    fn push_parts(&mut self, mut bytes: &[u8]) {
+    fn store_parts(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let position = self.wrap(self.tail + self.len);
             let Some((block, offset, part)) = self.contiguous(position, bytes.len()) else {
@@ -239,20 +282,33 @@ impl Ring {
 
     /// Adds bytes that were stored in free pieces.
     pub(super) fn commit(&mut self, len: usize) {
+        if self.has_packets() && len > 0 {
+            self.packets.push_plain(len);
+        }
         self.len = (self.len + len).min(self.capacity);
     }
 
     /// Takes the oldest bytes away.
     pub(super) fn consume(&mut self, len: usize) {
+        if self.has_packets() {
+            self.packets.consume(len);
+        }
         let returned = len.min(self.returned.len());
         if returned > 0 {
             self.returned.drain(..returned);
         }
-        self.consume_filled(len - returned);
+        self.advance(len - returned);
     }
 
     /// Takes the oldest bytes in the blocks away: those of a [`filled_piece`](Self::filled_piece).
     pub(super) fn consume_filled(&mut self, len: usize) {
+        if self.has_packets() {
+            self.packets.consume(len);
+        }
+        self.advance(len);
+    }
+
+    fn advance(&mut self, len: usize) {
         let len = len.min(self.len);
         self.len -= len;
         // An empty ring starts over, so that a pipe of short messages stays in the same few lines
@@ -268,13 +324,19 @@ impl Ring {
                 return false;
             }
             self.returned.splice(0..0, bytes.iter().copied());
+            if self.has_packets() {
+                self.packets.unread_plain(bytes.len());
+            }
             return true;
         }
         let len = self.len;
         self.tail = self.wrap(self.tail + self.capacity - bytes.len());
         self.len = 0;
-        self.push(bytes);
+        self.store(bytes);
         self.len += len;
+        if self.has_packets() {
+            self.packets.unread_plain(bytes.len());
+        }
         true
     }
 }

@@ -25,7 +25,7 @@ pub(super) const READER_KEY: WakeKey = PollEvents::READABLE.union(PollEvents::PO
 /// Keys on which writers sleep.
 pub(super) const WRITER_KEY: WakeKey = PollEvents::WRITABLE.union(PollEvents::POLLERR).bits();
 
-type Guard<'a> = MutexGuard<'a, Ring, { level::FILE_OBJECT }>;
+pub(super) type Guard<'a> = MutexGuard<'a, Ring, { level::FILE_OBJECT }>;
 type Pieces = ArrayVec<Piece, 2>;
 
 /// A pipe.
@@ -38,10 +38,20 @@ pub struct Pipe {
 enum Found {
     /// No bytes and no writer.
     End,
-    /// This many bytes were copied to the small buffer and taken.
-    Taken(usize, WakeKey),
+    /// These bytes were copied to the small buffer and taken.
+    Taken(Share, WakeKey),
     /// These bytes are reserved.
-    Reserved(Pieces, usize),
+    Reserved(Pieces, Share),
+}
+
+/// What one step of a read gets.
+#[derive(Clone, Copy)]
+struct Share {
+    len: usize,
+    /// The length of the packet that it is the beginning of.
+    packet: Option<usize>,
+    /// A packet comes behind it.
+    before_packet: bool,
 }
 
 /// What a writer found.
@@ -73,7 +83,7 @@ impl Pipe {
     }
 
     #[inline(always)]
-    fn wake(&self, key: WakeKey) {
+    pub(super) fn wake(&self, key: WakeKey) {
         if key != 0 {
             self.queue.wake(key, 1);
         }
@@ -104,14 +114,14 @@ impl Pipe {
     }
 
     /// Whom to wake after bytes were added.
-    fn bytes_added(&self, ring: &mut Guard<'_>) -> WakeKey {
+    pub(super) fn bytes_added(&self, ring: &mut Guard<'_>) -> WakeKey {
         let sleeper = core::mem::take(&mut ring.reader_sleeps);
         // Edge-triggered pollers want to hear of every write.
         if sleeper || self.is_polled(ring) { PollEvents::READABLE.bits() } else { 0 }
     }
 
     /// Whom to wake after bytes were taken; `writable` tells whether the pipe was before.
-    fn bytes_taken(&self, ring: &mut Guard<'_>, writable: bool) -> WakeKey {
+    pub(super) fn bytes_taken(&self, ring: &mut Guard<'_>, writable: bool) -> WakeKey {
         let sleeper = ring.room() >= ring.room_wanted;
         if sleeper {
             ring.room_wanted = usize::MAX;
@@ -171,7 +181,7 @@ impl Pipe {
     ) -> Option<(usize, WakeKey)> {
         let mut ring = self.ring.lock();
         let len = want.min(ring.len());
-        if ring.reading || len == 0 {
+        if ring.reading || len == 0 || ring.has_packets() {
             return None;
         }
         let writable = ring.is_writable();
@@ -197,18 +207,23 @@ impl Pipe {
             });
             let step = match found {
                 Ok(Found::End) => break,
-                Ok(Found::Taken(len, key)) => {
-                    let result = self.put_small(dst, small.get(..len).unwrap_or_default());
+                Ok(Found::Taken(share, key)) => {
+                    let result = self.put_small(dst, small.get(..share.len).unwrap_or_default());
                     self.wake(key);
-                    result
+                    result.map(|len| (len, share))
                 }
-                Ok(Found::Reserved(pieces, len)) => self.put_pieces(dst, &pieces, len),
+                Ok(Found::Reserved(pieces, share)) => {
+                    // What the reader has no room for of a packet, nobody gets.
+                    let taken = share.packet.unwrap_or(share.len);
+                    self.put_pieces(dst, &pieces, share, taken).map(|len| (len, share))
+                }
                 Err(error) => Err(error),
             };
             match step {
-                Ok(len) => {
+                Ok((len, share)) => {
                     done += len;
-                    if len < CHUNK {
+                    let goes_on = len == CHUNK || (share.before_packet && len == share.len);
+                    if share.packet.is_some() || !goes_on {
                         break;
                     }
                 }
@@ -225,7 +240,8 @@ impl Pipe {
             return None;
         }
         let most = if ring.has_returned() { SMALL } else { CHUNK };
-        let len = want.min(ring.len()).min(most);
+        let front = ring.at(0);
+        let len = want.min(front.len).min(most);
         if len == 0 {
             if ring.writers == 0 {
                 return Some(Ok(Found::End));
@@ -233,16 +249,21 @@ impl Pipe {
             ring.reader_sleeps = true;
             return None;
         }
-        if len <= SMALL {
+        let share = Share {
+            len,
+            packet: front.is_packet.then_some(front.len),
+            before_packet: len == front.len && ring.has_packets(),
+        };
+        if len <= SMALL && !front.is_packet {
             let writable = ring.is_writable();
             ring.peek(0, small.get_mut(..len)?);
             ring.consume(len);
             let key = self.bytes_taken(&mut ring, writable);
-            return Some(Ok(Found::Taken(len, key)));
+            return Some(Ok(Found::Taken(share, key)));
         }
         let pieces = collect_pieces(len, |skip, len| ring.filled_piece(skip, len));
         ring.reading = true;
-        Some(Ok(Found::Reserved(pieces, len)))
+        Some(Ok(Found::Reserved(pieces, share)))
     }
 
     /// Hands taken bytes over; puts them back if that fails.
@@ -260,7 +281,15 @@ impl Pipe {
         Err(Errno::EFAULT.into())
     }
 
-    fn put_pieces(&self, dst: &mut IoDst<'_>, pieces: &Pieces, len: usize) -> Result<usize> {
+    /// Hands reserved bytes over and takes `whole`, if all of them arrive. A packet that does not
+    /// arrive stays.
+    fn put_pieces(
+        &self,
+        dst: &mut IoDst<'_>,
+        pieces: &Pieces,
+        share: Share,
+        whole: usize,
+    ) -> Result<usize> {
         let mut copied = 0;
         let mut error = None;
         for piece in pieces {
@@ -278,12 +307,21 @@ impl Pipe {
                 }
             }
         }
-        debug_assert!(copied <= len);
+        debug_assert!(copied <= share.len);
+        let taken = match share.packet {
+            _ if copied == share.len => whole,
+            Some(_) => {
+                copied = 0;
+                error = Some(error.unwrap_or(Errno::EFAULT.into()));
+                0
+            }
+            None => copied,
+        };
         let key = {
             let mut ring = self.ring.lock();
             let writable = ring.is_writable();
             ring.reading = false;
-            ring.consume_filled(copied);
+            ring.consume_filled(taken);
             self.bytes_taken(&mut ring, writable) | Self::released(&mut ring)
         };
         self.wake(key);
@@ -337,7 +375,7 @@ impl Pipe {
     }
 
     #[cold]
-    fn bad_source(&self) -> Result<usize> {
+    pub(super) fn bad_source(&self) -> Result<usize> {
         // Nobody reads: that error comes before a bad address.
         let errno = if self.ring.lock().readers == 0 { Errno::EPIPE } else { Errno::EFAULT };
         Err(errno.into())
@@ -466,23 +504,6 @@ impl Pipe {
         })
     }
 
-    /// Waits until there are bytes, and copies them without taking them; 0 if there is no writer.
-    ///
-    /// # Errors
-    /// `EAGAIN`, `Restart`.
-    pub fn peek(&self, caller: &Caller<'_>, nonblocking: bool, dst: &mut [u8]) -> Result<usize> {
-        self.wait_for(caller, nonblocking, READER_KEY, || {
-            let mut ring = self.ring.lock();
-            let len = dst.len().min(ring.len());
-            if len == 0 && ring.writers > 0 {
-                ring.reader_sleeps = true;
-                return None;
-            }
-            ring.peek(0, dst.get_mut(..len)?);
-            Some(Ok(len))
-        })
-    }
-
     /// Puts bytes back that have just been read; `false` if there is no memory for that.
     pub fn put_back(&self, bytes: &[u8]) -> bool {
         let (done, key) = {
@@ -494,7 +515,7 @@ impl Pipe {
         done
     }
 
-    fn provide_blocks(&self, caller: &Caller<'_>) -> Result<()> {
+    pub(super) fn provide_blocks(&self, caller: &Caller<'_>) -> Result<()> {
         let capacity = self.ring.lock().capacity();
         let blocks = new_blocks(caller, capacity)?;
         let mut ring = self.ring.lock();

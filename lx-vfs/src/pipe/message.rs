@@ -1,0 +1,162 @@
+//! Packets through a pipe, and pipes that are spliced: bytes that keep their kind.
+
+use lx_core::Caller;
+use lx_core::abi::Errno;
+use lx_core::error::Result;
+use lx_core::io::{IoSrc, partial};
+use lx_core::sync::WakeKey;
+
+use super::PIPE_BUF;
+use super::packets::Segment;
+use super::transfer::{Pipe, READER_KEY, WRITER_KEY};
+
+/// What the writer of a packet found.
+enum Place {
+    /// The ring has no memory yet.
+    NoBlocks,
+    /// This many bytes were stored.
+    Stored(usize, WakeKey),
+}
+
+impl Pipe {
+    /// Writes packets of [`PIPE_BUF`] bytes and one of the rest, as `O_DIRECT` asks for.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_packets(
+        &self,
+        caller: &Caller<'_>,
+        nonblocking: bool,
+        src: &mut IoSrc<'_>,
+    ) -> Result<usize> {
+        let total = src.remaining();
+        let mut buffer = [0_u8; PIPE_BUF];
+        let mut held = 0;
+        let mut done = 0;
+        while done < total {
+            let room = buffer.get_mut(held..PIPE_BUF.min(total - done)).unwrap_or_default();
+            let wanted = room.len();
+            if wanted > 0 && !src.take(room).is_ok_and(|count| count == wanted) {
+                return self.bad_source().or_else(|error| partial(done, error));
+            }
+            held += wanted;
+            let bytes = buffer.get(..held).unwrap_or_default();
+            // Only the beginning of a write may go where others have written.
+            let start = if done == 0 { total } else { 0 };
+            let step = self.wait_for(caller, nonblocking, WRITER_KEY, || self.place(bytes, start));
+            match step {
+                Ok(Place::NoBlocks) => self.provide_blocks(caller)?,
+                Ok(Place::Stored(count, key)) => {
+                    self.wake(key);
+                    buffer.copy_within(count..held, 0);
+                    held -= count;
+                    done += count;
+                }
+                Err(error) => return partial(done, error),
+            }
+        }
+        Ok(done)
+    }
+
+    /// Stores a packet; or as much of a write of `total` bytes as Linux adds to what is there.
+    fn place(&self, bytes: &[u8], total: usize) -> Option<Result<Place>> {
+        let mut ring = self.ring.lock();
+        if ring.readers == 0 {
+            return Some(Err(Errno::EPIPE.into()));
+        }
+        if ring.writing {
+            ring.contended = true;
+            return None;
+        }
+        let merged = ring.merged(total);
+        let need = if merged > 0 { merged } else { PIPE_BUF };
+        if ring.room() < need {
+            ring.room_wanted = ring.room_wanted.min(need);
+            return None;
+        }
+        if !ring.has_blocks() {
+            return Some(Ok(Place::NoBlocks));
+        }
+        let count = if merged > 0 {
+            ring.push(bytes.get(..merged)?);
+            merged
+        } else if ring.push_packet(bytes) {
+            bytes.len()
+        } else {
+            return Some(Err(Errno::ENOMEM.into()));
+        };
+        let key = self.bytes_added(&mut ring);
+        Some(Ok(Place::Stored(count, key)))
+    }
+
+    /// Takes bytes of one kind, for another file: of a packet what `dst` has no room for stays. A
+    /// length of 0 means that there is no writer.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `Restart`.
+    pub fn take(&self, caller: &Caller<'_>, nonblocking: bool, dst: &mut [u8]) -> Result<Segment> {
+        let (taken, key) = self.wait_for(caller, nonblocking, READER_KEY, || {
+            let mut ring = self.ring.lock();
+            if ring.reading {
+                ring.contended = true;
+                return None;
+            }
+            let front = ring.at(0);
+            let taken = Segment { len: front.len.min(dst.len()), ..front };
+            if taken.len == 0 && ring.writers > 0 {
+                ring.reader_sleeps = true;
+                return None;
+            }
+            let writable = ring.is_writable();
+            ring.peek(0, dst.get_mut(..taken.len)?);
+            ring.consume(taken.len);
+            Some(Ok((taken, self.bytes_taken(&mut ring, writable))))
+        })?;
+        self.wake(key);
+        Ok(taken)
+    }
+
+    /// Waits until there are more than `skip` bytes, and copies those behind them that are of one
+    /// kind without taking them. A length of 0 means that there is no writer.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `Restart`.
+    pub fn peek(
+        &self,
+        caller: &Caller<'_>,
+        nonblocking: bool,
+        skip: usize,
+        dst: &mut [u8],
+    ) -> Result<Segment> {
+        self.wait_for(caller, nonblocking, READER_KEY, || {
+            let mut ring = self.ring.lock();
+            let found = ring.at(skip);
+            let found = Segment { len: found.len.min(dst.len()), ..found };
+            if found.len == 0 && ring.writers > 0 {
+                ring.reader_sleeps = true;
+                return None;
+            }
+            ring.peek(skip, dst.get_mut(..found.len)?);
+            Some(Ok(found))
+        })
+    }
+
+    /// Writes bytes that were taken from another pipe, as what they were there.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_segment(
+        &self,
+        caller: &Caller<'_>,
+        nonblocking: bool,
+        bytes: &[u8],
+        is_packet: bool,
+    ) -> Result<usize> {
+        let mut src = IoSrc::kernel(bytes);
+        if is_packet {
+            self.write_packets(caller, nonblocking, &mut src)
+        } else {
+            self.write(caller, nonblocking, &mut src)
+        }
+    }
+}
