@@ -1,6 +1,6 @@
 //! The guest's part of the address space: `HostMemory` and `HostPages`.
 
-use lx_core::abi::Errno;
+use lx_core::abi::{Errno, PAGE_SIZE};
 use lx_core::host::{
     Backing, Fault, HostError, HostMemory, HostPages, HostResult, PageBlock, Prot,
 };
@@ -37,6 +37,26 @@ pub(crate) fn reset() {
     let _ = unsafe { sys!(sys::__NR_munmap, GUEST_BASE, REGION_BASE - GUEST_BASE) };
 }
 
+/// Changes the access rights of what is mapped in a range. One that has holes is halved until they
+/// are left out.
+fn protect_parts(addr: u64, len: u64, prot: Prot) -> HostResult<()> {
+    // SAFETY: the range is the guest's, whose memory no Rust object lives in.
+    let result = done(unsafe { sys!(sys::__NR_mprotect, addr, len, prot.bits()) });
+    if result != Err(HostError(Errno::ENOMEM)) {
+        return result;
+    }
+    if len <= PAGE_SIZE {
+        let mut resident = 0_u8;
+        // SAFETY: the call writes one byte, for the one page.
+        let mapped = unsafe { sys!(sys::__NR_mincore, addr, PAGE_SIZE, &raw mut resident) };
+        // There are too many mappings then.
+        return if mapped.is_ok() { result } else { Ok(()) };
+    }
+    let half = (len / 2).next_multiple_of(PAGE_SIZE);
+    protect_parts(addr, half, prot)?;
+    protect_parts(addr.saturating_add(half), len.saturating_sub(half), prot)
+}
+
 impl HostMemory for LinuxHost {
     fn map(&self, addr: u64, len: u64, prot: Prot, backing: Backing<'_>) -> HostResult<()> {
         guest_range(addr, len)?;
@@ -63,8 +83,7 @@ impl HostMemory for LinuxHost {
 
     fn protect(&self, addr: u64, len: u64, prot: Prot) -> HostResult<()> {
         guest_range(addr, len)?;
-        // SAFETY: as in `map`.
-        done(unsafe { sys!(sys::__NR_mprotect, addr, len, prot.bits()) })
+        protect_parts(addr, len, prot)
     }
 
     fn discard(&self, addr: u64, len: u64) -> HostResult<()> {

@@ -26,7 +26,7 @@ impl TrapHandler for TaskTrap {
         let waiter = self.task.waiter();
         waiter.set_thread(thread);
         // A signal that was sent before found no thread to interrupt.
-        if waiter.is_interrupted() {
+        if waiter.is_interrupted() || self.task.mm().shows_too_much() {
             waiter.interrupt();
         }
     }
@@ -50,6 +50,7 @@ impl TrapHandler for TaskTrap {
 
     fn interrupt(&self, regs: &mut GuestRegs) -> Resume {
         let current = CurrentTask::new(&self.task, regs);
+        current.mm().forget_shortened(current.host());
         let _ = signal::deliver(&current, None);
         current.resume()
     }

@@ -69,7 +69,7 @@ pub trait HostMemory {
     }
     /// Removes all mappings in the range; holes are no error.
     fn unmap(&self, addr: u64, len: u64) -> HostResult<()>;
-    /// Changes the access rights.
+    /// Changes the access rights of what is mapped in the range; holes are no error.
     fn protect(&self, addr: u64, len: u64, prot: Prot) -> HostResult<()>;
     /// Drops private pages: they read as zeros (or as the file) afterwards, `MADV_DONTNEED`.
     fn discard(&self, addr: u64, len: u64) -> HostResult<()>;

@@ -51,6 +51,7 @@ pub use fault::{FaultOutcome, WordLocation};
 pub use map::MapRequest;
 pub use pages::{PageMapping, SharedMemory};
 pub use report::{MapLine, MemoryFigures, Program};
+pub use resize::files_resized;
 use text::TextCache;
 use tree::VmaTree;
 use vma::Vma;
@@ -100,6 +101,8 @@ pub struct AddressSpace {
     text: Arc<TextCache>,
     /// It has registered for expedited memory barriers, `membarrier(2)`.
     barriers: AtomicBool,
+    /// Another process has shortened a file: pages behind its end are still mapped.
+    shows_too_much: AtomicBool,
     inner: Mutex<Inner, { level::ADDRESS_SPACE }>,
 }
 
@@ -118,8 +121,13 @@ impl AddressSpace {
             peak: 0,
             program: Arc::default(),
         };
-        let barriers = AtomicBool::new(false);
-        Arc::new(Self { id: new_id(), text, barriers, inner: Mutex::new(inner) })
+        Arc::new(Self {
+            id: new_id(),
+            text,
+            barriers: AtomicBool::new(false),
+            shows_too_much: AtomicBool::new(false),
+            inner: Mutex::new(inner),
+        })
     }
 
     /// A copy for a child process; the host's twin has the memory.
@@ -145,6 +153,7 @@ impl AddressSpace {
             id: new_id(),
             text: Arc::clone(&self.text),
             barriers: AtomicBool::new(self.uses_barriers()),
+            shows_too_much: AtomicBool::new(self.shows_too_much()),
             inner: Mutex::new(copy),
         })
     }

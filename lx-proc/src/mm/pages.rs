@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use lx_core::Result;
 use lx_core::abi::{Errno, PAGE_SIZE};
@@ -16,6 +16,9 @@ use super::tree::page_up;
 const BLOCK: u64 = BLOCK_SIZE as u64;
 /// The longest piece of shared anonymous memory: its blocks are all allocated at once.
 const MAX_SHARED: u64 = 8 << 30;
+
+/// Mappings of files that there are.
+static OF_FILES: AtomicUsize = AtomicUsize::new(0);
 
 /// Blocks by their index in the file.
 type Blocks = Mutex<BTreeMap<u64, Arc<PageBlock>>, { level::CACHE }>;
@@ -101,7 +104,13 @@ impl PageMapping {
         file: Arc<OpenFile>,
         counted: bool,
     ) -> Arc<Self> {
+        OF_FILES.fetch_add(1, Ordering::SeqCst);
         Self::new(source, Some(file), None, counted)
+    }
+
+    /// Whether anybody has mapped a file of the kernel.
+    pub(super) fn any_of_files() -> bool {
+        OF_FILES.load(Ordering::SeqCst) > 0
     }
 
     /// A mapping of shared anonymous memory.
@@ -209,6 +218,9 @@ impl PageMapping {
 
 impl Drop for PageMapping {
     fn drop(&mut self) {
+        if self.file.is_some() {
+            OF_FILES.fetch_sub(1, Ordering::SeqCst);
+        }
         if self.counted {
             self.source.unmap_shared();
         }

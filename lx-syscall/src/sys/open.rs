@@ -7,6 +7,7 @@ use lx_core::abi::{DirFd, Errno, Fd, PAGE_SIZE, UserCStr, UserPtr};
 use lx_core::rlimit::Resource;
 use lx_core::user_memory::PathBuffer;
 use lx_proc::CurrentTask;
+use lx_proc::mm::files_resized;
 use lx_vfs::open::OpenHow;
 
 use super::at;
@@ -112,5 +113,8 @@ fn open(task: &CurrentTask<'_>, dirfd: DirFd, path: UserCStr, how: &OpenHow) -> 
         at::start(task, dirfd, path)?
     };
     let file = task.fs().open(&task.caller(), start.path()?, path, how)?;
+    if how.flags.contains(OpenFlags::O_TRUNC) {
+        files_resized(task);
+    }
     Ok(fd.install(file))
 }

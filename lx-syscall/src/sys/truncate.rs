@@ -4,6 +4,7 @@ use lx_core::Result;
 use lx_core::abi::fcntl::FallocateFlags;
 use lx_core::abi::{DirFd, Errno, Fd, UserCStr};
 use lx_proc::CurrentTask;
+use lx_proc::mm::files_resized;
 use lx_vfs::attr;
 use lx_vfs::path::Lookup;
 
@@ -15,7 +16,7 @@ pub(crate) fn sys_truncate(task: &CurrentTask<'_>, path: UserCStr, len: i64) -> 
     let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
     let place = at::lookup(task, DirFd::AT_FDCWD, path, Lookup::FOLLOW)?;
     raise_for_write(task, attr::truncate(&task.caller(), &place, len))?;
-    task.mm().files_resized(task.host());
+    files_resized(task);
     Ok(())
 }
 
@@ -24,7 +25,7 @@ pub(crate) fn sys_ftruncate(task: &CurrentTask<'_>, fd: Fd, len: i64) -> Result<
     let len = u64::try_from(len).map_err(|_| Errno::EINVAL)?;
     let file = task.files().get(fd)?;
     raise_for_write(task, attr::truncate_open(&task.caller(), &file, len))?;
-    task.mm().files_resized(task.host());
+    files_resized(task);
     Ok(())
 }
 
@@ -41,7 +42,7 @@ pub(crate) fn sys_fallocate(
     let len = u64::try_from(len).ok().filter(|&len| len > 0).ok_or(Errno::EINVAL)?;
     check_mode(mode)?;
     raise_for_write(task, attr::allocate(&task.caller(), &file, mode.bits(), offset, len))?;
-    task.mm().files_resized(task.host());
+    files_resized(task);
     Ok(())
 }
 
