@@ -12,6 +12,7 @@ use lx_core::fd_table::FdTable;
 use lx_core::host::{HostThreadId, Nanos, Resume};
 use lx_vfs::close::descriptor_closed;
 
+use crate::core_dump;
 use crate::current::CurrentTask;
 use crate::futex::{self, Phase};
 use crate::kernel::Kernel;
@@ -54,6 +55,12 @@ fn end(current: &CurrentTask<'_>, status: WaitStatus) {
     let task = current.task();
     if !task.begin_end() {
         return;
+    }
+    // The core file shows the memory as it was.
+    if task.group().core_dump().is_active() && task.group().task_count() > 1 {
+        core_dump::note_thread(current, task.robust_list());
+        task.set_robust_list(0);
+        task.set_clear_child_tid(0);
     }
     leave_memory(current);
     task.futex().set_phase(Phase::Dead);

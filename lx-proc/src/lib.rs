@@ -9,6 +9,7 @@
 extern crate alloc;
 
 pub mod clone;
+mod core_dump;
 pub mod cpu_timer;
 pub mod current;
 pub mod exec;

@@ -14,6 +14,7 @@ use lx_core::rlimit::Rlimits;
 use lx_core::sync::{Mutex, WaitQueue, level};
 use lx_vfs::write_access::WriteAccess;
 
+use crate::core_dump::CoreDump;
 use crate::job::JobState;
 use crate::signal::{PendingQueue, SignalActions, SignalQueue};
 use crate::task::{NAME_LEN, Task};
@@ -67,6 +68,7 @@ pub struct ThreadGroup {
     ended: WaitQueue,
     job: JobState,
     timers: GroupTimers,
+    core_dump: CoreDump,
     state: Mutex<GroupState, { level::THREAD_GROUP }>,
 }
 
@@ -123,6 +125,7 @@ impl ThreadGroup {
             ended: WaitQueue::new(),
             job: JobState::default(),
             timers: GroupTimers::default(),
+            core_dump: CoreDump::default(),
             state: Mutex::new(GroupState::default()),
         })
     }
@@ -355,6 +358,11 @@ impl ThreadGroup {
     /// Its interval timers and POSIX timers.
     pub fn timers(&self) -> &GroupTimers {
         &self.timers
+    }
+
+    /// What its threads note for a core file.
+    pub(crate) fn core_dump(&self) -> &CoreDump {
+        &self.core_dump
     }
 
     pub(crate) fn state(

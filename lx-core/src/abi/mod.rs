@@ -19,6 +19,7 @@ pub mod arg;
 pub mod auxv;
 pub mod capability;
 pub mod dirent;
+pub mod elf_core;
 pub mod errno;
 pub mod fcntl;
 pub mod fd;

@@ -140,8 +140,9 @@ impl AddressSpace {
             | Madvice::MADV_WIPEONFORK
             | Madvice::MADV_KEEPONFORK => {
                 host.advise(start, len, advice.0.cast_signed())?;
-                self.set_fork_flags(vma, advice);
+                self.set_advised_flags(vma, advice);
             }
+            Madvice::MADV_DONTDUMP | Madvice::MADV_DODUMP => self.set_advised_flags(vma, advice),
             Madvice::MADV_POPULATE_READ | Madvice::MADV_POPULATE_WRITE => {
                 host.advise(start, len, advice.0.cast_signed())?;
             }
@@ -155,11 +156,13 @@ impl AddressSpace {
         Ok(())
     }
 
-    fn set_fork_flags(&self, part: &Vma, advice: Madvice) {
+    fn set_advised_flags(&self, part: &Vma, advice: Madvice) {
         let mut inner = self.inner.lock();
         inner.tree.update(part.start, part.end, |vma| match advice {
             Madvice::MADV_DONTFORK => vma.flags |= VmaFlags::DONT_FORK,
             Madvice::MADV_DOFORK => vma.flags -= VmaFlags::DONT_FORK,
+            Madvice::MADV_DONTDUMP => vma.flags |= VmaFlags::DONT_DUMP,
+            Madvice::MADV_DODUMP => vma.flags -= VmaFlags::DONT_DUMP,
             Madvice::MADV_WIPEONFORK => vma.flags |= VmaFlags::WIPE_ON_FORK,
             _ => vma.flags -= VmaFlags::WIPE_ON_FORK,
         });

@@ -22,6 +22,7 @@
 
 mod advise;
 mod brk;
+mod dump;
 mod fault;
 mod map;
 mod map_text;
@@ -47,6 +48,7 @@ use lx_core::host::Host;
 use lx_core::rlimit::{RLIM_INFINITY, Resource, Rlimits};
 use lx_core::sync::{Mutex, level};
 
+pub(crate) use dump::DumpedRange;
 pub use fault::{FaultOutcome, WordLocation};
 pub use map::MapRequest;
 pub use pages::{PageMapping, SharedMemory};

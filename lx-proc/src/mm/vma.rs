@@ -37,6 +37,10 @@ bitflags::bitflags! {
         const NO_WRITE = 1 << 10;
         /// `MAP_NORESERVE`.
         const NO_RESERVE = 1 << 11;
+        /// `MADV_DONTDUMP`.
+        const DONT_DUMP = 1 << 12;
+        /// A mapping of a file that could once be written and now cannot.
+        const WAS_WRITABLE = 1 << 13;
     }
 }
 

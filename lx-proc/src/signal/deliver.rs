@@ -9,13 +9,14 @@
 use lx_core::abi::siginfo::{
     BUS_ADRERR, FPE_FLTINV, FPE_INTDIV, ILL_ILLOPN, SEGV_ACCERR, SEGV_MAPERR, SigInfo, TRAP_TRACE,
 };
-use lx_core::abi::signal::{KernelSigAction, SIG_IGN, SigActionFlags};
+use lx_core::abi::signal::{DefaultAction, KernelSigAction, SIG_IGN, SigActionFlags};
 use lx_core::abi::wait::WaitStatus;
 use lx_core::abi::{Errno, GuestRegs, SigSet, Signal, UserPtr};
 use lx_core::host::{FaultInfo, FaultKind};
 
 use super::action::{Effect, effect};
 use super::{frame, mask, wait};
+use crate::core_dump;
 use crate::current::CurrentTask;
 use crate::exit;
 use crate::mm::FaultOutcome;
@@ -86,8 +87,11 @@ pub fn deliver(current: &CurrentTask<'_>, restart: Option<Restart>) -> Outcome {
             match effect(signal, action) {
                 Effect::None => {}
                 Effect::Kill => {
-                    // Core dumps are not written, as with a core limit of 0.
-                    exit::exit_group(current, WaitStatus::signaled(signal, false));
+                    let status = match signal.default_action() {
+                        DefaultAction::Core => core_dump::die(current, signal, &info),
+                        _ => WaitStatus::signaled(signal, false),
+                    };
+                    exit::exit_group(current, status);
                     return Outcome::Done;
                 }
                 Effect::Stop => stop(current, signal, continues),

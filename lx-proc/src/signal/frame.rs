@@ -246,6 +246,26 @@ fn with_large_buffer<R>(len: usize, use_it: impl FnOnce(&mut [u8]) -> R) -> R {
     }
 }
 
+/// Copies the extended state that the guest has now.
+pub(crate) fn copy_xstate(current: &CurrentTask<'_>, area: &mut [u8]) -> Result<()> {
+    match current.xstate() {
+        Xstate::Live => {
+            current.host().save_xstate(area);
+        }
+        Xstate::Initial => fill_initial(area),
+        Xstate::Loaded { address, len } => {
+            if let Some(part) = area.get_mut(..len) {
+                current.memory().read_bytes(address, part)?;
+            }
+            // An area without a header holds x87 and SSE state.
+            if let Some(components) = area.get_mut(len).filter(|_| len < XSTATE_MIN) {
+                *components = 3;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Stores the extended state with the marks by which its size can be found.
 fn write_xstate(current: &CurrentTask<'_>, address: u64, now: XstateNow) -> Result<()> {
     let host = current.host();
@@ -266,22 +286,8 @@ fn write_xstate(current: &CurrentTask<'_>, address: u64, now: XstateNow) -> Resu
         return memory.write_bytes(end, &FP_XSTATE_MAGIC2.to_le_bytes());
     }
     with_buffer(len, |area| {
-        match current.xstate() {
-            Xstate::Live => {
-                host.save_xstate(area);
-            }
-            Xstate::Initial => fill_initial(area),
-            // The old frame may lie where the new one goes: it is read completely before.
-            Xstate::Loaded { address, len } => {
-                if let Some(part) = area.get_mut(..len) {
-                    memory.read_bytes(address, part)?;
-                }
-                // An area without a header holds x87 and SSE state.
-                if let Some(components) = area.get_mut(len).filter(|_| len < XSTATE_MIN) {
-                    *components = 3;
-                }
-            }
-        }
+        // The old frame may lie where the new one goes: it is read completely before.
+        copy_xstate(current, area)?;
         let bytes = software.as_bytes();
         if let Some(place) = area.get_mut(SW_RESERVED..SW_RESERVED.wrapping_add(bytes.len())) {
             place.copy_from_slice(bytes);

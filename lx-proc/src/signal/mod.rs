@@ -26,4 +26,5 @@ pub use signalfd::{SignalFile, SignalQueue};
 pub use task_signals::TaskSignals;
 pub use wait::{suspend, take, timed_wait};
 
+pub(crate) use frame::copy_xstate;
 pub(crate) use send::queue_for_group;
