@@ -60,6 +60,8 @@ pub const FILE_OBJECT_SECOND: Level = 48;
 pub const TASK_REFERENCES: Level = 50;
 /// Caches: patched text, host readiness tokens.
 pub const CACHE: Level = 52;
+/// What an epoll item waits for, which wakers look at.
+pub const EPOLL_ITEM: Level = 54;
 /// The ready list of an epoll instance, which wakers append to.
 pub const EPOLL_READY: Level = 56;
 /// The machine's commands and the events for its owner.

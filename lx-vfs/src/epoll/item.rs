@@ -1,14 +1,14 @@
 //! One watched file.
 
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use lx_core::Caller;
 use lx_core::abi::Fd;
 use lx_core::abi::poll::EpollEvents;
 use lx_core::file::OpenFile;
 use lx_core::poll::PollEvents;
-use lx_core::sync::{Wake, WakeKey};
+use lx_core::sync::{Mutex, Wake, WakeKey, level};
 
 use super::Epoll;
 
@@ -35,14 +35,30 @@ impl Key {
     }
 }
 
+/// What a guest asked for: read and changed as a whole, so that no report mixes two settings.
+#[derive(Clone, Copy)]
+pub(super) struct Settings {
+    /// Without events after a one-shot report or removal.
+    pub(super) events: EpollEvents,
+    pub(super) data: u64,
+    /// How often the guest has changed them: the same values again arm a one-shot item again.
+    changes: u64,
+}
+
+impl Settings {
+    /// What is waited for, `None` if the item is switched off.
+    pub(super) fn mask(&self) -> Option<PollEvents> {
+        let events = self.events.poll_events();
+        if events.is_empty() { None } else { Some(events | PollEvents::ALWAYS) }
+    }
+}
+
 /// A file on the interest list.
 pub(super) struct Item {
     epoll: Weak<Epoll>,
     key: Key,
     file: Weak<OpenFile>,
-    /// [`EpollEvents`]; without events after a one-shot report or removal.
-    events: AtomicU32,
-    data: AtomicU64,
+    settings: Mutex<Settings, { level::EPOLL_ITEM }>,
     /// Whether it is on the ready list.
     queued: AtomicBool,
     me: Weak<Self>,
@@ -60,8 +76,7 @@ impl Item {
             epoll,
             key,
             file: Arc::downgrade(file),
-            events: AtomicU32::new(events.bits()),
-            data: AtomicU64::new(data),
+            settings: Mutex::new(Settings { events, data, changes: 0 }),
             queued: AtomicBool::new(false),
             me: Weak::clone(me),
         })
@@ -79,33 +94,27 @@ impl Item {
         self.file.strong_count() == 0
     }
 
-    pub(super) fn events(&self) -> EpollEvents {
-        EpollEvents::from_bits_retain(self.events.load(Ordering::Acquire))
-    }
-
-    pub(super) fn data(&self) -> u64 {
-        self.data.load(Ordering::Relaxed)
+    pub(super) fn settings(&self) -> Settings {
+        *self.settings.lock()
     }
 
     pub(super) fn set(&self, events: EpollEvents, data: u64) {
-        self.data.store(data, Ordering::Relaxed);
-        self.events.store(events.bits(), Ordering::Release);
+        let mut settings = self.settings.lock();
+        let changes = settings.changes + 1;
+        *settings = Settings { events, data, changes };
     }
 
     /// Switches a removed item off. It keeps its data: who has asked the file before reports it yet.
     pub(super) fn switch_off(&self) {
-        self.events.store(EpollEvents::empty().bits(), Ordering::Release);
+        self.settings.lock().events = EpollEvents::empty();
     }
 
-    /// Switches a one-shot item off, unless its events were `reported` no more.
-    pub(super) fn disarm(&self, reported: EpollEvents) {
-        let off = reported & EpollEvents::OPTIONS;
-        let _ = self.events.compare_exchange(
-            reported.bits(),
-            off.bits(),
-            Ordering::AcqRel,
-            Ordering::Relaxed,
-        );
+    /// Switches a one-shot item off, unless it was armed again since its settings were `reported`.
+    pub(super) fn disarm(&self, reported: &Settings) {
+        let mut settings = self.settings.lock();
+        if settings.changes == reported.changes {
+            settings.events &= EpollEvents::OPTIONS;
+        }
     }
 
     /// The item as what wait queues wake.
@@ -115,12 +124,6 @@ impl Item {
             // Not reached while a reference to the item exists.
             None => Arc::new(Nobody),
         }
-    }
-
-    /// What it waits for, `None` if it is switched off.
-    pub(super) fn mask(&self) -> Option<PollEvents> {
-        let events = self.events().poll_events();
-        if events.is_empty() { None } else { Some(events | PollEvents::ALWAYS) }
     }
 
     /// Marks it as on the ready list; whether it was not.
@@ -135,7 +138,7 @@ impl Item {
 
     /// Puts it on the ready list if its file is ready now.
     pub(super) fn check(&self, caller: &Caller<'_>, file: &OpenFile) {
-        if self.mask().is_some_and(|mask| file.poll(caller).intersects(mask)) {
+        if self.settings().mask().is_some_and(|mask| file.poll(caller).intersects(mask)) {
             self.announce();
         }
     }
@@ -150,7 +153,7 @@ impl Item {
 impl Wake for Item {
     fn wake_by(&self, key: WakeKey) {
         // Queues without keys wake with all bits set.
-        if self.mask().is_some_and(|mask| mask.bits() & key != 0) {
+        if self.settings().mask().is_some_and(|mask| mask.bits() & key != 0) {
             self.announce();
         }
     }

@@ -162,7 +162,7 @@ impl Epoll {
             entry.map(|entry| core::mem::replace(&mut entry.table, fresh()))
         };
         let Some(mut table) = taken else { return };
-        file.ops().poll_register(file, item.events().poll_events(), &mut table);
+        file.ops().poll_register(file, item.settings().events.poll_events(), &mut table);
         let unused = {
             let mut interest = self.interest.lock();
             match interest.entries.get_mut(&item.key()) {
@@ -197,7 +197,7 @@ impl Epoll {
             let entry = interest.entries.get(&Key::new(fd, file)).ok_or(Errno::ENOENT)?;
             Arc::clone(&entry.item)
         };
-        if item.events().contains(EpollEvents::EPOLLEXCLUSIVE) {
+        if item.settings().events.contains(EpollEvents::EPOLLEXCLUSIVE) {
             return Err(Errno::EINVAL.into());
         }
         item.set(events, data);

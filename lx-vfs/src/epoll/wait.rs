@@ -10,7 +10,8 @@ use lx_core::error::Result;
 use lx_core::poll::PollEvents;
 use lx_core::sync::{WaitEnd, Wake};
 
-use super::{Epoll, Item};
+use super::Epoll;
+use super::item::{Item, Settings};
 use crate::poll::Timeout;
 
 /// Most events that one call reports, however many the guest asks for.
@@ -38,9 +39,9 @@ impl Epoll {
         self.ready.lock().len()
     }
 
-    /// What an item has to report.
-    fn ask(&self, caller: &Caller<'_>, item: &Arc<Item>) -> PollEvents {
-        let Some(mask) = item.mask() else { return PollEvents::empty() };
+    /// What an item has to report, of what these settings of its ask for.
+    fn ask(&self, caller: &Caller<'_>, item: &Arc<Item>, settings: &Settings) -> PollEvents {
+        let Some(mask) = settings.mask() else { return PollEvents::empty() };
         match item.file() {
             Some(file) => file.poll(caller) & mask,
             None => {
@@ -59,15 +60,15 @@ impl Epoll {
             && let Some(item) = self.next_ready()
         {
             left -= 1;
-            let settings = item.events();
-            let found = self.ask(caller, &item);
+            let settings = item.settings();
+            let found = self.ask(caller, &item, &settings);
             if found.is_empty() {
                 continue;
             }
-            out.push(EpollEvent { events: found.bits(), data: item.data() });
-            if settings.contains(EpollEvents::EPOLLONESHOT) {
-                item.disarm(settings);
-            } else if !settings.contains(EpollEvents::EPOLLET) && item.set_queued() {
+            out.push(EpollEvent { events: found.bits(), data: settings.data });
+            if settings.events.contains(EpollEvents::EPOLLONESHOT) {
+                item.disarm(&settings);
+            } else if !settings.events.contains(EpollEvents::EPOLLET) && item.set_queued() {
                 self.ready.lock().push_back(item);
             }
         }
@@ -121,7 +122,7 @@ impl Epoll {
     pub(super) fn has_ready(&self, caller: &Caller<'_>) -> bool {
         for _ in 0..self.ready_len() {
             let Some(item) = self.next_ready() else { return false };
-            if !self.ask(caller, &item).is_empty() {
+            if !self.ask(caller, &item, &item.settings()).is_empty() {
                 if item.set_queued() {
                     self.ready.lock().push_front(item);
                 }

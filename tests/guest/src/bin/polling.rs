@@ -13,6 +13,7 @@ fn main() {
     select(&mut t);
     epoll(&mut t);
     removed_meanwhile(&mut t);
+    modified_meanwhile(&mut t);
     eventfd(&mut t);
     signalfd(&mut t);
     t.end();
@@ -226,6 +227,12 @@ fn epoll(t: &mut Checks) {
     }
 }
 
+/// Rounds of a race: as many as there is time for, which differs much with what watches the calls.
+fn for_a_while() -> impl Iterator<Item = ()> {
+    let started = Instant::now();
+    std::iter::repeat(()).take_while(move |()| started.elapsed().as_millis() < 300)
+}
+
 /// A descriptor comes and goes while another thread asks: what is reported has its data.
 fn removed_meanwhile(t: &mut Checks) {
     const DATA: u64 = 0x0123_4567_89ab_cdef;
@@ -243,7 +250,7 @@ fn removed_meanwhile(t: &mut Checks) {
             }
             (seen, wrong)
         });
-        for _ in 0..50_000 {
+        for _ in for_a_while() {
             let _ = control(epoll, libc::EPOLL_CTL_ADD, ready_fd, libc::EPOLLIN, DATA);
             let _ = control(epoll, libc::EPOLL_CTL_DEL, ready_fd, 0, 0);
         }
@@ -255,6 +262,39 @@ fn removed_meanwhile(t: &mut Checks) {
     });
     t.ok("it was seen", seen > 0);
     t.is("with its data", wrong, 0);
+    close(ready_fd);
+    close(epoll);
+}
+
+/// A descriptor is asked for other events with other data while another thread asks: what is
+/// reported belongs together.
+fn modified_meanwhile(t: &mut Checks) {
+    const READ: u64 = 0x1111_1111_1111_1111;
+    const WRITE: u64 = 0x2222_2222_2222_2222;
+    let epoll = call!(epoll_create1(0)).unwrap_or(-1) as i32;
+    let ready_fd = call!(eventfd(1, 0)).unwrap_or(-1) as i32;
+    let _ = control(epoll, libc::EPOLL_CTL_ADD, ready_fd, libc::EPOLLIN, READ);
+    let stop = AtomicBool::new(false);
+    let (seen, mixed) = thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let (mut seen, mut mixed) = (0, 0);
+            while !stop.load(Ordering::Relaxed) {
+                for event in ready(epoll, 0) {
+                    seen += 1;
+                    mixed += u32::from(event != (IN, READ) && event != (OUT, WRITE));
+                }
+            }
+            (seen, mixed)
+        });
+        for _ in for_a_while() {
+            let _ = control(epoll, libc::EPOLL_CTL_MOD, ready_fd, libc::EPOLLOUT, WRITE);
+            let _ = control(epoll, libc::EPOLL_CTL_MOD, ready_fd, libc::EPOLLIN, READ);
+        }
+        stop.store(true, Ordering::Relaxed);
+        asking.join().unwrap_or((0, 1))
+    });
+    t.ok("changes were seen", seen > 0);
+    t.is("events with their data", mixed, 0);
     close(ready_fd);
     close(epoll);
 }
