@@ -153,6 +153,7 @@ impl OpenFile {
         }
         let _lock = self.position_lock.lock();
         let position = self.position();
+        check_offsets(position, dst.remaining())?;
         let count = self.ops.read_at(caller, self, position, dst)?;
         self.used(FileUse::Read);
         self.position.store(position.saturating_add(count as u64), Ordering::Relaxed);
@@ -174,7 +175,9 @@ impl OpenFile {
         }
         let append = self.flags().contains(OpenFlags::O_APPEND);
         let _lock = self.position_lock.lock();
-        let (count, end) = self.ops.write_at(caller, self, self.position(), append, src)?;
+        let position = self.position();
+        check_offsets(position, src.remaining())?;
+        let (count, end) = self.ops.write_at(caller, self, position, append, src)?;
         self.used(FileUse::Written);
         self.position.store(end, Ordering::Relaxed);
         Ok(count)
@@ -183,13 +186,14 @@ impl OpenFile {
     /// `pread(2)`.
     ///
     /// # Errors
-    /// `ESPIPE` for streams, `EBADF`, else the file's.
+    /// `ESPIPE` for streams, `EBADF`, `EINVAL` beyond the last offset, else the file's.
     pub fn read_at(&self, caller: &Caller<'_>, offset: u64, dst: &mut IoDst<'_>) -> Result<usize> {
         if !self.is_readable() {
             // That a stream has no positions is found out first.
             let errno = if self.seekable { Errno::EBADF } else { Errno::ESPIPE };
             return Err(errno.into());
         }
+        check_offsets(offset, dst.remaining())?;
         let count = self.ops.read_at(caller, self, offset, dst)?;
         self.used(FileUse::Read);
         Ok(count)
@@ -198,12 +202,13 @@ impl OpenFile {
     /// `pwrite(2)`; with `O_APPEND` it appends, as on Linux.
     ///
     /// # Errors
-    /// `ESPIPE` for streams, `EBADF`, else the file's.
+    /// `ESPIPE` for streams, `EBADF`, `EINVAL` beyond the last offset, else the file's.
     pub fn write_at(&self, caller: &Caller<'_>, offset: u64, src: &mut IoSrc<'_>) -> Result<usize> {
         if !self.is_writable() {
             let errno = if self.seekable { Errno::EBADF } else { Errno::ESPIPE };
             return Err(errno.into());
         }
+        check_offsets(offset, src.remaining())?;
         let append = self.flags().contains(OpenFlags::O_APPEND);
         let (count, _) = self.ops.write_at(caller, self, offset, append, src)?;
         self.used(FileUse::Written);
@@ -241,5 +246,14 @@ impl OpenFile {
     /// What the file is ready for now.
     pub fn poll(&self, caller: &Caller<'_>) -> PollEvents {
         self.ops.poll(caller, self)
+    }
+}
+
+/// Refuses a transfer that would end beyond what an offset (`loff_t`) can say.
+#[inline(always)]
+fn check_offsets(offset: u64, len: usize) -> Result<()> {
+    match offset.checked_add(len as u64) {
+        Some(end) if end <= i64::MAX as u64 => Ok(()),
+        _ => Err(Errno::EINVAL.into()),
     }
 }
