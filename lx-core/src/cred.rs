@@ -51,6 +51,8 @@ bitflags::bitflags! {
         const MKNOD = 1 << 27;
         /// Read the kernel's log.
         const SYSLOG = 1 << 34;
+        /// Timers that wake the machine.
+        const WAKE_ALARM = 1 << 35;
         /// The others, up to `CAP_CHECKPOINT_RESTORE` (40).
         const _ = (1 << 41) - 1;
     }

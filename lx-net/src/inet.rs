@@ -14,6 +14,7 @@ use lx_core::abi::socket::{
     SocketKind, SocketOption,
 };
 use lx_core::caller::Caller;
+use lx_core::cred::Capabilities;
 use lx_core::error::Result;
 use lx_core::host::{Host, HostFd, NetMessage, ReadyToken};
 use lx_core::io::{IoDst, IoSrc, partial};
@@ -104,13 +105,17 @@ impl InetSocket {
     /// A new socket of the host.
     ///
     /// # Errors
-    /// The host's: `EAFNOSUPPORT` if it offers none.
+    /// `EPERM` for a raw one without privilege; the host's: `EAFNOSUPPORT` if it offers none.
     pub fn new(
         caller: &Caller<'_>,
         family: AddressFamily,
         kind: SocketKind,
         protocol: i32,
     ) -> Result<Arc<Self>> {
+        // The host looks at its own user, who may be another one than the guest's.
+        if kind == SocketKind::SOCK_RAW && !caller.cred().has(Capabilities::NET_RAW) {
+            return Err(Errno::EPERM.into());
+        }
         let fd = caller.host.net_socket(family, kind, protocol)?;
         Ok(Self::with(caller.host, Options::new(family, kind, protocol), fd))
     }

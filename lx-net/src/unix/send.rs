@@ -19,6 +19,20 @@ use crate::message::Outgoing;
 const CHUNK: usize = 4096;
 
 impl UnixSocket {
+    /// Refuses flags that no message may have. Comes before its address is looked at.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for bytes out of band.
+    pub fn check_flags(&self, flags: MsgFlags) -> Result<()> {
+        if !flags.contains(MsgFlags::MSG_OOB) {
+            return Ok(());
+        }
+        if self.is_stream() {
+            lx_core::unsupported::note("send MSG_OOB", flags.bits().into());
+        }
+        Err(Errno::EOPNOTSUPP.into())
+    }
+
     /// Sends a message, to `to` if it is given.
     ///
     /// # Errors
@@ -30,10 +44,6 @@ impl UnixSocket {
         message: Outgoing<'_>,
         to: Option<Arc<Self>>,
     ) -> Result<usize> {
-        if message.flags.contains(MsgFlags::MSG_OOB) {
-            lx_core::unsupported::note("send MSG_OOB", message.flags.bits().into());
-            return Err(Errno::EOPNOTSUPP.into());
-        }
         if self.options.pass_cred() && !self.is_bound() {
             self.bind_any()?;
         }

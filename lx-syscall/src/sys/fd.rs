@@ -7,6 +7,7 @@ use lx_core::abi::fcntl::{
     CloseRangeFlags, F_OWNER_PGRP, F_OWNER_PID, F_OWNER_TID, F_RDLCK, F_UNLCK, F_WRLCK, FOwnerEx,
     FcntlCmd, FdFlags, Flock, FlockFlags, OpenFlags,
 };
+use lx_core::abi::stat::S_IFDIR;
 use lx_core::abi::{Errno, Fd, UserPtr};
 use lx_core::cred::Capabilities;
 use lx_core::file::OpenFile;
@@ -14,6 +15,8 @@ use lx_core::rlimit::Resource;
 use lx_proc::CurrentTask;
 use lx_vfs::close::descriptor_closed;
 use lx_vfs::file_lock::{self, Kind, Owner, Range};
+
+use super::io::file_type;
 
 fn limit(task: &CurrentTask<'_>) -> u64 {
     task.group().rlimits().soft(Resource::Nofile)
@@ -114,6 +117,8 @@ pub(crate) fn sys_fcntl(
         | FcntlCmd::F_GETOWN_EX
         | FcntlCmd::F_SETOWN_EX
         | FcntlCmd::F_GETSIG => owner(task, &file, command, arg),
+        FcntlCmd::F_ADD_SEALS if !file.is_writable() => Err(Errno::EPERM.into()),
+        FcntlCmd::F_NOTIFY if file_type(task, &file)? != S_IFDIR => Err(Errno::ENOTDIR.into()),
         _ => file.ops().control(&task.caller(), &file, command, arg).inspect_err(|_| {
             lx_core::unsupported::note("fcntl", u64::from(command.0));
         }),

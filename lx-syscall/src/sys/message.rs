@@ -42,6 +42,7 @@ fn send(
     let sent = match socket.family() {
         Family::Unix(unix) => {
             read_control(task, control, &mut message)?;
+            unix.check_flags(flags)?;
             let to = destination(task, unix, address)?;
             unix.send(&task.caller(), src, message, to)
         }

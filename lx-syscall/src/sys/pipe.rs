@@ -7,6 +7,12 @@ use lx_core::rlimit::Resource;
 use lx_proc::CurrentTask;
 use lx_vfs::pipe;
 
+/// What `flags` may hold.
+const TAKEN: OpenFlags =
+    OpenFlags::O_CLOEXEC.union(OpenFlags::O_NONBLOCK).union(OpenFlags::O_DIRECT);
+/// Asks for a pipe that the kernel's events are read from.
+const O_NOTIFICATION_PIPE: OpenFlags = OpenFlags::O_EXCL;
+
 /// `pipe(2)`.
 pub(crate) fn sys_pipe(task: &CurrentTask<'_>, pipefd: UserPtr<[Fd; 2]>) -> Result<()> {
     create(task, pipefd, OpenFlags::empty())
@@ -17,6 +23,7 @@ pub(crate) fn sys_pipe(task: &CurrentTask<'_>, pipefd: UserPtr<[Fd; 2]>) -> Resu
 /// # Errors
 ///
 /// - `EINVAL`: `flags` has a bit besides `O_CLOEXEC`, `O_NONBLOCK` and `O_DIRECT`.
+/// - `ENOPKG`: a pipe of notifications, as of a Linux built without them.
 /// - `EMFILE`: fewer than two descriptors are free below `RLIMIT_NOFILE`.
 /// - `EFAULT`: `pipefd` is not writable; no descriptor stays behind.
 pub(crate) fn sys_pipe2(
@@ -24,12 +31,15 @@ pub(crate) fn sys_pipe2(
     pipefd: UserPtr<[Fd; 2]>,
     flags: u32,
 ) -> Result<()> {
-    create(task, pipefd, OpenFlags::from_bits(flags).ok_or(Errno::EINVAL)?)
+    let flags = OpenFlags::from_bits(flags).ok_or(Errno::EINVAL)?;
+    if flags.contains(O_NOTIFICATION_PIPE) && TAKEN.contains(flags - O_NOTIFICATION_PIPE) {
+        return Err(Errno::ENOPKG.into());
+    }
+    create(task, pipefd, flags)
 }
 
 fn create(task: &CurrentTask<'_>, pipefd: UserPtr<[Fd; 2]>, flags: OpenFlags) -> Result<()> {
-    let known = OpenFlags::O_CLOEXEC | OpenFlags::O_NONBLOCK | OpenFlags::O_DIRECT;
-    if !known.contains(flags) {
+    if !TAKEN.contains(flags) {
         return Err(Errno::EINVAL.into());
     }
     let (reader, writer) = pipe::new_pair(&task.caller(), flags)?;

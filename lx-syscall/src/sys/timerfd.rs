@@ -6,6 +6,7 @@ use lx_core::Result;
 use lx_core::abi::fcntl::OpenFlags;
 use lx_core::abi::time::{ClockId, Itimerspec, TimerfdFlags, TimerfdSetFlags};
 use lx_core::abi::{Errno, Fd, UserPtr};
+use lx_core::cred::Capabilities;
 use lx_core::file::OpenFile;
 use lx_core::rlimit::Resource;
 use lx_proc::CurrentTask;
@@ -16,7 +17,8 @@ use super::timer::{report, setting};
 /// `timerfd_create(2)`.
 ///
 /// # Errors
-/// `EINVAL` for an unknown flag or a clock without timerfds; `EMFILE`.
+/// `EINVAL` for an unknown flag or a clock without timerfds; `EPERM` for a clock that wakes the
+/// machine; `EMFILE`.
 pub(crate) fn sys_timerfd_create(
     task: &CurrentTask<'_>,
     clock: ClockId,
@@ -24,6 +26,12 @@ pub(crate) fn sys_timerfd_create(
 ) -> Result<Fd> {
     match clock {
         ClockId::CLOCK_REALTIME | ClockId::CLOCK_MONOTONIC | ClockId::CLOCK_BOOTTIME => {}
+        // lx cannot wake a machine that sleeps: they expire when it is awake again.
+        ClockId::CLOCK_REALTIME_ALARM | ClockId::CLOCK_BOOTTIME_ALARM => {
+            if !task.cred().has(Capabilities::WAKE_ALARM) {
+                return Err(Errno::EPERM.into());
+            }
+        }
         _ => {
             lx_core::unsupported::note("timerfd of clock", u64::from(clock.0.cast_unsigned()));
             return Err(Errno::EINVAL.into());
