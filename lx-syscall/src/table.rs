@@ -307,6 +307,7 @@ syscalls! {
     275 splice => splice::sys_splice, Full;
     276 tee => splice::sys_tee, Full;
     277 sync_file_range => io::sys_sync_file_range, Full;
+    278 vmsplice => splice::sys_vmsplice, Partial("copies");
     280 utimensat => utime::sys_utimensat, Full;
     281 epoll_pwait => epoll::sys_epoll_pwait, Full;
     282 signalfd => signalfd::sys_signalfd, Full;
@@ -335,7 +336,7 @@ syscalls! {
     315 sched_getattr => sched::sys_sched_getattr, Full;
     316 renameat2 => path::sys_renameat2, Partial("RENAME_WHITEOUT gives EINVAL");
     318 getrandom => info::sys_getrandom, Full;
-    319 memfd_create => memfd::sys_memfd_create, Partial("no MFD_HUGETLB; F_SEAL_WRITE does not see mappings");
+    319 memfd_create => memfd::sys_memfd_create, Partial("no MFD_HUGETLB");
     322 execveat => exec::sys_execveat, Full;
     324 membarrier => membarrier::sys_membarrier, Partial("private expedited and global barriers");
     325 mlock2 => mm::sys_mlock2, Partial("accounting only");

@@ -462,6 +462,11 @@ pub trait FileSystem: Send + Sync {
     /// `EIO`.
     fn statfs(&self, caller: &Caller<'_>) -> Result<Statfs>;
 
+    /// The largest size that a file may have (`s_maxbytes`).
+    fn max_file_size(&self) -> u64 {
+        i64::MAX as u64
+    }
+
     /// The host path of its root, if it is a directory of the host and native programs may know it.
     fn host_path(&self) -> Option<&[u8]> {
         None

@@ -12,7 +12,9 @@ use lx_core::abi::uio::MAX_RW_COUNT;
 use lx_core::error::Result;
 use lx_core::file::OpenFile;
 use lx_core::io::{IoDst, IoSrc, partial};
+use lx_core::rlimit::Resource;
 
+use crate::location::Path;
 use crate::pipe::{Pipe, PipeEnd};
 
 /// Bytes that are moved at a time.
@@ -138,38 +140,62 @@ fn is_regular(caller: &Caller<'_>, file: &OpenFile) -> Result<bool> {
     Ok(file.ops().stat(caller, file)?.st_mode & S_IFMT == S_IFREG)
 }
 
+/// Whether a file can be read at an offset, which devices without positions can be, too.
+fn has_offsets(caller: &Caller<'_>, file: &OpenFile) -> bool {
+    file.is_seekable() || file.ops().read_at(caller, file, 0, &mut IoDst::kernel(&mut [])).is_ok()
+}
+
+/// The end of what a file can hold.
+fn max_size(file: &OpenFile) -> u64 {
+    Path::of(file).map_or(i64::MAX as u64, |path| path.mount.fs().max_file_size())
+}
+
+/// Directories are read in another way.
+fn check_source(caller: &Caller<'_>, file: &OpenFile) -> Result<()> {
+    let is_dir = file.ops().stat(caller, file)?.st_mode & S_IFMT == S_IFDIR;
+    if is_dir { Err(Errno::EINVAL.into()) } else { Ok(()) }
+}
+
 /// `sendfile(2)`.
 ///
 /// # Errors
-/// `EINVAL` if the source has no positions or the target appends; `EBADF`, and the files'.
+/// `EINVAL` if the source has no positions or the target appends; `ESPIPE` for an offset into such
+/// a source; `EOVERFLOW` beyond what its file system has files for; `EBADF`, and the files'.
 pub fn send_file(caller: &Caller<'_>, from: Side<'_>, to: Side<'_>, count: usize) -> Result<usize> {
     from.check(false)?;
+    let has_offsets = has_offsets(caller, from.file);
+    if from.offset.is_some() && !has_offsets {
+        return Err(Errno::ESPIPE.into());
+    }
+    let start = if has_offsets { from.position(caller)? } else { 0 };
+    let count = count.min(MAX_RW_COUNT);
+    if start.saturating_add(count as u64) > i64::MAX as u64 {
+        return Err(Errno::EINVAL.into());
+    }
     to.check(true)?;
-    if !from.file.is_seekable() && !is_regular(caller, from.file)? {
+    let max = max_size(from.file);
+    if start.saturating_add(count as u64) > max && start >= max {
+        return Err(Errno::EOVERFLOW.into());
+    }
+    check_source(caller, from.file)?;
+    if !has_offsets || to.file.flags().contains(OpenFlags::O_APPEND) {
         return Err(Errno::EINVAL.into());
     }
-    if to.file.flags().contains(OpenFlags::O_APPEND) {
-        return Err(Errno::EINVAL.into());
-    }
-    copy(caller, from, to, count.min(MAX_RW_COUNT))
+    copy(caller, from, to, count)
 }
 
 /// `copy_file_range(2)`.
 ///
 /// # Errors
 /// `EISDIR`, `EINVAL` for files that are not regular or ranges of one file that overlap; `EBADF`
-/// if the target appends.
+/// if the target appends; `EXDEV` for files of two file systems; `EOVERFLOW` for a range that
+/// cannot be counted, `EFBIG` for one beyond the largest file.
 pub fn copy_file_range(
     caller: &Caller<'_>,
     from: Side<'_>,
     to: Side<'_>,
     count: usize,
 ) -> Result<usize> {
-    from.check(false)?;
-    to.check(true)?;
-    if to.file.flags().contains(OpenFlags::O_APPEND) {
-        return Err(Errno::EBADF.into());
-    }
     let stats = [from.file.ops().stat(caller, from.file)?, to.file.ops().stat(caller, to.file)?];
     for stat in &stats {
         match stat.st_mode & S_IFMT {
@@ -178,17 +204,32 @@ pub fn copy_file_range(
             _ => return Err(Errno::EINVAL.into()),
         }
     }
-    let count = count.min(MAX_RW_COUNT);
-    let [source, target] = stats;
-    if (source.st_dev, source.st_ino) == (target.st_dev, target.st_ino) {
-        let begin = from.position(caller)?;
-        let target = to.position(caller)?;
-        let len = (count as u64).min(source.st_size.cast_unsigned().saturating_sub(begin));
-        if begin < target.saturating_add(len) && target < begin.saturating_add(len) {
-            return Err(Errno::EINVAL.into());
-        }
+    from.check(false)?;
+    to.check(true)?;
+    if to.file.flags().contains(OpenFlags::O_APPEND) {
+        return Err(Errno::EBADF.into());
     }
-    copy(caller, from, to, count)
+    let [source, target] = stats;
+    if source.st_dev != target.st_dev {
+        return Err(Errno::EXDEV.into());
+    }
+    let (begin, end) = (from.position(caller)?, to.position(caller)?);
+    if begin.checked_add(count as u64).is_none() || end.checked_add(count as u64).is_none() {
+        return Err(Errno::EOVERFLOW.into());
+    }
+    let room = max_size(to.file).min(caller.rlimits.soft(Resource::Fsize)).saturating_sub(end);
+    if room == 0 {
+        return Err(Errno::EFBIG.into());
+    }
+    let left = source.st_size.cast_unsigned().saturating_sub(begin);
+    let len = (count.min(MAX_RW_COUNT) as u64).min(left).min(room);
+    if source.st_ino == target.st_ino
+        && begin < end.saturating_add(len)
+        && end < begin.saturating_add(len)
+    {
+        return Err(Errno::EINVAL.into());
+    }
+    copy(caller, from, to, len as usize)
 }
 
 /// `splice(2)`: moves bytes between a pipe and another file, or two pipes.
@@ -278,6 +319,7 @@ fn feed(
     if let Some((source, wait_not)) = source {
         return relay(caller, (source, wait_not), (target, nonblocking), count);
     }
+    check_source(caller, from.file)?;
     let room = target.wait_room(caller, nonblocking)?;
     let mut buffer = buffer(count.min(room))?;
     let got = if from.offset.is_some() || is_regular(caller, from.file)? {

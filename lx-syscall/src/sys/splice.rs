@@ -1,9 +1,11 @@
-//! `sendfile(2)`, `copy_file_range(2)`, `splice(2)`, `tee(2)`.
+//! `sendfile(2)`, `copy_file_range(2)`, `splice(2)`, `tee(2)`, `vmsplice(2)`.
 
 use lx_core::Result;
 use lx_core::abi::fcntl::SpliceFlags;
+use lx_core::abi::uio::Iovec;
 use lx_core::abi::{Errno, Fd, UserPtr};
 use lx_core::file::OpenFile;
+use lx_core::io::{IoDst, IoSrc};
 use lx_proc::CurrentTask;
 use lx_vfs::pipe::PipeEnd;
 use lx_vfs::splice::{self, Side};
@@ -73,12 +75,13 @@ pub(crate) fn sys_copy_file_range(
     if flags != 0 {
         return Err(Errno::EINVAL.into());
     }
-    let done = splice::copy_file_range(
+    let result = splice::copy_file_range(
         &task.caller(),
         Side { file: &from, offset: from_start },
         Side { file: &to, offset: to_start },
         count,
-    )?;
+    );
+    let done = raise_for_write(task, result)?;
     write_offset(task, from_offset, from_start, done)?;
     write_offset(task, to_offset, to_start, done)?;
     Ok(done)
@@ -137,4 +140,39 @@ pub(crate) fn sys_tee(
         flags.contains(SpliceFlags::SPLICE_F_NONBLOCK),
     );
     raise_for_write(task, result)
+}
+
+/// `vmsplice(2)`: between memory and a pipe, in the direction that the descriptor is open for. The
+/// bytes are copied: what the guest stores there afterwards does not reach the reader.
+///
+/// # Errors
+///
+/// - `EBADF`: no pipe.
+/// - `EAGAIN`, `EPIPE`, `EFAULT`; `EINVAL` for unknown flags or too many parts.
+pub(crate) fn sys_vmsplice(
+    task: &CurrentTask<'_>,
+    fd: Fd,
+    iov: UserPtr<Iovec>,
+    count: usize,
+    flags: SpliceFlags,
+) -> Result<usize> {
+    let file = task.files().get(fd)?;
+    let nonblocking = flags.contains(SpliceFlags::SPLICE_F_NONBLOCK);
+    let pipe = || file.ops_as::<PipeEnd>().map(PipeEnd::pipe).ok_or(Errno::EBADF);
+    if file.is_writable() {
+        let mut src = IoSrc::vectors(task.memory(), iov, count)?;
+        if src.remaining() == 0 {
+            return Ok(0);
+        }
+        let done = pipe()?.write(&task.caller(), nonblocking, &mut src);
+        raise_for_write(task, done)
+    } else if file.is_readable() {
+        let mut dst = IoDst::vectors(task.memory(), iov, count)?;
+        if dst.remaining() == 0 {
+            return Ok(0);
+        }
+        pipe()?.read(&task.caller(), nonblocking, &mut dst)
+    } else {
+        Err(Errno::EBADF.into())
+    }
 }

@@ -424,6 +424,11 @@ impl FileSystem for PseudoFs {
         self.name
     }
 
+    /// As on Linux, whose proc and sysfs leave it at what old programs can count.
+    fn max_file_size(&self) -> u64 {
+        i32::MAX as u64
+    }
+
     fn root(&self) -> Arc<dyn InodeOps> {
         Arc::clone(&self.root)
     }

@@ -131,6 +131,7 @@ numbers! {
     ppoll = SYS_ppoll;
     get_robust_list = SYS_get_robust_list;
     splice = SYS_splice;
+    vmsplice = SYS_vmsplice;
     utimensat = SYS_utimensat;
     epoll_pwait = SYS_epoll_pwait;
     signalfd = SYS_signalfd;

@@ -245,6 +245,7 @@ recipes! {
     get_robust_list(N(0), Out, Out);
     splice(File, Out, PipeOut, N(0), N(8), N(0));
     splice(PipeIn, N(0), Mem, Out, N(8), N(0));
+    vmsplice(PipeOut, In, N(1), N(0));
     utimensat(CWD, MISSING, In, N(0));
     epoll_pwait(Epoll, Out, N(4), N(0), In, N(8));
     signalfd(N(-1), In, N(8));
