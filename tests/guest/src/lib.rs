@@ -9,6 +9,7 @@
     reason = "`call!` would have to repeat the signature of every function otherwise"
 )]
 
+pub mod errors;
 pub mod futex;
 pub mod random;
 pub mod sockets;
