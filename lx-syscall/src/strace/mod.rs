@@ -147,9 +147,12 @@ impl<'a> Line<'a> {
     fn result(&self, line: &mut String, result: Result<u64, SysError>) {
         // Writing to a String cannot fail.
         let _ = match result {
-            Ok(_) if matches!(self.name, "exit" | "exit_group" | "rt_sigreturn") => {
-                write!(line, "= ?")
-            }
+            Ok(_) if self.is_last() => write!(line, "= ?"),
+            // The register that the call brings back holds the result of the interrupted call.
+            Ok(value) if self.name == "rt_sigreturn" => match Errno::from_return(value) {
+                Some(errno) => write!(line, "= -1 {errno} ({})", errno.text()),
+                None => write!(line, "= {value}"),
+            },
             Ok(value) if matches!(self.name, "brk" | "mmap" | "mremap" | "shmat") => {
                 write!(line, "= {value:#x}")
             }
