@@ -7,8 +7,9 @@ use lx_core::abi::mman::{Madvice, MlockallFlags, MsyncFlags};
 use lx_core::abi::{Errno, PAGE_SIZE, USER_END};
 use lx_core::caller::Caller;
 use lx_core::cred::Capabilities;
-use lx_core::host::Host;
+use lx_core::host::{Host, Prot};
 use lx_core::rlimit::{RLIM_INFINITY, Resource};
+use lx_vfs::location::Path;
 
 use super::map::map_plain;
 use super::tree::{page_down, page_up};
@@ -144,7 +145,7 @@ impl AddressSpace {
             }
             Madvice::MADV_DONTDUMP | Madvice::MADV_DODUMP => self.set_advised_flags(vma, advice),
             Madvice::MADV_POPULATE_READ | Madvice::MADV_POPULATE_WRITE => {
-                host.advise(start, len, advice.0.cast_signed())?;
+                populate(caller, vma, advice)?;
             }
             Madvice::MADV_HUGEPAGE | Madvice::MADV_NOHUGEPAGE if vma.is_private_anonymous() => {
                 // A hint: a host that does not know it need not.
@@ -279,6 +280,24 @@ impl Inner {
         }
         Err(if limit == 0 { Errno::EPERM } else { Errno::ENOMEM }.into())
     }
+}
+
+/// `MADV_POPULATE_READ`, `MADV_POPULATE_WRITE`: makes pages present. Behind the end of a file there
+/// are none.
+fn populate(caller: &Caller<'_>, vma: &Vma, advice: Madvice) -> Result<()> {
+    let needed = if advice == Madvice::MADV_POPULATE_WRITE { Prot::WRITE } else { Prot::READ };
+    if !vma.prot.contains(needed) {
+        return Err(Errno::EINVAL.into());
+    }
+    let mut len = vma.len();
+    if let Some(place) = vma.backing.file().and_then(|file| Path::of(file)) {
+        let end = page_up(place.inode().attr(caller)?.size).unwrap_or(u64::MAX);
+        len = len.min(end.saturating_sub(vma.backing.file_offset()));
+    }
+    if len > 0 {
+        caller.host.advise(vma.start, len, advice.0.cast_signed())?;
+    }
+    if len < vma.len() { Err(Errno::EFAULT.into()) } else { Ok(()) }
 }
 
 /// `MADV_REMOVE`: a hole in the file.

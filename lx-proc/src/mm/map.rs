@@ -170,6 +170,14 @@ impl Inner {
         removed: &mut Vec<Vma>,
     ) -> Result<u64> {
         let len = vma.end;
+        let locked = request.flags.contains(MapFlags::MAP_LOCKED);
+        if locked || self.lock_future {
+            // Only who asks for it has to be allowed to lock memory at all.
+            self.check_locked(caller, len).map_err(|error| match error.errno() {
+                Errno::EPERM if locked => Errno::EPERM,
+                _ => Errno::EAGAIN,
+            })?;
+        }
         let addr = if request.is_fixed() {
             let end = request.addr.saturating_add(len);
             self.evict_recycled(request.addr, end);
@@ -195,7 +203,7 @@ impl Inner {
             self.note_small(addr, len);
         }
         let mut vma = Vma { start: addr, end: addr.saturating_add(len), ..vma };
-        if self.lock_future || request.flags.contains(MapFlags::MAP_LOCKED) {
+        if locked || self.lock_future {
             vma.flags |= VmaFlags::LOCKED;
             self.locked = self.locked.saturating_add(len);
         }
