@@ -114,7 +114,8 @@ impl Elf {
     /// Checks the headers.
     ///
     /// # Errors
-    /// `ENOEXEC`, or `wrong` in its place (`ELIBBAD` for interpreters).
+    /// `ENOEXEC`, or `wrong` in its place (`ELIBBAD` for interpreters); `EIO` if the file ends within
+    /// the header of an interpreter or the name of one.
     pub(crate) fn parse(
         caller: &Caller<'_>,
         file: Arc<OpenFile>,
@@ -124,6 +125,9 @@ impl Elf {
         let bytes = head.bytes();
         let bad = |reason| move || fail(wrong, reason);
         let truncated = bad("truncated ELF file");
+        if wrong == Errno::ELIBBAD && bytes.len() < EHDR_LEN {
+            return Err(fail(Errno::EIO, "truncated ELF file"));
+        }
         if !is_elf(bytes) {
             return Err(fail(wrong, "not an ELF file"));
         }
@@ -177,18 +181,30 @@ impl Elf {
         for header in table.chunks_exact(PHDR_LEN) {
             elf.add_header(caller, header, bytes, wrong)?;
         }
-        let Some(first) = elf.segments.first() else {
-            return Err(fail(wrong, "ELF file without segments"));
-        };
         // Where the headers are, by the segment that has them.
         let holder = elf.segments.iter().find(|segment| {
             segment.offset <= table_at && table_at - segment.offset < segment.file_len
         });
         elf.headers = match holder {
             Some(segment) => segment.addr.wrapping_add(table_at - segment.offset),
-            None => first.addr.wrapping_sub(first.offset).wrapping_add(table_at),
+            None => elf
+                .segments
+                .first()
+                .map_or(0, |first| first.addr.wrapping_sub(first.offset).wrapping_add(table_at)),
         };
         Ok(elf)
+    }
+
+    /// The same, if there is something to map. Of a program that is asked after its interpreter has
+    /// been found.
+    ///
+    /// # Errors
+    /// `wrong`.
+    pub(crate) fn with_segments(self, wrong: Errno) -> Result<Self, ExecFailure> {
+        if self.segments.is_empty() {
+            return Err(fail(wrong, "ELF file without segments"));
+        }
+        Ok(self)
     }
 
     fn add_header(
@@ -232,7 +248,7 @@ impl Elf {
                     None => {
                         let mut path = alloc::vec![0; len];
                         if read_at(caller, &self.file, at, &mut path)? < len {
-                            return Err(fail(wrong, "truncated ELF file"));
+                            return Err(fail(Errno::EIO, "truncated ELF file"));
                         }
                         path
                     }

@@ -97,14 +97,15 @@ pub fn prepare(
             Some(path) => Some(load_interpreter(caller, fs, path)?),
             None => None,
         };
-        Program::Elf { program, interpreter }
+        Program::Elf { program: program.with_segments(Errno::ENOEXEC)?, interpreter }
     } else {
         return Err(fail(Errno::ENOEXEC, "neither an ELF program nor a script"));
     };
     let Some(place) = Path::of(&opened) else {
         return Err(fail(Errno::EACCES, "no place in the tree"));
     };
-    let new = for_program(caller.cred(), place, no_new_privs);
+    let new = for_program(caller, place, no_new_privs)
+        .map_err(|error| fail(error.errno(), "its capabilities"))?;
     Ok(Box::new(ExecImage {
         name: target.name.to_vec(),
         args,
@@ -191,6 +192,7 @@ fn load_interpreter(caller: &Caller<'_>, fs: &FsContext, path: &[u8]) -> Result<
     let (file, _denial) = open_interpreter(caller, fs, path)?;
     let head = Head::read(caller, &file)?;
     Elf::parse(caller, file, &head, Errno::ELIBBAD)
+        .and_then(|elf| elf.with_segments(Errno::ELIBBAD))
         .map_err(|failure| ExecFailure { interpreter: Some(path.to_vec()), ..failure })
 }
 

@@ -85,7 +85,7 @@ impl World {
         let file = OpenFile::new(Arc::new(Bytes(bytes.to_vec())), OpenFlags::O_RDONLY, None);
         let caller = self.caller();
         let head = Head::read(&caller, &file)?;
-        Elf::parse(&caller, file, &head, Errno::ENOEXEC)
+        Elf::parse(&caller, file, &head, Errno::ENOEXEC)?.with_segments(Errno::ENOEXEC)
     }
 
     fn error(&self, bytes: &[u8]) -> Option<Errno> {
