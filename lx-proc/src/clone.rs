@@ -86,13 +86,9 @@ const SUPPORTED: CloneFlags = HARMLESS
     .union(CloneFlags::CLONE_CHILD_CLEARTID)
     .union(CloneFlags::CLONE_CLEAR_SIGHAND);
 
-/// Refuses combinations that Linux refuses, and what is not supported.
-fn check(flags: CloneFlags) -> Result<()> {
-    let unsupported = flags.difference(SUPPORTED);
-    if !unsupported.is_empty() {
-        unsupported::note("clone flags", unsupported.bits());
-        return Err(Errno::EINVAL.into());
-    }
+/// Refuses combinations that Linux refuses, and what is not supported. Of namespaces, who may not
+/// make them learns that first.
+fn check(flags: CloneFlags, privileged: bool) -> Result<()> {
     let needs = |flag, other| flags.contains(flag) && !flags.contains(other);
     let excludes = |flag| flags.contains(flag);
     let invalid = needs(CloneFlags::CLONE_THREAD, CloneFlags::CLONE_SIGHAND)
@@ -100,18 +96,31 @@ fn check(flags: CloneFlags) -> Result<()> {
         || excludes(CloneFlags::CLONE_SIGHAND | CloneFlags::CLONE_CLEAR_SIGHAND)
         || excludes(CloneFlags::CLONE_THREAD | CloneFlags::CLONE_VFORK)
         || excludes(CloneFlags::CLONE_THREAD | CloneFlags::CLONE_PIDFD)
-        || excludes(CloneFlags::CLONE_DETACHED | CloneFlags::CLONE_PIDFD);
-    if invalid { Err(Errno::EINVAL.into()) } else { Ok(()) }
+        || excludes(CloneFlags::CLONE_DETACHED | CloneFlags::CLONE_PIDFD)
+        || excludes(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS);
+    if invalid {
+        return Err(Errno::EINVAL.into());
+    }
+    let unsupported = flags.difference(SUPPORTED);
+    if unsupported.is_empty() {
+        return Ok(());
+    }
+    unsupported::note("clone flags", unsupported.bits());
+    // In a user namespace of its own a task may do everything, and anybody may make one.
+    let needs_privilege = flags.intersects(CloneFlags::NAMESPACES)
+        && !flags.intersects(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_THREAD);
+    Err(if needs_privilege && !privileged { Errno::EPERM } else { Errno::EINVAL }.into())
 }
 
 /// Makes a new task; its id.
 ///
 /// # Errors
 /// `EINVAL` for a combination of flags that is not possible, `EAGAIN` at the limit of tasks, `EPERM`
-/// for a bad thread pointer; `EAGAIN` and `ENOMEM` from the host.
+/// for a bad thread pointer and, without `CAP_SYS_ADMIN`, for a namespace; `EAGAIN` and `ENOMEM` from
+/// the host.
 pub fn clone(current: &CurrentTask<'_>, request: &CloneRequest) -> Result<i32> {
     let flags = request.flags;
-    check(flags)?;
+    check(flags, current.cred().has(Capabilities::SYS_ADMIN))?;
     if flags.contains(CloneFlags::CLONE_SETTLS) && request.tls >= USER_END {
         return Err(Errno::EPERM.into());
     }
@@ -162,19 +171,47 @@ pub fn clone(current: &CurrentTask<'_>, request: &CloneRequest) -> Result<i32> {
 
 /// `RLIMIT_NPROC`, which concerns all tasks of the user but root's.
 fn check_task_limit(current: &CurrentTask<'_>) -> Result<()> {
-    let limit = current.group().rlimits().soft(Resource::Nproc);
-    let pids = &current.kernel().pids;
-    // Counting is needed only if all tasks together reach the limit.
-    if (pids.task_count() as u64) < limit {
-        return Ok(());
-    }
-    let cred = current.cred();
     let exempt = Capabilities::SYS_RESOURCE | Capabilities::SYS_ADMIN;
-    if cred.uid == 0 || cred.effective.intersects(exempt) {
+    let cred = current.cred();
+    let limit = current.group().rlimits().soft(Resource::Nproc);
+    let full = match limit.checked_sub(1) {
+        Some(most_before) => exceeds_task_limit(current, cred.uid, most_before),
+        None => cred.uid != 0,
+    };
+    if full && !cred.effective.intersects(exempt) { Err(Errno::EAGAIN.into()) } else { Ok(()) }
+}
+
+/// Whether a user who is not root has more tasks than this.
+fn exceeds_task_limit(current: &CurrentTask<'_>, uid: u32, limit: u64) -> bool {
+    let pids = &current.kernel().pids;
+    // Counting is needed only if all tasks together exceed the limit.
+    if uid == 0 || pids.task_count() as u64 <= limit {
+        return false;
+    }
+    pids.tasks().iter().filter(|task| task.cred().uid == uid).count() as u64 > limit
+}
+
+/// After a task has become another user, who may have more tasks than `RLIMIT_NPROC` allows: the
+/// call that changes the user succeeds, and the next `execve` fails.
+pub fn note_task_limit(current: &CurrentTask<'_>, uid: u32) {
+    let limit = current.group().rlimits().soft(Resource::Nproc);
+    current.task().set_over_task_limit(exceeds_task_limit(current, uid, limit));
+}
+
+/// Before a program is executed.
+///
+/// # Errors
+/// `EAGAIN` if there were too many tasks when the user changed, and still are.
+pub fn check_task_limit_of_exec(current: &CurrentTask<'_>) -> Result<()> {
+    if !current.task().is_over_task_limit() {
         return Ok(());
     }
-    let own = pids.tasks().iter().filter(|task| task.cred().uid == cred.uid).count();
-    if own as u64 >= limit { Err(Errno::EAGAIN.into()) } else { Ok(()) }
+    let limit = current.group().rlimits().soft(Resource::Nproc);
+    if exceeds_task_limit(current, current.cred().uid, limit) {
+        return Err(Errno::EAGAIN.into());
+    }
+    current.task().set_over_task_limit(false);
+    Ok(())
 }
 
 /// Reserves a descriptor for the child and tells the parent its number.
@@ -221,6 +258,7 @@ fn new_group(current: &CurrentTask<'_>, tid: i32, request: &CloneRequest) -> Arc
     group.set_exit_signal(exit_signal);
     timer::watch_cpu_limit(current.kernel(), &group);
     group.set_dumpable(parent.dumpable());
+    group.set_no_huge_pages(parent.has_no_huge_pages());
     group.set_executable(parent.executable());
     group.set_borrows_memory(flags.contains(CloneFlags::CLONE_VM));
     group

@@ -55,6 +55,8 @@ pub struct Task {
     robust_list: AtomicU64,
     /// `PR_SET_NO_NEW_PRIVS`.
     no_new_privs: AtomicBool,
+    /// Its user had too many tasks when it became that user.
+    over_task_limit: AtomicBool,
     /// `personality(2)`.
     personality: AtomicU32,
     /// `PR_SET_TIMERSLACK`, nanoseconds. It is kept; the host has its own.
@@ -153,6 +155,7 @@ impl Task {
             set_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             no_new_privs: AtomicBool::new(false),
+            over_task_limit: AtomicBool::new(false),
             personality: AtomicU32::new(0),
             timer_slack: AtomicU64::new(DEFAULT_TIMER_SLACK),
             dismissed: AtomicBool::new(false),
@@ -377,6 +380,15 @@ impl Task {
     /// `PR_SET_NO_NEW_PRIVS`, for ever.
     pub fn set_no_new_privs(&self) {
         self.no_new_privs.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its user had too many tasks when it became that user.
+    pub(crate) fn is_over_task_limit(&self) -> bool {
+        self.over_task_limit.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_over_task_limit(&self, over: bool) {
+        self.over_task_limit.store(over, Ordering::Relaxed);
     }
 
     /// `personality(2)`.

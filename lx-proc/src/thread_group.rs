@@ -38,6 +38,8 @@ pub struct ThreadGroup {
     subreaper: AtomicBool,
     /// `PR_SET_DUMPABLE`.
     dumpable: AtomicU32,
+    /// `PR_SET_THP_DISABLE`.
+    no_huge_pages: AtomicBool,
     /// It has called `execve`, after which its parent may not move it to another process group.
     has_execed: AtomicBool,
     /// It runs in the host process and the memory of another group (`CLONE_VM`).
@@ -106,6 +108,7 @@ impl ThreadGroup {
             parent_death_signal: AtomicI32::new(0),
             subreaper: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),
+            no_huge_pages: AtomicBool::new(false),
             has_execed: AtomicBool::new(false),
             borrows_memory: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
@@ -221,6 +224,16 @@ impl ThreadGroup {
     /// `PR_SET_DUMPABLE`.
     pub fn set_dumpable(&self, value: u32) {
         self.dumpable.store(value, Ordering::Relaxed);
+    }
+
+    /// `PR_GET_THP_DISABLE`: whether the group declines transparent huge pages, which it never gets.
+    pub fn has_no_huge_pages(&self) -> bool {
+        self.no_huge_pages.load(Ordering::Relaxed)
+    }
+
+    /// `PR_SET_THP_DISABLE`.
+    pub fn set_no_huge_pages(&self, on: bool) {
+        self.no_huge_pages.store(on, Ordering::Relaxed);
     }
 
     /// Whether it has called `execve`.

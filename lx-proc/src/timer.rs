@@ -324,7 +324,7 @@ impl TimerTarget for PosixTimer {
 /// Makes a POSIX timer; its number. Without `value` the signal carries the number.
 ///
 /// # Errors
-/// `EAGAIN` if the group has too many.
+/// `EAGAIN` if the group has too many: each one keeps a place in the queue of signals.
 pub fn create(
     current: &CurrentTask<'_>,
     clock: ClockId,
@@ -334,8 +334,9 @@ pub fn create(
     let group = current.group();
     let cpu = (clock == ClockId::CLOCK_PROCESS_CPUTIME_ID)
         .then(|| CpuTimer::new(current.kernel(), group));
+    let room = usize::try_from(group.rlimits().soft(Resource::Sigpending)).unwrap_or(MAX_TIMERS);
     let mut posix = group.timers().posix.lock();
-    if posix.timers.len() >= MAX_TIMERS {
+    if posix.timers.len() >= room.min(MAX_TIMERS) {
         return Err(Errno::EAGAIN.into());
     }
     let mut number = posix.next;

@@ -60,6 +60,8 @@ abi_consts!(u64, checked by prctl {
     PR_SET_VMA_ANON_NAME = 0,
     PR_TSC_ENABLE = 1,
     PR_TSC_SIGSEGV = 2,
+    PR_MCE_KILL_CLEAR = 0,
+    PR_MCE_KILL_DEFAULT = 2,
 });
 
 abi_values! {

@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use lx_core::Result;
 use lx_core::abi::{Errno, UserPtr};
 use lx_core::cred::{Capabilities, Credentials};
-use lx_proc::CurrentTask;
+use lx_proc::{CurrentTask, clone};
 
 /// The argument that leaves an id alone.
 const KEEP: u32 = u32::MAX;
@@ -120,6 +120,9 @@ fn commit_users(task: &CurrentTask<'_>, mut new: Credentials) {
     let old = task.task().cred();
     new.fsuid = new.euid;
     follow_user_ids(&old, &mut new);
+    if new.uid != old.uid {
+        clone::note_task_limit(task, new.uid);
+    }
     commit(task, &old, new);
 }
 

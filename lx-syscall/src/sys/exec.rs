@@ -6,8 +6,8 @@ use lx_core::Result;
 use lx_core::abi::fcntl::AtFlags;
 use lx_core::abi::{DirFd, Errno, UserCStr, UserPtr};
 use lx_core::user_memory::PathBuffer;
-use lx_proc::CurrentTask;
 use lx_proc::exec::{self, ExecTarget, Strings};
+use lx_proc::{CurrentTask, clone};
 use lx_vfs::path::Lookup;
 
 use super::at;
@@ -15,7 +15,7 @@ use super::at;
 /// `execve(2)`.
 ///
 /// # Errors
-/// As [`exec::prepare`] and [`exec::execute`].
+/// As [`clone::check_task_limit_of_exec`], [`exec::prepare`] and [`exec::execute`].
 pub(crate) fn sys_execve(
     task: &CurrentTask<'_>,
     path: UserCStr,
@@ -77,6 +77,7 @@ fn execute(
     argv: UserPtr<u64>,
     envp: UserPtr<u64>,
 ) -> Result<()> {
+    clone::check_task_limit_of_exec(task)?;
     let args = Strings::Guest(task.memory(), argv);
     let env = Strings::Guest(task.memory(), envp);
     let no_new_privs = task.task().no_new_privs();

@@ -6,7 +6,8 @@ use lx_core::Result;
 use lx_core::abi::capability::Capability;
 use lx_core::abi::prctl::{
     ArchPrctlOp, PERSONALITY_QUERY, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAP_AMBIENT_IS_SET,
-    PR_CAP_AMBIENT_LOWER, PR_CAP_AMBIENT_RAISE, PrctlOp,
+    PR_CAP_AMBIENT_LOWER, PR_CAP_AMBIENT_RAISE, PR_MCE_KILL_CLEAR, PR_MCE_KILL_DEFAULT,
+    PR_TSC_ENABLE, PrctlOp,
 };
 use lx_core::abi::{Errno, Signal, USER_END, UserCStr, UserPtr};
 use lx_core::cred::{Capabilities, Credentials};
@@ -52,6 +53,7 @@ fn flag(arg: u64) -> Result<bool> {
 ///
 /// - `EINVAL`: an operation that is not known, or a bad argument.
 /// - `EPERM`: the caller may not.
+/// - `ENODEV`: what the processor speculates about is the host's.
 /// - `EFAULT`.
 pub(crate) fn sys_prctl(
     task: &CurrentTask<'_>,
@@ -101,6 +103,31 @@ pub(crate) fn sys_prctl(
         // Statistical accounting is all there is.
         PrctlOp::PR_GET_TIMING => {}
         PrctlOp::PR_SET_TIMING => zero(&[arg2])?,
+        // No filters for system calls.
+        PrctlOp::PR_GET_SECCOMP => {}
+        PrctlOp::PR_GET_TSC => memory.write(UserPtr::new(arg2), &(PR_TSC_ENABLE as u32))?,
+        PrctlOp::PR_SET_TSC if arg2 == PR_TSC_ENABLE => {}
+        PrctlOp::PR_MCE_KILL_GET => {
+            zero(&[arg2, arg3, arg4, arg5])?;
+            return Ok(PR_MCE_KILL_DEFAULT);
+        }
+        PrctlOp::PR_MCE_KILL if arg2 == PR_MCE_KILL_CLEAR => zero(&[arg3, arg4, arg5])?,
+        PrctlOp::PR_SET_THP_DISABLE => {
+            zero(&[arg3, arg4, arg5])?;
+            group.set_no_huge_pages(arg2 != 0);
+        }
+        PrctlOp::PR_GET_THP_DISABLE => {
+            zero(&[arg2, arg3, arg4, arg5])?;
+            return Ok(group.has_no_huge_pages().into());
+        }
+        PrctlOp::PR_GET_SPECULATION_CTRL => {
+            zero(&[arg3, arg4, arg5])?;
+            return Err(Errno::ENODEV.into());
+        }
+        PrctlOp::PR_SET_SPECULATION_CTRL => {
+            zero(&[arg4, arg5])?;
+            return Err(Errno::ENODEV.into());
+        }
         PrctlOp::PR_GET_KEEPCAPS => {
             return Ok((task.cred().securebits & KEEP_CAPS != 0).into());
         }
@@ -202,20 +229,26 @@ fn ambient(task: &CurrentTask<'_>, op: u64, number: u64) -> Result<u64> {
 /// # Errors
 ///
 /// - `EINVAL`: an operation that is not known; the GS base.
+/// - `ENODEV`: `CPUID` shall fault.
 /// - `EPERM`: an address beyond the guest's.
 /// - `EFAULT`.
-pub(crate) fn sys_arch_prctl(task: &CurrentTask<'_>, op: ArchPrctlOp, address: u64) -> Result<()> {
+pub(crate) fn sys_arch_prctl(task: &CurrentTask<'_>, op: ArchPrctlOp, address: u64) -> Result<u64> {
     let host = task.host();
     match op {
         ArchPrctlOp::ARCH_SET_FS if address >= USER_END => Err(Errno::EPERM.into()),
         ArchPrctlOp::ARCH_SET_FS => {
             host.set_fs_base(address);
-            Ok(())
+            Ok(0)
         }
-        ArchPrctlOp::ARCH_GET_FS => task.memory().write(UserPtr::new(address), &host.fs_base()),
+        ArchPrctlOp::ARCH_GET_FS => {
+            task.memory().write(UserPtr::new(address), &host.fs_base()).map(|()| 0)
+        }
         ArchPrctlOp::ARCH_GET_XCOMP_SUPP | ArchPrctlOp::ARCH_GET_XCOMP_PERM => {
-            task.memory().write(UserPtr::new(address), &host.xstate_features())
+            task.memory().write(UserPtr::new(address), &host.xstate_features()).map(|()| 0)
         }
+        // CPUID works, and cannot be made to fault.
+        ArchPrctlOp::ARCH_GET_CPUID => Ok(1),
+        ArchPrctlOp::ARCH_SET_CPUID => Err(Errno::ENODEV.into()),
         _ => {
             unsupported::note("arch_prctl", op.0.into());
             Err(Errno::EINVAL.into())

@@ -19,6 +19,9 @@ use lx_proc::wait::{self, Change, Selector};
 use lx_proc::{CurrentTask, exit, task_exec};
 use zerocopy::IntoBytes;
 
+/// How deep namespaces of ids may be nested, and so how many ids a task may have.
+const MAX_PID_NAMESPACES: u64 = 32;
+
 /// `fork(2)`.
 pub(crate) fn sys_fork(task: &CurrentTask<'_>) -> Result<i32> {
     clone::clone(task, &CloneRequest::fork())
@@ -80,7 +83,10 @@ pub(crate) fn sys_clone3(
     {
         return Err(Errno::EINVAL.into());
     }
-    if args.set_tid != 0 || args.set_tid_size != 0 {
+    if args.set_tid_size > MAX_PID_NAMESPACES || (args.set_tid == 0) != (args.set_tid_size == 0) {
+        return Err(Errno::EINVAL.into());
+    }
+    if args.set_tid != 0 {
         unsupported::note("clone3 set_tid", args.set_tid_size);
         return Err(Errno::EPERM.into());
     }

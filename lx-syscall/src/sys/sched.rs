@@ -33,6 +33,11 @@ pub(super) fn find(task: &CurrentTask<'_>, pid: i32) -> Result<Arc<Task>> {
     }
 }
 
+/// As [`find`], for calls that do not tell negative numbers from others that name no task.
+fn find_any(task: &CurrentTask<'_>, pid: i32) -> Result<Arc<Task>> {
+    if pid < 0 { Err(Errno::ESRCH.into()) } else { find(task, pid) }
+}
+
 /// Whether the caller may change the scheduling of `target`.
 pub(super) fn check_owner(task: &CurrentTask<'_>, target: &Arc<Task>) -> Result<()> {
     let cred = task.cred();
@@ -82,7 +87,7 @@ pub(crate) fn sys_sched_getaffinity(
     if u64::from(len) * 8 < u64::from(task.host().cpu_count()) || !len.is_multiple_of(8) {
         return Err(Errno::EINVAL.into());
     }
-    let allowed = find(task, pid)?.scheduling().affinity();
+    let allowed = find_any(task, pid)?.scheduling().affinity();
     let words = mask_words(task).min(len as usize / 8);
     let mut result = online(task);
     for (word, allowed) in result.iter_mut().zip(allowed) {
@@ -106,7 +111,7 @@ pub(crate) fn sys_sched_setaffinity(
     let len = (len as usize).min(mask_words(task) * 8);
     let part = bytes.get_mut(..len).ok_or(Errno::EINVAL)?;
     task.memory().read_bytes(mask.addr(), part)?;
-    let target = find(task, pid)?;
+    let target = find_any(task, pid)?;
     check_owner(task, &target)?;
     let mut wanted = [0; AFFINITY_WORDS];
     for (word, bytes) in wanted.iter_mut().zip(bytes.chunks_exact(8)) {
