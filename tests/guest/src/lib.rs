@@ -10,6 +10,7 @@
 )]
 
 pub mod errors;
+pub mod files;
 pub mod futex;
 pub mod random;
 pub mod sockets;
