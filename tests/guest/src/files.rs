@@ -10,6 +10,9 @@ use crate::{Called, c, call};
 /// `AT_FDCWD` as an argument.
 pub const CWD: i64 = libc::AT_FDCWD as i64;
 
+/// `fchmodat2`, which libc does not know.
+pub const FCHMODAT2: i64 = 452;
+
 /// Who is neither root nor the owner of anything.
 const NOBODY: i64 = 65534;
 
@@ -64,6 +67,16 @@ pub fn as_nobody<T>(body: impl FnOnce() -> T) -> T {
         let _ = sys(libc::SYS_setresuid, [0, 0, 0]);
         let _ = sys(libc::SYS_setresgid, [0, 0, 0]);
     }
+    result
+}
+
+/// What `body` returns while the process's soft limit of a resource is `soft`.
+pub fn with_limit<T>(resource: u32, soft: u64, body: impl FnOnce() -> T) -> T {
+    let mut limits = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let _ = call!(getrlimit(resource, &mut limits));
+    let _ = call!(setrlimit(resource, &libc::rlimit { rlim_cur: soft, ..limits }));
+    let result = body();
+    let _ = call!(setrlimit(resource, &limits));
     result
 }
 

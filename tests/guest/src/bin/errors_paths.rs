@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::exit;
 
-use lx_guest_tests::files::{CWD, address, as_nobody, close, open, path, sys};
+use lx_guest_tests::files::{CWD, FCHMODAT2, address, as_nobody, close, open, path, sys};
 use lx_guest_tests::{Called, Checks, NOWHERE, Scratch, call};
 
 /// How a call is made with a descriptor that paths start at, and a path.
@@ -74,9 +74,6 @@ const AT: &[(&str, Call)] = &[
     ("unlinkat of a folder", |d, p| sys(libc::SYS_unlinkat, [d, p, i64::from(libc::AT_REMOVEDIR)])),
     ("utimensat", |d, p| sys(libc::SYS_utimensat, [d, p, address(&mut [0_u64; 4]), 0])),
 ];
-
-/// `fchmodat2`, which libc does not know.
-const FCHMODAT2: i64 = 452;
 
 /// A path that goes wrong, how to call it, and the error.
 const WRONG: &[(&str, &str, i32)] = &[
