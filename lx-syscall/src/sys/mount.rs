@@ -14,8 +14,8 @@ use lx_core::user_memory::PathBuffer;
 use lx_proc::{CurrentTask, procfs};
 use lx_vfs::fs::devpts::{self, DevPts};
 use lx_vfs::fs::drvfs::{self, DriveOptions};
-use lx_vfs::fs::tmpfs::TmpFs;
-use lx_vfs::inode::{FileSystem, SetAttr};
+use lx_vfs::fs::tmpfs::{self, TmpFs};
+use lx_vfs::inode::FileSystem;
 use lx_vfs::location::Path;
 use lx_vfs::mount::MountFlags as Forbids;
 use lx_vfs::path::Lookup;
@@ -155,25 +155,11 @@ fn new_drive(task: &CurrentTask<'_>, source: &[u8], options: &[u8]) -> Result<Ar
     Ok(drive)
 }
 
-/// `tmpfs(5)`: limits of size and number are accepted; the region's size is the limit.
+/// `tmpfs(5)`, within the memory of the region.
 fn new_tmpfs(task: &CurrentTask<'_>, options: &[u8]) -> Result<Arc<dyn FileSystem>> {
-    let mut change = SetAttr { now: task.caller().now(), ..SetAttr::default() };
-    let mut mode = 0o1777;
-    for option in options.split(|&byte| byte == b',').filter(|option| !option.is_empty()) {
-        let text = core::str::from_utf8(option).map_err(|_| Errno::EINVAL)?;
-        let (name, value) = text.split_once('=').unwrap_or((text, ""));
-        let number = |radix| u32::from_str_radix(value, radix).map_err(|_| Errno::EINVAL);
-        match name {
-            "mode" => mode = number(8)? & 0o7777,
-            "uid" => change.uid = Some(number(10)?),
-            "gid" => change.gid = Some(number(10)?),
-            "size" | "nr_blocks" | "nr_inodes" | "huge" | "noswap" | "inode32" | "inode64" => {}
-            _ => return Err(Errno::EINVAL.into()),
-        }
-    }
-    let fs = TmpFs::new(task.host(), mode);
-    fs.root().set_attr(&task.caller(), &change)?;
-    Ok(fs)
+    let (_, memory) = task.host().region_usage();
+    let options = tmpfs::Options::parse(options, memory)?;
+    Ok(TmpFs::with_options(task.host(), &options))
 }
 
 /// `umount2(2)`.

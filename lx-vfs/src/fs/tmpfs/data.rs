@@ -1,5 +1,7 @@
 //! Contents of a tmpfs file.
 
+mod allocate;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -13,6 +15,7 @@ use lx_core::sync::{Mutex, MutexGuard, level};
 use spin::Once;
 
 use super::blocks::Blocks;
+use super::limits::{PagesInUse, Quota};
 
 /// Longest contents that are kept in a buffer of their own.
 const SMALL_MAX: usize = 4096;
@@ -53,8 +56,7 @@ pub(super) struct FileData {
     present: AtomicU8,
     /// There are no blocks because the contents are small.
     is_small: AtomicBool,
-    /// Pages in use: those that were written, or allocated, or whose block somebody has mapped.
-    pages: AtomicU64,
+    pages: PagesInUse,
 }
 
 /// Proof that the caller is the one writer.
@@ -64,7 +66,8 @@ pub(super) struct WriteGuard<'a> {
 }
 
 impl FileData {
-    pub(super) fn new() -> Self {
+    /// Empty contents, whose pages `quota` counts.
+    pub(super) fn new(quota: Option<Arc<Quota>>) -> Self {
         Self {
             contents: Mutex::new(Contents::Small(Vec::new())),
             writing: Mutex::new(()),
@@ -72,7 +75,7 @@ impl FileData {
             first: [const { Once::new() }; FIRST_BLOCKS],
             present: AtomicU8::new(0),
             is_small: AtomicBool::new(true),
-            pages: AtomicU64::new(0),
+            pages: PagesInUse::new(quota),
         }
     }
 
@@ -94,20 +97,6 @@ impl FileData {
         self.present.store(present, Ordering::Relaxed);
     }
 
-    /// A range of a block is in use.
-    fn note_filled(&self, block: &PageBlock, offset: usize, len: usize) {
-        let added = block.note_filled(offset, len);
-        if added > 0 {
-            self.pages.fetch_add(added.into(), Ordering::Relaxed);
-        }
-    }
-
-    /// The pages within a range of a block are not in use any more.
-    fn note_emptied(&self, block: &PageBlock, offset: usize, len: usize) {
-        let gone = block.note_emptied(offset, len);
-        self.pages.fetch_sub(gone.into(), Ordering::Relaxed);
-    }
-
     /// One of the first blocks, if it is in use. Only a writer may rely on that it stays so.
     fn present(&self, index: u64) -> Option<&Arc<PageBlock>> {
         let block = self.first(index)?;
@@ -120,7 +109,7 @@ impl FileData {
 
     /// 512-byte units in use.
     pub(super) fn used(&self) -> u64 {
-        self.pages.load(Ordering::Relaxed).saturating_mul(super::PAGE / 512)
+        self.pages.count().saturating_mul(super::PAGE / 512)
     }
 
     /// What lies at `offset`, for `len` bytes at most, all within the file.
@@ -206,7 +195,10 @@ impl FileData {
     pub(super) fn mapped_block(&self, host: &dyn Host, index: u64) -> Result<Arc<PageBlock>> {
         let block = self.block(host, index)?;
         let len = self.size().saturating_sub(index.saturating_mul(BLOCK)).min(BLOCK);
-        self.note_filled(&block, 0, len as usize);
+        if self.pages.free() == 0 && !block.is_filled(0) {
+            return Err(Errno::ENOSPC.into());
+        }
+        self.pages.filled(&block, 0, len as usize);
         Ok(block)
     }
 
@@ -228,7 +220,7 @@ impl FileData {
         if small.len() < len {
             small.try_reserve(len.saturating_sub(small.len())).map_err(|_| Errno::ENOSPC)?;
             if small.is_empty() {
-                self.pages.store(1, Ordering::Relaxed);
+                self.pages.fill_first()?;
             }
             small.resize(len, 0);
         }
@@ -344,8 +336,8 @@ impl WriteGuard<'_> {
             if !self.write_small(offset as usize, bytes)? {
                 // Somebody mapped the file meanwhile.
                 let block = self.data.block(host, 0)?;
+                self.data.pages.fill(&block, offset as usize, count)?;
                 block.write(offset as usize, bytes);
-                self.data.note_filled(&block, offset as usize, count);
             }
             return Ok(count);
         }
@@ -358,8 +350,16 @@ impl WriteGuard<'_> {
                 &made
             }
         };
+        let pages = &self.data.pages;
+        if pages.are_limited() {
+            // Page by page, as not all of them may find room.
+            const PAGE: usize = super::PAGE as usize;
+            let len = len.min(PAGE.saturating_sub(inside % PAGE));
+            pages.fill(block, inside, len)?;
+            return src.take_block(block, inside, len);
+        }
         let count = src.take_block(block, inside, len)?;
-        self.data.note_filled(block, inside, count);
+        pages.filled(block, inside, count);
         Ok(count)
     }
 
@@ -415,7 +415,7 @@ impl WriteGuard<'_> {
             Contents::Small(bytes) => {
                 if from == 0 && to >= super::PAGE {
                     *bytes = Vec::new();
-                    self.data.pages.store(0, Ordering::Relaxed);
+                    self.data.pages.clear();
                 }
                 let start = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
                 let end = usize::try_from(to).unwrap_or(usize::MAX).min(bytes.len());
@@ -434,7 +434,7 @@ impl WriteGuard<'_> {
                     let whole = start == 0 && end == BLOCK;
                     let Some(block) = blocks.get(index) else { continue };
                     let range = end.saturating_sub(start) as usize;
-                    self.data.note_emptied(block, start as usize, range);
+                    self.data.pages.emptied(block, start as usize, range);
                     let is_first = self.data.first(index).is_some();
                     if !whole || is_first || Arc::strong_count(block) > 1 {
                         let end = end.min(used.saturating_sub(base));
@@ -453,43 +453,5 @@ impl WriteGuard<'_> {
             block.zero(start, len);
         }
         drop(dropped);
-    }
-
-    /// `fallocate(2)`: makes the blocks of a range, and the file long enough unless `keep_size`.
-    pub(super) fn allocate(
-        &self,
-        host: &dyn Host,
-        from: u64,
-        to: u64,
-        keep_size: bool,
-    ) -> Result<()> {
-        let (used, total) = host.region_usage();
-        if to.saturating_sub(from) > total.saturating_sub(used) {
-            return Err(Errno::ENOSPC.into());
-        }
-        if !self.allocate_small(to)? {
-            for index in from / BLOCK..to.div_ceil(BLOCK) {
-                let base = index.saturating_mul(BLOCK);
-                let start = from.saturating_sub(base);
-                let len = to.saturating_sub(base).min(BLOCK).saturating_sub(start);
-                let block = self.data.block(host, index)?;
-                self.data.note_filled(&block, start as usize, len as usize);
-            }
-        }
-        if !keep_size {
-            self.data.size.fetch_max(to, Ordering::AcqRel);
-        }
-        Ok(())
-    }
-
-    /// Allocates the page of small contents; `false` if they have blocks, or need them.
-    fn allocate_small(&self, to: u64) -> Result<bool> {
-        match &mut *self.data.contents.lock() {
-            Contents::Small(bytes) if to <= SMALL_MAX as u64 => {
-                self.data.grow_small(bytes, to as usize)?;
-                Ok(true)
-            }
-            _ => Ok(false),
-        }
     }
 }

@@ -2,7 +2,6 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::Ordering;
 
 use lx_core::Result;
 use lx_core::abi::Errno;
@@ -52,6 +51,17 @@ enum Body {
 
 impl TmpInode {
     pub(super) fn new(shared: &Arc<Shared>, new: &NewInode<'_>, now: i64) -> Arc<Self> {
+        shared.inodes.take_anyway(1);
+        Self::counted(shared, new, now)
+    }
+
+    /// As [`new`](Self::new), `ENOSPC` if there are too many.
+    fn new_within_limit(shared: &Arc<Shared>, new: &NewInode<'_>, now: i64) -> Result<Arc<Self>> {
+        shared.inodes.take(1)?;
+        Ok(Self::counted(shared, new, now))
+    }
+
+    fn counted(shared: &Arc<Shared>, new: &NewInode<'_>, now: i64) -> Arc<Self> {
         let meta = Meta::new(new, now);
         if new.kind == NewKind::Directory {
             meta.set_nlink(2);
@@ -59,16 +69,27 @@ impl TmpInode {
         Self::with(shared, new.kind, shared.new_ino(), meta, Xattrs::default())
     }
 
-    pub(super) fn with(
+    /// An inode with the number and the attributes of another file system's.
+    pub(super) fn like(
+        shared: &Arc<Shared>,
+        kind: NewKind<'_>,
+        ino: u64,
+        attr: &Attr,
+        xattrs: Xattrs,
+    ) -> Arc<Self> {
+        shared.inodes.take_anyway(1);
+        Self::with(shared, kind, ino, Meta::copy_of(attr), xattrs)
+    }
+
+    fn with(
         shared: &Arc<Shared>,
         kind: NewKind<'_>,
         ino: u64,
         meta: Meta,
         xattrs: Xattrs,
     ) -> Arc<Self> {
-        shared.inodes.fetch_add(1, Ordering::Relaxed);
         let body = match kind {
-            NewKind::Regular => Body::File(FileData::new()),
+            NewKind::Regular => Body::File(FileData::new(shared.pages.clone())),
             NewKind::Directory => Body::Directory,
             NewKind::Symlink(target) => Body::Symlink(target.into()),
             NewKind::Fifo => Body::Fifo(Fifo::new()),
@@ -171,6 +192,9 @@ impl TmpInode {
             self.meta.add_links(-1);
         } else {
             inode.meta.add_links(-1);
+            if inode.meta.nlink() > 0 {
+                self.shared.inodes.give_back(1);
+            }
         }
         inode.meta.changed(now);
         self.meta.modified(now);
@@ -179,7 +203,7 @@ impl TmpInode {
 
 impl Drop for TmpInode {
     fn drop(&mut self) {
-        self.shared.inodes.fetch_sub(1, Ordering::Relaxed);
+        self.shared.inodes.give_back(1);
     }
 }
 
@@ -257,7 +281,7 @@ impl InodeOps for TmpInode {
         new: &NewInode<'_>,
     ) -> Result<Arc<dyn InodeOps>> {
         let now = caller.now();
-        let inode = Self::new(&self.shared, new, now);
+        let inode = Self::new_within_limit(&self.shared, new, now)?;
         self.shared.tree.lock().insert(self.ino, name, Arc::clone(&inode))?;
         self.meta.modified(now);
         if new.kind == NewKind::Directory {
@@ -267,7 +291,7 @@ impl InodeOps for TmpInode {
     }
 
     fn create_unnamed(&self, caller: &Caller<'_>, new: &NewInode<'_>) -> Result<Arc<dyn InodeOps>> {
-        let inode = Self::new(&self.shared, new, caller.now());
+        let inode = Self::new_within_limit(&self.shared, new, caller.now())?;
         inode.meta.set_nlink(0);
         Ok(inode)
     }
@@ -275,7 +299,14 @@ impl InodeOps for TmpInode {
     fn link(&self, caller: &Caller<'_>, name: &[u8], target: &Arc<dyn InodeOps>) -> Result<()> {
         let target = self.same_fs(target)?;
         let now = caller.now();
-        self.shared.tree.lock().insert(self.ino, name, Arc::clone(&target))?;
+        // The first name of a file that was made without one is that of its inode.
+        let more = u64::from(target.meta.nlink() > 0);
+        self.shared.inodes.take(more)?;
+        let added = self.shared.tree.lock().insert(self.ino, name, Arc::clone(&target));
+        if added.is_err() {
+            self.shared.inodes.give_back(more);
+        }
+        added?;
         target.add_links(1, now);
         self.meta.modified(now);
         Ok(())

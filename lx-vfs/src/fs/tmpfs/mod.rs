@@ -8,6 +8,8 @@ mod blocks;
 mod data;
 mod file;
 mod inode;
+mod limits;
+mod options;
 mod seals;
 mod tree;
 
@@ -26,6 +28,8 @@ use crate::inode::{Attr, FileSystem, InodeOps, NAME_MAX, NewInode, NewKind};
 
 pub(crate) use file::TmpFile;
 pub use inode::TmpInode;
+use limits::Quota;
+pub use options::Options;
 use tree::Tree;
 
 /// `f_type` of `statfs(2)`.
@@ -38,7 +42,10 @@ pub(crate) struct Shared {
     host: &'static dyn Host,
     dev: u64,
     next_ino: AtomicU64,
-    inodes: AtomicU64,
+    /// Inodes, and every link to one but the first.
+    inodes: Quota,
+    /// Pages of files; counted if they are limited.
+    pages: Option<Arc<Quota>>,
     tree: Mutex<Tree, { level::DIRECTORY }>,
 }
 
@@ -54,17 +61,32 @@ impl TmpFs {
         Self::with_dev(host, mode, super::new_dev(), 1)
     }
 
+    /// An empty tmpfs with the limits and the root of `options`.
+    pub fn with_options(host: &'static dyn Host, options: &Options) -> Arc<Self> {
+        Self::make(host, super::new_dev(), 1, options)
+    }
+
     /// As [`new`](Self::new), for a file system that keeps its changed files in a tmpfs and shows
     /// them as its own; its inode numbers start at `first_ino`.
     pub fn with_dev(host: &'static dyn Host, mode: u32, dev: u64, first_ino: u64) -> Arc<Self> {
+        Self::make(host, dev, first_ino, &Options { mode, ..Options::default() })
+    }
+
+    fn make(host: &'static dyn Host, dev: u64, first_ino: u64, options: &Options) -> Arc<Self> {
         let shared = Arc::new(Shared {
             host,
             dev,
             next_ino: AtomicU64::new(first_ino),
-            inodes: AtomicU64::new(0),
+            inodes: Quota::new(options.inodes),
+            pages: options.pages.map(|pages| Arc::new(Quota::new(Some(pages)))),
             tree: Mutex::default(),
         });
-        let new = NewInode { kind: NewKind::Directory, mode, uid: 0, gid: 0 };
+        let new = NewInode {
+            kind: NewKind::Directory,
+            mode: options.mode,
+            uid: options.uid.unwrap_or(0),
+            gid: options.gid.unwrap_or(0),
+        };
         let now = host.realtime().cast_signed();
         let root = TmpInode::new(&shared, &new, now);
         shared.tree.lock().add_dir(root.ino(), root.ino());
@@ -85,7 +107,7 @@ impl TmpFs {
         attr: &Attr,
         xattrs: Xattrs,
     ) -> Arc<TmpInode> {
-        TmpInode::with(&self.shared, kind, ino, Meta::copy_of(attr), xattrs)
+        TmpInode::like(&self.shared, kind, ino, attr, xattrs)
     }
 
     /// A number for an inode that another file system makes itself.
@@ -110,8 +132,18 @@ impl FileSystem for TmpFs {
     }
 
     fn statfs(&self, _caller: &Caller<'_>) -> Result<Statfs> {
-        let inodes = self.shared.inodes.load(Ordering::Relaxed);
-        Ok(memory_statfs(self.shared.host, TMPFS_MAGIC, inodes))
+        let Shared { host, inodes, pages, .. } = &*self.shared;
+        let mut statfs = memory_statfs(*host, TMPFS_MAGIC, inodes.used());
+        if let Some(pages) = pages {
+            statfs.f_blocks = pages.limit().unwrap_or(u64::MAX);
+            statfs.f_bfree = pages.free();
+            statfs.f_bavail = pages.free();
+        }
+        if let Some(limit) = inodes.limit() {
+            statfs.f_files = limit;
+            statfs.f_ffree = inodes.free();
+        }
+        Ok(statfs)
     }
 }
 
