@@ -78,6 +78,7 @@ impl FsContext {
         if parent.trailing_slash {
             return Err(Errno::ENOENT.into());
         }
+        dir.mount.check_writable()?;
         if !Arc::ptr_eq(&dir.mount, &target.mount) {
             return Err(Errno::EXDEV.into());
         }
@@ -100,6 +101,7 @@ impl FsContext {
     pub fn unlink(&self, caller: &Caller<'_>, start: Option<&Path>, path: &[u8]) -> Result<()> {
         let parent = self.lookup_parent(caller, start, path)?;
         let Last::Name(name) = &parent.last else { return Err(Errno::EISDIR.into()) };
+        parent.dir.mount.check_writable()?;
         let changes = parent.dir.dentry.changes();
         let child = parent.existing(caller)?.ok_or(Errno::ENOENT)?;
         if parent.trailing_slash {
@@ -128,6 +130,7 @@ impl FsContext {
             Last::Directory { dot_dot: true, .. } => return Err(Errno::ENOTEMPTY.into()),
             Last::Directory { .. } => return Err(Errno::EBUSY.into()),
         };
+        parent.dir.mount.check_writable()?;
         let changes = parent.dir.dentry.changes();
         let child = parent.existing(caller)?.ok_or(Errno::ENOENT)?;
         check_can_remove(caller, &parent.dir, &child)?;
@@ -166,6 +169,7 @@ impl FsContext {
         let Last::Name(new_name) = &new.last else {
             return Err(if no_replace { Errno::EEXIST } else { Errno::EBUSY }.into());
         };
+        old.dir.mount.check_writable()?;
         let source = old.existing(caller)?.ok_or(Errno::ENOENT)?;
         let target = new.existing(caller)?;
         if no_replace && target.is_some() {
