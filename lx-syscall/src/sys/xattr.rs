@@ -71,16 +71,26 @@ enum Subject {
 
 impl Subject {
     /// Calls `f` with the place.
+    ///
+    /// # Errors
+    /// `forbidden` for the attribute `name` of a file without a place in the tree, in the namespace
+    /// that is for files and directories only; `EOPNOTSUPP` in others.
     fn with<T>(
         self,
         task: &CurrentTask<'_>,
+        name: &[u8],
+        forbidden: Errno,
         f: impl FnOnce(&Caller<'_>, &Path) -> Result<T>,
     ) -> Result<T> {
         let lookup = |path, how| at::lookup(task, DirFd::AT_FDCWD, path, how);
         match self {
             Self::Path(path) => f(&task.caller(), &lookup(path, Lookup::FOLLOW)?),
             Self::Link(path) => f(&task.caller(), &lookup(path, Lookup::empty())?),
-            Self::File(fd) => f(&task.caller(), at::place_of(&*task.files().get(fd)?)?),
+            Self::File(fd) => {
+                let file = task.files().get(fd)?;
+                let errno = if name.starts_with(b"user.") { forbidden } else { Errno::EOPNOTSUPP };
+                f(&task.caller(), Path::of(&file).ok_or(errno)?)
+            }
         }
     }
 }
@@ -93,7 +103,9 @@ fn set(
     flags: XattrFlags,
 ) -> Result<()> {
     let new = read_attribute(task, name, value.0, value.1)?;
-    subject.with(task, |caller, place| xattr::set(caller, place, &new.name, &new.value, flags))
+    subject.with(task, &new.name, Errno::EPERM, |caller, place| {
+        xattr::set(caller, place, &new.name, &new.value, flags)
+    })
 }
 
 fn get(
@@ -104,18 +116,19 @@ fn get(
     size: usize,
 ) -> Result<usize> {
     let name = read_name(task, name)?;
-    let value = subject.with(task, |caller, place| xattr::get(caller, place, &name))?;
+    let value = subject
+        .with(task, &name, Errno::ENODATA, |caller, place| xattr::get(caller, place, &name))?;
     write_result(task, &value, out, size)
 }
 
 fn list(task: &CurrentTask<'_>, subject: Subject, out: UserPtr<u8>, size: usize) -> Result<usize> {
-    let names = subject.with(task, xattr::list)?;
+    let names = subject.with(task, b"", Errno::EOPNOTSUPP, xattr::list)?;
     write_result(task, &names, out, size)
 }
 
 fn remove(task: &CurrentTask<'_>, subject: Subject, name: UserCStr) -> Result<()> {
     let name = read_name(task, name)?;
-    subject.with(task, |caller, place| xattr::remove(caller, place, &name))
+    subject.with(task, &name, Errno::EPERM, |caller, place| xattr::remove(caller, place, &name))
 }
 
 /// `setxattr(2)`.
