@@ -7,6 +7,7 @@ use lx_core::Result;
 use lx_core::abi::xattr::{XATTR_NAME_MAX, XATTR_SIZE_MAX, XattrFlags};
 use lx_core::abi::{DirFd, Errno, Fd, UserCStr, UserPtr};
 use lx_core::caller::Caller;
+use lx_core::cred::Capabilities;
 use lx_proc::CurrentTask;
 use lx_vfs::location::Path;
 use lx_vfs::path::Lookup;
@@ -73,8 +74,8 @@ impl Subject {
     /// Calls `f` with the place.
     ///
     /// # Errors
-    /// `forbidden` for the attribute `name` of a file without a place in the tree, in the namespace
-    /// that is for files and directories only; `EOPNOTSUPP` in others.
+    /// Of a file without a place in the tree, `forbidden` for an attribute `name` of a namespace
+    /// that is for files and directories only, or for administrators; `EOPNOTSUPP` for others.
     fn with<T>(
         self,
         task: &CurrentTask<'_>,
@@ -88,7 +89,9 @@ impl Subject {
             Self::Link(path) => f(&task.caller(), &lookup(path, Lookup::empty())?),
             Self::File(fd) => {
                 let file = task.files().get(fd)?;
-                let errno = if name.starts_with(b"user.") { forbidden } else { Errno::EOPNOTSUPP };
+                let is_forbidden = name.starts_with(b"user.")
+                    || name.starts_with(b"trusted.") && !task.cred().has(Capabilities::SYS_ADMIN);
+                let errno = if is_forbidden { forbidden } else { Errno::EOPNOTSUPP };
                 f(&task.caller(), Path::of(&file).ok_or(errno)?)
             }
         }

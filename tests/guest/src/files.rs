@@ -54,6 +54,14 @@ pub fn is_root() -> bool {
     call!(geteuid()) == Ok(0)
 }
 
+/// What writing to the program itself gives: it runs, unless its owner keeps writers out anyway.
+pub fn running() -> i32 {
+    match call!(access(c("/proc/self/exe").as_ptr(), libc::W_OK)) {
+        Err(libc::EACCES) => libc::EACCES,
+        _ => libc::ETXTBSY,
+    }
+}
+
 /// What `body` returns when the thread has neither privileges nor root's files. Who is not root is
 /// that anyway.
 pub fn as_nobody<T>(body: impl FnOnce() -> T) -> T {
