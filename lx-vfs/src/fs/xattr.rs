@@ -26,13 +26,20 @@ fn check_name(name: &[u8]) -> Result<()> {
     }
 }
 
+/// What an attribute takes of a file system's limit.
+pub(crate) fn space(name: &[u8], value: &[u8]) -> u64 {
+    const BESIDES: usize = 40;
+    name.len().saturating_add(value.len()).saturating_add(BESIDES) as u64
+}
+
 impl Xattrs {
     pub(crate) fn get(&self, name: &[u8]) -> Result<Vec<u8>> {
         check_name(name)?;
         self.0.lock().get(name).cloned().ok_or(Errno::ENODATA.into())
     }
 
-    pub(crate) fn set(&self, name: &[u8], value: &[u8], flags: u32) -> Result<()> {
+    /// Sets an attribute; the space of what it replaces.
+    pub(crate) fn set(&self, name: &[u8], value: &[u8], flags: u32) -> Result<u64> {
         check_name(name)?;
         let mut attributes = self.0.lock();
         match attributes.contains_key(name) {
@@ -40,8 +47,8 @@ impl Xattrs {
             false if flags & XATTR_REPLACE != 0 => return Err(Errno::ENODATA.into()),
             _ => {}
         }
-        attributes.insert(name.into(), value.into());
-        Ok(())
+        let old = attributes.insert(name.into(), value.into());
+        Ok(old.map_or(0, |old| space(name, &old)))
     }
 
     pub(crate) fn list(&self) -> Vec<u8> {
@@ -53,8 +60,15 @@ impl Xattrs {
         names
     }
 
-    pub(crate) fn remove(&self, name: &[u8]) -> Result<()> {
+    /// Removes an attribute; its space.
+    pub(crate) fn remove(&self, name: &[u8]) -> Result<u64> {
         check_name(name)?;
-        self.0.lock().remove(name).map(drop).ok_or(Errno::ENODATA.into())
+        let old = self.0.lock().remove(name).ok_or(Errno::ENODATA)?;
+        Ok(space(name, &old))
+    }
+
+    /// The space of all.
+    pub(crate) fn space(&self) -> u64 {
+        self.0.lock().iter().map(|(name, value)| space(name, value)).sum()
     }
 }

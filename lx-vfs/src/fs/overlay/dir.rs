@@ -209,7 +209,7 @@ impl InodeOps for OverlayDir {
         match (self.meta.get(), &self.lower) {
             (Some(meta), _) => meta.permissions(),
             (None, Some(lower)) => lower.permissions(),
-            (None, None) => Permissions { mode: 0, uid: 0, gid: 0 },
+            (None, None) => Permissions { mode: 0, uid: 0, gid: 0, flags: InodeFlags::empty() },
         }
     }
 

@@ -16,10 +16,10 @@ use lx_core::io::IoSrc;
 use super::data::{FileData, MAX_SIZE};
 use super::file::TmpFile;
 use super::seals::FileSeals;
-use super::{PAGE, Shared};
+use super::{INODE_SPACE, PAGE, Shared};
 use crate::dir::{DirFile, open_device};
 use crate::fs::meta::Meta;
-use crate::fs::xattr::Xattrs;
+use crate::fs::xattr::{self, Xattrs};
 use crate::inode::{Attr, DirListing, InodeOps, NewInode, NewKind, Permissions, SetAttr, downcast};
 use crate::location::Path;
 use crate::pipe::Fifo;
@@ -51,13 +51,13 @@ enum Body {
 
 impl TmpInode {
     pub(super) fn new(shared: &Arc<Shared>, new: &NewInode<'_>, now: i64) -> Arc<Self> {
-        shared.inodes.take_anyway(1);
+        shared.inode_space.take_anyway(INODE_SPACE);
         Self::counted(shared, new, now)
     }
 
     /// As [`new`](Self::new), `ENOSPC` if there are too many.
     fn new_within_limit(shared: &Arc<Shared>, new: &NewInode<'_>, now: i64) -> Result<Arc<Self>> {
-        shared.inodes.take(1)?;
+        shared.inode_space.take(INODE_SPACE)?;
         Ok(Self::counted(shared, new, now))
     }
 
@@ -77,7 +77,7 @@ impl TmpInode {
         attr: &Attr,
         xattrs: Xattrs,
     ) -> Arc<Self> {
-        shared.inodes.take_anyway(1);
+        shared.inode_space.take_anyway(INODE_SPACE);
         Self::with(shared, kind, ino, Meta::copy_of(attr), xattrs)
     }
 
@@ -193,7 +193,7 @@ impl TmpInode {
         } else {
             inode.meta.add_links(-1);
             if inode.meta.nlink() > 0 {
-                self.shared.inodes.give_back(1);
+                self.shared.inode_space.give_back(INODE_SPACE);
             }
         }
         inode.meta.changed(now);
@@ -203,7 +203,8 @@ impl TmpInode {
 
 impl Drop for TmpInode {
     fn drop(&mut self) {
-        self.shared.inodes.give_back(1);
+        let attributes = self.xattrs.space();
+        self.shared.inode_space.give_back(INODE_SPACE.saturating_add(attributes));
     }
 }
 
@@ -300,11 +301,11 @@ impl InodeOps for TmpInode {
         let target = self.same_fs(target)?;
         let now = caller.now();
         // The first name of a file that was made without one is that of its inode.
-        let more = u64::from(target.meta.nlink() > 0);
-        self.shared.inodes.take(more)?;
+        let more = if target.meta.nlink() > 0 { INODE_SPACE } else { 0 };
+        self.shared.inode_space.take(more)?;
         let added = self.shared.tree.lock().insert(self.ino, name, Arc::clone(&target));
         if added.is_err() {
-            self.shared.inodes.give_back(more);
+            self.shared.inode_space.give_back(more);
         }
         added?;
         target.add_links(1, now);
@@ -369,7 +370,16 @@ impl InodeOps for TmpInode {
     }
 
     fn set_xattr(&self, caller: &Caller<'_>, name: &[u8], value: &[u8], flags: u32) -> Result<()> {
-        self.xattrs.set(name, value, flags)?;
+        let space = &self.shared.inode_space;
+        let needed = xattr::space(name, value);
+        space.take(needed)?;
+        match self.xattrs.set(name, value, flags) {
+            Ok(replaced) => space.give_back(replaced),
+            Err(error) => {
+                space.give_back(needed);
+                return Err(error);
+            }
+        }
         self.meta.changed(caller.now());
         Ok(())
     }
@@ -379,7 +389,7 @@ impl InodeOps for TmpInode {
     }
 
     fn remove_xattr(&self, caller: &Caller<'_>, name: &[u8]) -> Result<()> {
-        self.xattrs.remove(name)?;
+        self.shared.inode_space.give_back(self.xattrs.remove(name)?);
         self.meta.changed(caller.now());
         Ok(())
     }

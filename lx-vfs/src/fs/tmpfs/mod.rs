@@ -34,6 +34,8 @@ use tree::Tree;
 
 /// `f_type` of `statfs(2)`.
 const TMPFS_MAGIC: i64 = 0x0102_1994;
+/// What an inode takes of the limit of them, in units of bytes of extended attributes.
+const INODE_SPACE: u64 = 1024;
 /// Unit of sizes that guests see.
 const PAGE: u64 = 4096;
 
@@ -42,8 +44,8 @@ pub(crate) struct Shared {
     host: &'static dyn Host,
     dev: u64,
     next_ino: AtomicU64,
-    /// Inodes, and every link to one but the first.
-    inodes: Quota,
+    /// Of inodes, their attributes, and every link to one but the first.
+    inode_space: Quota,
     /// Pages of files; counted if they are limited.
     pages: Option<Arc<Quota>>,
     tree: Mutex<Tree, { level::DIRECTORY }>,
@@ -77,7 +79,7 @@ impl TmpFs {
             host,
             dev,
             next_ino: AtomicU64::new(first_ino),
-            inodes: Quota::new(options.inodes),
+            inode_space: Quota::new(options.inodes.map(|count| count.saturating_mul(INODE_SPACE))),
             pages: options.pages.map(|pages| Arc::new(Quota::new(Some(pages)))),
             tree: Mutex::default(),
         });
@@ -132,16 +134,16 @@ impl FileSystem for TmpFs {
     }
 
     fn statfs(&self, _caller: &Caller<'_>) -> Result<Statfs> {
-        let Shared { host, inodes, pages, .. } = &*self.shared;
-        let mut statfs = memory_statfs(*host, TMPFS_MAGIC, inodes.used());
+        let Shared { host, inode_space, pages, .. } = &*self.shared;
+        let mut statfs = memory_statfs(*host, TMPFS_MAGIC, inode_space.used() / INODE_SPACE);
         if let Some(pages) = pages {
             statfs.f_blocks = pages.limit().unwrap_or(u64::MAX);
             statfs.f_bfree = pages.free();
             statfs.f_bavail = pages.free();
         }
-        if let Some(limit) = inodes.limit() {
-            statfs.f_files = limit;
-            statfs.f_ffree = inodes.free();
+        if let Some(limit) = inode_space.limit() {
+            statfs.f_files = limit / INODE_SPACE;
+            statfs.f_ffree = inode_space.free() / INODE_SPACE;
         }
         Ok(statfs)
     }
