@@ -25,6 +25,8 @@ bitflags::bitflags! {
         const SETUID = 1 << 7;
         /// Change capabilities.
         const SETPCAP = 1 << 8;
+        /// Change the flags that bind everybody.
+        const LINUX_IMMUTABLE = 1 << 9;
         /// Bind low ports.
         const NET_BIND_SERVICE = 1 << 10;
         /// Network administration.

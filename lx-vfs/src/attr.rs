@@ -3,6 +3,7 @@
 
 use lx_core::Result;
 use lx_core::abi::Errno;
+use lx_core::abi::fcntl::FallocateFlags;
 use lx_core::abi::stat::{FileMode, FileType, S_IALLUGO, S_ISGID, S_ISUID, S_IXGRP};
 use lx_core::caller::Caller;
 use lx_core::cred::{Capabilities, Credentials};
@@ -10,6 +11,7 @@ use lx_core::file::OpenFile;
 use lx_core::rlimit::Resource;
 
 use crate::inode::{Permissions, SetAttr};
+use crate::inode_flags::{self, check_not_append, check_not_fixed};
 use crate::location::Path;
 use crate::mount::MountFlags;
 use crate::notify;
@@ -47,6 +49,7 @@ pub fn chmod(caller: &Caller<'_>, path: &Path, mode: u32) -> Result<()> {
         return Err(Errno::EOPNOTSUPP.into());
     }
     let (cred, file) = (caller.cred(), path.inode().permissions());
+    check_not_fixed(&file)?;
     if !is_owner(cred, &file) {
         return Err(Errno::EPERM.into());
     }
@@ -67,6 +70,7 @@ pub fn chmod(caller: &Caller<'_>, path: &Path, mode: u32) -> Result<()> {
 pub fn chown(caller: &Caller<'_>, path: &Path, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
     path.mount.check_writable()?;
     let (cred, file) = (caller.cred(), path.inode().permissions());
+    check_not_fixed(&file)?;
     let capable = cred.has(Capabilities::CHOWN);
     let owns = cred.fsuid == file.uid;
     let uid_allowed = uid.is_none_or(|uid| owns && uid == file.uid);
@@ -109,8 +113,14 @@ fn without_set_id_on_chown(cred: &Credentials, file: &Permissions) -> Option<u32
 pub fn set_times(caller: &Caller<'_>, path: &Path, atime: NewTime, mtime: NewTime) -> Result<()> {
     path.mount.check_writable()?;
     let file = path.inode().permissions();
+    let both_now = (atime, mtime) == (NewTime::Now, NewTime::Now);
+    if both_now {
+        inode_flags::check_access(&file, Access::WRITE)?;
+    } else {
+        check_not_fixed(&file)?;
+    }
     if !is_owner(caller.cred(), &file) {
-        if (atime, mtime) != (NewTime::Now, NewTime::Now) {
+        if !both_now {
             return Err(Errno::EPERM.into());
         }
         check(caller.cred(), &file, path.dentry.file_type(), Access::WRITE)?;
@@ -135,6 +145,7 @@ pub fn truncate(caller: &Caller<'_>, path: &Path, len: u64) -> Result<()> {
         _ => return Err(Errno::EINVAL.into()),
     }
     check_path(caller.cred(), path, Access::WRITE)?;
+    check_not_append(&path.inode().permissions())?;
     let _writing = WriteAccess::get(path.inode())?;
     if caller.rlimits.soft(Resource::Fsize) < len {
         check_growth(caller, len, path.inode().attr(caller)?.size)?;
@@ -153,6 +164,9 @@ pub fn truncate(caller: &Caller<'_>, path: &Path, len: u64) -> Result<()> {
 pub fn truncate_open(caller: &Caller<'_>, file: &OpenFile, len: u64) -> Result<()> {
     if !file.is_writable() {
         return Err(Errno::EINVAL.into());
+    }
+    if let Some(path) = Path::of(file) {
+        check_not_append(&path.inode().permissions())?;
     }
     if caller.rlimits.soft(Resource::Fsize) < len {
         let size = file.ops().stat(caller, file)?.st_size.cast_unsigned();
@@ -197,6 +211,13 @@ pub fn allocate(
     if !file.is_writable() {
         return Err(Errno::EBADF.into());
     }
+    if let Some(path) = Path::of(file) {
+        let file = path.inode().permissions();
+        inode_flags::check_access(&file, Access::WRITE)?;
+        if mode & !FallocateFlags::FALLOC_FL_KEEP_SIZE.bits() != 0 {
+            check_not_append(&file)?;
+        }
+    }
     let stat = file.ops().stat(caller, file)?;
     match FileMode(stat.st_mode).file_type() {
         Some(FileType::Regular | FileType::BlockDevice) => {}
@@ -221,7 +242,9 @@ pub fn check_access(caller: &Caller<'_>, path: &Path, access: Access) -> Result<
     {
         return Err(Errno::EACCES.into());
     }
+    let file = path.inode().permissions();
+    inode_flags::check_access(&file, access)?;
     // A mount that forbids writing is reported after missing permissions.
-    check(caller.cred(), &path.inode().permissions(), path.dentry.file_type(), access)?;
+    check(caller.cred(), &file, path.dentry.file_type(), access)?;
     check_path(caller.cred(), path, access)
 }

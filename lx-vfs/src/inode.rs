@@ -11,6 +11,7 @@ use lx_core::file::FileOps;
 use lx_core::time::split_time;
 use lx_core::{Result, SysError};
 
+use crate::inode_flags::InodeFlags;
 use crate::location::Path;
 use crate::write_access::WriteCount;
 
@@ -26,6 +27,8 @@ pub struct Permissions {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+    /// What nobody may do.
+    pub flags: InodeFlags,
 }
 
 /// Attributes of an inode; times in nanoseconds since 1970.
@@ -90,7 +93,12 @@ impl Attr {
 
     /// What permission checks need of them.
     pub fn permissions(&self) -> Permissions {
-        Permissions { mode: self.mode & S_IALLUGO, uid: self.uid, gid: self.gid }
+        Permissions {
+            mode: self.mode & S_IALLUGO,
+            uid: self.uid,
+            gid: self.gid,
+            flags: InodeFlags::empty(),
+        }
     }
 }
 
@@ -263,6 +271,23 @@ pub trait InodeOps: Any + Send + Sync {
     fn set_attr(&self, caller: &Caller<'_>, change: &SetAttr) -> Result<()> {
         let _ = (caller, change);
         Err(Errno::EPERM.into())
+    }
+
+    /// The flags that `FS_IOC_SETFLAGS` changes.
+    ///
+    /// # Errors
+    /// `ENOTTY` if the file system has none.
+    fn flags(&self) -> Result<InodeFlags> {
+        Err(Errno::ENOTTY.into())
+    }
+
+    /// Replaces the flags.
+    ///
+    /// # Errors
+    /// `ENOTTY` if the file system has none.
+    fn set_flags(&self, caller: &Caller<'_>, flags: InodeFlags) -> Result<()> {
+        let _ = (caller, flags);
+        Err(Errno::ENOTTY.into())
     }
 
     /// Opens it; `path` is where. `O_CREAT`, `O_EXCL` and `O_TRUNC` were dealt with.

@@ -18,6 +18,7 @@ pub mod fs;
 pub mod fs_context;
 pub mod host_stream;
 pub mod inode;
+pub mod inode_flags;
 pub mod location;
 pub mod memfd;
 pub mod mount;

@@ -13,6 +13,7 @@ use lx_core::cred::Capabilities;
 use crate::dentry::Dentry;
 use crate::fs_context::FsContext;
 use crate::inode::NewKind;
+use crate::inode_flags::{check_not_append, check_not_fixed};
 use crate::location::Path;
 use crate::notify;
 use crate::open::check_can_add;
@@ -84,6 +85,7 @@ impl FsContext {
         }
         check_linkable(caller, target)?;
         check_can_add(caller, dir)?;
+        check_not_fixed(&target.inode().permissions())?;
         if target.dentry.is_dir() {
             return Err(Errno::EPERM.into());
         }
@@ -272,7 +274,10 @@ fn check_new_parent(caller: &Caller<'_>, moved: &Dentry) -> Result<()> {
 
 fn check_can_remove(caller: &Caller<'_>, dir: &Path, child: &Dentry) -> Result<()> {
     check_can_add(caller, dir)?;
-    check_sticky(caller.cred(), &dir.inode().permissions(), &child.inode().permissions())?;
+    let (parent, file) = (dir.inode().permissions(), child.inode().permissions());
+    check_not_append(&parent)?;
+    check_sticky(caller.cred(), &parent, &file)?;
+    check_not_fixed(&file)?;
     if child.is_mountpoint() {
         return Err(Errno::EBUSY.into());
     }

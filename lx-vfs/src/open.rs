@@ -14,6 +14,7 @@ use crate::dentry::Dentry;
 use crate::dir::PathFile;
 use crate::fs_context::FsContext;
 use crate::inode::{NewInode, NewKind, SetAttr};
+use crate::inode_flags::check_not_append;
 use crate::location::Path;
 use crate::mount::MountFlags;
 use crate::notify;
@@ -281,6 +282,11 @@ pub fn open_path(caller: &Caller<'_>, path: Path, how: &OpenHow) -> Result<Arc<O
         _ => {}
     }
     check_path(caller.cred(), &path, access)?;
+    let written =
+        flags.access_mode() != AccessMode::ReadOnly && !flags.contains(OpenFlags::O_APPEND);
+    if written || flags.contains(OpenFlags::O_TRUNC) {
+        check_not_append(&path.inode().permissions())?;
+    }
     if flags.contains(OpenFlags::O_NOATIME) && !is_owner(caller.cred(), &path.inode().permissions())
     {
         return Err(Errno::EPERM.into());

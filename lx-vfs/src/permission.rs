@@ -6,6 +6,7 @@ use lx_core::abi::stat::{FileType, S_ISGID, S_ISUID, S_ISVTX, S_IXGRP};
 use lx_core::cred::{Capabilities, Credentials};
 
 use crate::inode::Permissions;
+use crate::inode_flags;
 use crate::location::Path;
 
 bitflags::bitflags! {
@@ -59,10 +60,11 @@ pub fn check(
     Err(Errno::EACCES.into())
 }
 
-/// As [`check`], of a place; writing also needs a mount that allows it, except for special files.
+/// As [`check`], of a place; writing also needs a mount that allows it, except for special files,
+/// and a file that may change.
 ///
 /// # Errors
-/// `EACCES`, `EROFS`.
+/// `EACCES`, `EROFS`, `EPERM`.
 pub fn check_path(cred: &Credentials, path: &Path, access: Access) -> Result<()> {
     let file_type = path.dentry.file_type();
     if access.contains(Access::WRITE)
@@ -70,7 +72,9 @@ pub fn check_path(cred: &Credentials, path: &Path, access: Access) -> Result<()>
     {
         path.mount.check_writable()?;
     }
-    check(cred, &path.inode().permissions(), file_type, access)
+    let file = path.inode().permissions();
+    inode_flags::check_access(&file, access)?;
+    check(cred, &file, file_type, access)
 }
 
 /// Whether `cred` owns the file or may act as if it did.

@@ -20,6 +20,7 @@ use crate::epoll::EpollFile;
 use crate::eventfd::EventFile;
 use crate::host_stream::HostStream;
 use crate::inode::{Attr, FileSystem, InodeOps, Permissions, SetAttr};
+use crate::inode_flags::InodeFlags;
 use crate::location::Path;
 use crate::mount::Mount;
 use crate::notify::InotifyFile;
@@ -118,7 +119,12 @@ impl InodeOps for OpenInode {
 
     fn permissions(&self) -> Permissions {
         let stat = &self.stat;
-        Permissions { mode: stat.st_mode & S_IALLUGO, uid: stat.st_uid, gid: stat.st_gid }
+        Permissions {
+            mode: stat.st_mode & S_IALLUGO,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            flags: InodeFlags::empty(),
+        }
     }
 
     fn attr(&self, caller: &Caller<'_>) -> Result<Attr> {

@@ -9,6 +9,7 @@ use lx_core::abi::xattr::XattrFlags;
 use lx_core::caller::Caller;
 use lx_core::cred::Capabilities;
 
+use crate::inode_flags::check_not_fixed;
 use crate::location::Path;
 use crate::notify;
 use crate::permission::{Access, check, is_owner};
@@ -87,6 +88,9 @@ fn check_name(caller: &Caller<'_>, path: &Path, name: &[u8], access: Access) -> 
 
 fn check_namespace(caller: &Caller<'_>, path: &Path, name: &[u8], access: Access) -> Result<()> {
     let writing = access.contains(Access::WRITE);
+    if writing {
+        check_not_fixed(&path.inode().permissions())?;
+    }
     // What a caller may not read does not exist for it.
     let forbidden = if writing { Errno::EPERM } else { Errno::ENODATA };
     let cred = caller.cred();

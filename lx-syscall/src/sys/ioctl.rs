@@ -12,6 +12,7 @@ use lx_core::file::OpenFile;
 use lx_core::rlimit::Resource;
 use lx_proc::CurrentTask;
 use lx_vfs::fs::devpts;
+use lx_vfs::inode_flags;
 use lx_vfs::location::Path;
 use lx_vfs::tty::pty::Master;
 
@@ -53,6 +54,15 @@ pub(crate) fn sys_ioctl(
                 return Err(Errno::ENOTTY.into());
             }
             task.memory().write(UserPtr::new(arg), &stat.st_size)?;
+        }
+        IoctlCmd::FS_IOC_GETFLAGS => {
+            let flags = inode_flags::get(Path::of(&file).ok_or(Errno::ENOTTY)?)?;
+            task.memory().write(UserPtr::new(arg), &flags.bits())?;
+        }
+        IoctlCmd::FS_IOC_SETFLAGS => {
+            let path = Path::of(&file).ok_or(Errno::ENOTTY)?;
+            let flags: u32 = task.memory().read(UserPtr::new(arg))?;
+            inode_flags::set(&task.caller(), path, flags)?;
         }
         IoctlCmd::TIOCGPTPEER => return open_slave(task, &file, arg),
         _ => return file.ops().ioctl(&task.caller(), &file, request.0, arg),

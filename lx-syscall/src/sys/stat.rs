@@ -13,6 +13,7 @@ use lx_core::time::split_time;
 use lx_proc::CurrentTask;
 use lx_vfs::anon::ANON_DEV;
 use lx_vfs::inode::{Attr, NAME_MAX};
+use lx_vfs::inode_flags::InodeFlags;
 use lx_vfs::location::Path;
 use lx_vfs::path::Lookup;
 
@@ -108,6 +109,13 @@ pub(crate) fn sys_statx(
     task.memory().write(out, &statx)
 }
 
+/// What statx shows of the flags of an inode.
+const INODE_FLAGS: [(InodeFlags, StatxAttributes); 3] = [
+    (InodeFlags::IMMUTABLE, StatxAttributes::STATX_ATTR_IMMUTABLE),
+    (InodeFlags::APPEND, StatxAttributes::STATX_ATTR_APPEND),
+    (InodeFlags::NODUMP, StatxAttributes::STATX_ATTR_NODUMP),
+];
+
 fn statx_of(place: &Path, attr: &Attr, mask: StatxMask) -> Statx {
     let mut statx = statx_of_stat(&attr.to_stat());
     let mut known = StatxMask::STATX_BASIC_STATS;
@@ -124,11 +132,15 @@ fn statx_of(place: &Path, attr: &Attr, mask: StatxMask) -> Statx {
     };
     statx.stx_mnt_id = place.mount.id();
     statx.stx_mask = known.bits();
-    let mount_root = StatxAttributes::STATX_ATTR_MOUNT_ROOT.bits();
-    statx.stx_attributes_mask = mount_root;
-    if place.is_mount_root() {
-        statx.stx_attributes = mount_root;
+    let mut attributes = StatxAttributes::empty();
+    attributes.set(StatxAttributes::STATX_ATTR_MOUNT_ROOT, place.is_mount_root());
+    let mut attributes_mask = StatxAttributes::STATX_ATTR_MOUNT_ROOT;
+    for (flag, attribute) in INODE_FLAGS {
+        attributes.set(attribute, place.inode().permissions().flags.contains(flag));
+        attributes_mask |= attribute;
     }
+    statx.stx_attributes = attributes.bits();
+    statx.stx_attributes_mask = attributes_mask.bits();
     statx
 }
 

@@ -5,6 +5,7 @@ use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use lx_core::abi::stat::S_IALLUGO;
 
 use crate::inode::{Attr, NewInode, Permissions, SetAttr};
+use crate::inode_flags::InodeFlags;
 use crate::path_cache::bump_generation;
 
 /// The attributes that every inode in memory has.
@@ -13,6 +14,7 @@ pub(crate) struct Meta {
     uid: AtomicU32,
     gid: AtomicU32,
     nlink: AtomicU32,
+    flags: AtomicU32,
     atime: AtomicI64,
     mtime: AtomicI64,
     ctime: AtomicI64,
@@ -27,6 +29,7 @@ impl Meta {
             uid: AtomicU32::new(new.uid),
             gid: AtomicU32::new(new.gid),
             nlink: AtomicU32::new(1),
+            flags: AtomicU32::new(0),
             atime: AtomicI64::new(now),
             mtime: AtomicI64::new(now),
             ctime: AtomicI64::new(now),
@@ -41,6 +44,7 @@ impl Meta {
             uid: AtomicU32::new(attr.uid),
             gid: AtomicU32::new(attr.gid),
             nlink: AtomicU32::new(attr.nlink),
+            flags: AtomicU32::new(0),
             atime: AtomicI64::new(attr.atime),
             mtime: AtomicI64::new(attr.mtime),
             ctime: AtomicI64::new(attr.ctime),
@@ -53,7 +57,17 @@ impl Meta {
             mode: self.mode.load(Ordering::Relaxed),
             uid: self.uid.load(Ordering::Relaxed),
             gid: self.gid.load(Ordering::Relaxed),
+            flags: self.flags(),
         }
+    }
+
+    fn flags(&self) -> InodeFlags {
+        InodeFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_flags(&self, flags: InodeFlags, now: i64) {
+        self.flags.store(flags.bits(), Ordering::Relaxed);
+        self.changed(now);
     }
 
     pub(crate) fn nlink(&self) -> u32 {
@@ -133,7 +147,8 @@ impl Meta {
     /// times older than a day, which would need the clock for every read).
     pub(crate) fn needs_atime(&self) -> bool {
         let atime = self.atime.load(Ordering::Relaxed);
-        atime <= self.mtime() || atime <= self.ctime.load(Ordering::Relaxed)
+        (atime <= self.mtime() || atime <= self.ctime.load(Ordering::Relaxed))
+            && !self.flags().contains(InodeFlags::NOATIME)
     }
 
     /// The contents were read.

@@ -30,6 +30,7 @@ use crate::dir::DirFile;
 use crate::inode::{
     Attr, DirListing, FileSystem, InodeOps, NAME_MAX, NameCaching, Permissions, SetAttr,
 };
+use crate::inode_flags::InodeFlags;
 use crate::location::Path;
 
 /// A node, as directories give it.
@@ -248,7 +249,12 @@ impl InodeOps for PseudoInode {
     }
 
     fn permissions(&self) -> Permissions {
-        Permissions { mode: self.mode, uid: self.info.uid, gid: self.info.gid }
+        Permissions {
+            mode: self.mode,
+            uid: self.info.uid,
+            gid: self.info.gid,
+            flags: InodeFlags::empty(),
+        }
     }
 
     fn attr(&self, _caller: &Caller<'_>) -> Result<Attr> {

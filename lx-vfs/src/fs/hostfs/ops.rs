@@ -18,6 +18,7 @@ use crate::dir::{DirFile, open_device};
 use crate::inode::{
     Attr, DirListing, InodeOps, NameCaching, NewInode, NewKind, Permissions, SetAttr, downcast,
 };
+use crate::inode_flags::InodeFlags;
 use crate::location::Path;
 use crate::write_access::WriteCount;
 
@@ -31,6 +32,7 @@ impl InodeOps for HostInode {
             mode: self.mode.load(Ordering::Relaxed),
             uid: self.uid.load(Ordering::Relaxed),
             gid: self.gid.load(Ordering::Relaxed),
+            flags: InodeFlags::empty(),
         }
     }
 

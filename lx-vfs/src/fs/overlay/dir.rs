@@ -23,6 +23,7 @@ use crate::fs::xattr::Xattrs;
 use crate::inode::{
     Attr, DirListing, InodeOps, NewInode, NewKind, Permissions, SetAttr, downcast, is_missing,
 };
+use crate::inode_flags::InodeFlags;
 use crate::location::Path;
 
 /// A directory: the entries of a lower one with changes, or all new.
@@ -418,6 +419,15 @@ impl InodeOps for OverlayDir {
             (Some(target), None) => add_links(target, -1, now)?,
             (None, None) => {}
         }
+        Ok(())
+    }
+
+    fn flags(&self) -> Result<InodeFlags> {
+        Ok(self.permissions().flags)
+    }
+
+    fn set_flags(&self, caller: &Caller<'_>, flags: InodeFlags) -> Result<()> {
+        self.meta()?.set_flags(flags, caller.now());
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use super::{Shared, lower_xattr};
 use crate::fs::hostfs::{HostFile, HostInode};
 use crate::fs::tmpfs::{TmpFile, TmpInode};
 use crate::inode::{Attr, InodeOps, NewKind, Permissions, SetAttr};
+use crate::inode_flags::InodeFlags;
 use crate::location::Path;
 use crate::write_access::WriteCount;
 
@@ -224,6 +225,14 @@ impl InodeOps for OverlayFile {
             FileType::Symlink => self.lower.link_target(),
             _ => Err(Errno::EINVAL.into()),
         }
+    }
+
+    fn flags(&self) -> Result<InodeFlags> {
+        Ok(self.permissions().flags)
+    }
+
+    fn set_flags(&self, caller: &Caller<'_>, flags: InodeFlags) -> Result<()> {
+        self.upper()?.set_flags(caller, flags)
     }
 
     fn get_xattr(&self, caller: &Caller<'_>, name: &[u8]) -> Result<Vec<u8>> {

@@ -21,6 +21,7 @@ use crate::dir::{DirFile, open_device};
 use crate::fs::meta::Meta;
 use crate::fs::xattr::{self, Xattrs};
 use crate::inode::{Attr, DirListing, InodeOps, NewInode, NewKind, Permissions, SetAttr, downcast};
+use crate::inode_flags::InodeFlags;
 use crate::location::Path;
 use crate::pipe::Fifo;
 use crate::write_access::WriteCount;
@@ -363,6 +364,15 @@ impl InodeOps for TmpInode {
             Body::Symlink(target) => Ok(Arc::clone(target)),
             _ => Err(Errno::EINVAL.into()),
         }
+    }
+
+    fn flags(&self) -> Result<InodeFlags> {
+        Ok(self.permissions().flags)
+    }
+
+    fn set_flags(&self, caller: &Caller<'_>, flags: InodeFlags) -> Result<()> {
+        self.meta.set_flags(flags, caller.now());
+        Ok(())
     }
 
     fn get_xattr(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Vec<u8>> {

@@ -27,6 +27,7 @@ fn main() {
     if is_root() {
         read_only(&mut t);
         full(&mut t);
+        fixed(&mut t);
         in_use(&mut t);
         another(&mut t);
         mounting(&mut t);
@@ -212,7 +213,28 @@ fn full(t: &mut Checks) {
     for (name, make) in MAKES {
         t.fails(&format!("full: {name}"), make(), libc::ENOSPC);
     }
+    let attribute = |call: i64, subject: i64, size: i64| {
+        let value = Box::leak(Box::new([0_u8; 4096]));
+        sys(call, [subject, path("trusted.a"), address(value), size, 0])
+    };
+    let fd = open("full/file", libc::O_RDONLY);
+    let attributes = [
+        ("setxattr", libc::SYS_setxattr, path("full/file")),
+        ("lsetxattr", libc::SYS_lsetxattr, path("full/file")),
+        ("fsetxattr", libc::SYS_fsetxattr, fd.into()),
+    ];
+    for (name, call, subject) in attributes {
+        t.fails(&format!("full: {name}"), attribute(call, subject, 1), libc::ENOSPC);
+    }
+    close(fd);
     t.is("less", sys(libc::SYS_unlink, [path("full/other")]), Ok(0));
+    let large = attribute(libc::SYS_setxattr, path("full/file"), 1024);
+    t.fails("full: an attribute as large as an inode", large, libc::ENOSPC);
+    let small = attribute(libc::SYS_setxattr, path("full/file"), 900);
+    t.is("a smaller attribute", small, Ok(0));
+    t.fails("full: a link beside it", link(), libc::ENOSPC);
+    let remove = sys(libc::SYS_removexattr, [path("full/file"), path("trusted.a")]);
+    t.is("no attribute", remove, Ok(0));
     t.is("a link again", link(), Ok(0));
     t.fails("full again", sys(libc::SYS_mkdir, [path("full/new"), 0o700]), libc::ENOSPC);
     t.is("over the link", sys(libc::SYS_unlink, [path("full/file")]), Ok(0));
@@ -243,6 +265,116 @@ fn full(t: &mut Checks) {
     t.is("gone", sys(libc::SYS_unlink, [path("full/other")]), Ok(0));
     let room = call!(statfs(c("full").as_ptr(), &mut stat)).map(|_| (stat.f_bfree, stat.f_ffree));
     t.is("statfs: all is free but folders", room, Ok((2, 1)));
+}
+
+/// Sets the flags of a file or folder of `fixed`.
+fn set_flags(name: &str, flags: i32) -> Called {
+    let fd = open(name, libc::O_RDONLY);
+    let mut flags = flags;
+    let result = sys(libc::SYS_ioctl, [fd.into(), FS_IOC_SETFLAGS, address(&mut flags)]);
+    close(fd);
+    result
+}
+
+const FS_IOC_GETFLAGS: i64 = 0x8008_6601;
+const FS_IOC_SETFLAGS: i64 = 0x4008_6602;
+const IMMUTABLE: i32 = 0x10;
+const APPEND: i32 = 0x20;
+
+/// Calls that neither an immutable nor an append-only file allows.
+const FIXED: &[(&str, fn() -> Called)] = &[
+    ("chmod", || sys(libc::SYS_chmod, [path("fixed/file"), 0o600])),
+    ("fchmodat", || sys(libc::SYS_fchmodat, [CWD, path("fixed/file"), 0o600])),
+    ("chown", || sys(libc::SYS_chown, [path("fixed/file"), 0, 0])),
+    ("fchownat", || sys(libc::SYS_fchownat, [CWD, path("fixed/file"), 0, 0, 0])),
+    ("open", || sys(libc::SYS_open, [path("fixed/file"), i64::from(libc::O_WRONLY), 0])),
+    ("openat to cut", || {
+        sys(libc::SYS_openat, [CWD, path("fixed/file"), i64::from(libc::O_TRUNC), 0])
+    }),
+    ("creat", || sys(libc::SYS_creat, [path("fixed/file"), 0])),
+    ("truncate", || sys(libc::SYS_truncate, [path("fixed/file"), 0])),
+    ("link", || sys(libc::SYS_link, [path("fixed/file"), path("fixed/new")])),
+    ("linkat", || sys(libc::SYS_linkat, [CWD, path("fixed/file"), CWD, path("fixed/new"), 0])),
+    ("rename", || sys(libc::SYS_rename, [path("fixed/file"), path("fixed/new")])),
+    ("renameat2 over it", || {
+        sys(libc::SYS_renameat2, [CWD, path("fixed/other"), CWD, path("fixed/file"), 0])
+    }),
+    ("unlink", || sys(libc::SYS_unlink, [path("fixed/file")])),
+    ("unlinkat", || sys(libc::SYS_unlinkat, [CWD, path("fixed/file"), 0])),
+    ("utimensat", || {
+        sys(libc::SYS_utimensat, [CWD, path("fixed/file"), address(&mut [1_i64; 4]), 0])
+    }),
+    ("setxattr", || {
+        sys(libc::SYS_setxattr, [path("fixed/file"), path("trusted.a"), path("1"), 1, 0])
+    }),
+    ("removexattr", || sys(libc::SYS_removexattr, [path("fixed/file"), path("trusted.a")])),
+];
+
+fn fixed(t: &mut Checks) {
+    let Some(_fixed) = MemoryFs::mount("fixed", "") else { return t.ok("mounted", false) };
+    let made = [
+        fs::write("fixed/file", "1"),
+        fs::write("fixed/other", "1"),
+        fs::create_dir("fixed/folder"),
+        fs::write("fixed/folder/file", "1"),
+    ];
+    t.ok("made files", made.iter().all(Result::is_ok));
+    let refused = as_nobody(|| set_flags("fixed/file", 0));
+    t.fails("flags of others", refused, libc::EPERM);
+    t.fails("an unknown flag", set_flags("fixed/file", 1 << 28), libc::EOPNOTSUPP);
+    let null = open("/dev/null", libc::O_RDWR);
+    let flags = sys(libc::SYS_ioctl, [null.into(), FS_IOC_GETFLAGS, address(&mut 0_i32)]);
+    t.fails("flags of a device", flags, libc::ENOTTY);
+    close(null);
+    let writer = open("fixed/file", libc::O_RDWR);
+    for (what, flags) in [("immutable", IMMUTABLE), ("append-only", APPEND)] {
+        t.is(what, set_flags("fixed/file", flags), Ok(0));
+        let mut told = 0;
+        let told = sys(libc::SYS_ioctl, [writer.into(), FS_IOC_GETFLAGS, address(&mut told)])
+            .map(|_| told);
+        t.is(&format!("{what}: as set"), told, Ok(flags));
+        for (name, change) in FIXED {
+            t.fails(&format!("{what}: {name}"), change(), libc::EPERM);
+        }
+        let hole = i64::from(libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE);
+        let hole = sys(libc::SYS_fallocate, [writer.into(), hole, 0, 4096]);
+        t.fails(&format!("{what}: a hole"), hole, libc::EPERM);
+        // SAFETY: all zeroes is a valid statx.
+        let mut statx: libc::statx = unsafe { std::mem::zeroed() };
+        let seen = sys(libc::SYS_statx, [CWD, path("fixed/file"), 0, 0, address(&mut statx)])
+            .map(|_| statx.stx_attributes & 0x30);
+        t.is(&format!("{what}: statx"), seen, Ok(flags as u64));
+    }
+    // What is append-only may grow, and be touched.
+    let append = open("fixed/file", libc::O_WRONLY | libc::O_APPEND);
+    t.is("append-only: append", lx_guest_tests::write(append, b"2"), Ok(1));
+    close(append);
+    let access = |mode: i32| sys(libc::SYS_access, [path("fixed/file"), i64::from(mode)]);
+    t.is("append-only: access", access(libc::W_OK), Ok(0));
+    let touch = || sys(libc::SYS_utimensat, [CWD, path("fixed/file"), 0, 0]);
+    t.is("append-only: touch", touch(), Ok(0));
+    t.is("immutable again", set_flags("fixed/file", IMMUTABLE), Ok(0));
+    t.fails("immutable: touch", touch(), libc::EPERM);
+    t.fails("immutable: access", access(libc::W_OK), libc::EPERM);
+    t.is("immutable: access to read", access(libc::R_OK), Ok(0));
+    let write = i64::from(libc::W_OK);
+    let faccessat = sys(libc::SYS_faccessat, [CWD, path("fixed/file"), write]);
+    t.fails("immutable: faccessat", faccessat, libc::EPERM);
+    let faccessat2 = sys(libc::SYS_faccessat2, [CWD, path("fixed/file"), write, 0]);
+    t.fails("immutable: faccessat2", faccessat2, libc::EPERM);
+    // A descriptor from before still writes.
+    t.is("immutable: write", lx_guest_tests::write(writer, b"3"), Ok(1));
+    close(writer);
+    let (make, remove) = (libc::SYS_mkdir, libc::SYS_unlink);
+    t.is("an immutable folder", set_flags("fixed/folder", IMMUTABLE), Ok(0));
+    t.fails("immutable: mkdir", sys(make, [path("fixed/folder/new"), 0o700]), libc::EPERM);
+    t.fails("immutable: unlink in it", sys(remove, [path("fixed/folder/file")]), libc::EPERM);
+    t.fails("immutable: rmdir", sys(libc::SYS_rmdir, [path("fixed/folder")]), libc::EPERM);
+    t.is("an append-only folder", set_flags("fixed/folder", APPEND), Ok(0));
+    t.is("append-only: mkdir", sys(make, [path("fixed/folder/new"), 0o700]), Ok(0));
+    t.fails("append-only: unlink in it", sys(remove, [path("fixed/folder/file")]), libc::EPERM);
+    t.is("free", set_flags("fixed/folder", 0), Ok(0));
+    t.is("free: unlink in it", sys(remove, [path("fixed/folder/file")]), Ok(0));
 }
 
 fn in_use(t: &mut Checks) {
