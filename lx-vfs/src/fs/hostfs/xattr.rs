@@ -85,7 +85,9 @@ impl HostInode {
         let copy = Xattrs::default();
         for name in self.xattrs()?.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
             match self.xattr(name) {
-                Ok(value) => copy.set(name, &value, 0)?,
+                Ok(value) => {
+                    copy.set(name, &value, 0)?;
+                }
                 Err(SysError::Errno(Errno::EACCES | Errno::EPERM | Errno::ENODATA)) => {}
                 Err(error) => return Err(error),
             }

@@ -78,7 +78,7 @@ impl TmpInode {
         attr: &Attr,
         xattrs: Xattrs,
     ) -> Arc<Self> {
-        shared.inode_space.take_anyway(INODE_SPACE);
+        shared.inode_space.take_anyway(INODE_SPACE.saturating_add(xattrs.space()));
         Self::with(shared, kind, ino, Meta::copy_of(attr), xattrs)
     }
 

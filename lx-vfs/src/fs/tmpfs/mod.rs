@@ -22,7 +22,6 @@ use lx_core::caller::Caller;
 use lx_core::host::{BLOCK_SIZE, Host};
 use lx_core::sync::{Mutex, level};
 
-use crate::fs::meta::Meta;
 use crate::fs::xattr::Xattrs;
 use crate::inode::{Attr, FileSystem, InodeOps, NAME_MAX, NewInode, NewKind};
 
