@@ -40,7 +40,7 @@ const OTHERWISE: &[(&str, &str)] =
     &[("rseq", "always ENOSYS: the C library does without (docs/decisions/0019-no-rseq.md)")];
 
 /// Programs that repeat the calls of others very often, or die.
-const LEFT_OUT: &[&str] = &["faults", "futex_stress", "stress"];
+const LEFT_OUT: &[&str] = &["faults", "futex_stress", "signal_races", "stress"];
 
 /// How long one traced program may take.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -43,7 +43,8 @@ impl PendingQueue {
             return Queued::Full;
         }
         queue.push_back(info);
-        self.bits.store(self.set().0 | SigSet::only(signal).0, Ordering::Release);
+        // An exchange, as the sender looks at masks next: see `TaskSignals::set_blocked`.
+        self.bits.fetch_or(SigSet::only(signal).0, Ordering::SeqCst);
         Queued::Added
     }
 

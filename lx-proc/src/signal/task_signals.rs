@@ -60,7 +60,9 @@ impl TaskSignals {
     /// Replaces the mask without looking at what that unblocks; see
     /// [`change_mask`](super::change_mask).
     pub(crate) fn set_blocked(&self, mask: SigSet) {
-        self.blocked.store(mask.difference(SigSet::UNBLOCKABLE).0, Ordering::Release);
+        // An exchange, as a mere store could become visible after the caller has looked for pending
+        // signals. A sender who adds one between the two would find it blocked and interrupt nobody.
+        self.blocked.swap(mask.difference(SigSet::UNBLOCKABLE).0, Ordering::SeqCst);
     }
 
     /// Signals that a `sigtimedwait` of the task waits for.
