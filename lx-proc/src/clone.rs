@@ -370,7 +370,9 @@ fn fork(
 #[cfg(test)]
 mod tests {
     use super::check;
+    use lx_core::abi::Errno;
     use lx_core::abi::sched::CloneFlags;
+    use lx_core::error::SysError;
 
     #[test]
     fn usual_combinations() {
@@ -386,7 +388,7 @@ mod tests {
             | CloneFlags::CLONE_CHILD_CLEARTID;
         let fork = CloneFlags::CLONE_CHILD_SETTID | CloneFlags::CLONE_CHILD_CLEARTID;
         for flags in [posix_spawn, pthread, fork, CloneFlags::empty()] {
-            assert!(check(flags).is_ok(), "{flags:?}");
+            assert!(check(flags, false).is_ok(), "{flags:?}");
         }
     }
 
@@ -394,7 +396,17 @@ mod tests {
     fn impossible_combinations() {
         let no_sighand = CloneFlags::CLONE_THREAD | CloneFlags::CLONE_VM;
         for flags in [no_sighand, CloneFlags::CLONE_SIGHAND, CloneFlags::CLONE_NEWNS] {
-            assert!(check(flags).is_err(), "{flags:?}");
+            assert!(check(flags, true).is_err(), "{flags:?}");
         }
+    }
+
+    #[test]
+    fn who_may_not_make_namespaces() {
+        let error = |flags, privileged| check(flags, privileged).map_err(SysError::errno);
+        assert_eq!(error(CloneFlags::CLONE_NEWUTS, false), Err(Errno::EPERM));
+        assert_eq!(error(CloneFlags::CLONE_NEWUTS, true), Err(Errno::EINVAL));
+        assert_eq!(error(CloneFlags::CLONE_NEWUSER, false), Err(Errno::EINVAL));
+        let shared = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_FS;
+        assert_eq!(error(shared, false), Err(Errno::EINVAL));
     }
 }

@@ -1,9 +1,18 @@
 //! Every call that common programs make is made by a guest program, natively and on lx, and every
 //! errno of its man page that a test can provoke is provoked.
 //!
-//! The tables of `tests/errnos` say for each call which errnos that are (`provoked`), and why the
-//! others of its man page are left out (`not`). This test compares them with traces of all guest
-//! programs: natively with strace, on lx with `lx run --strace`.
+//! The tables of `tests/errnos` say for each call which errnos that are, and why the others of its
+//! man page are left out:
+//!
+//! ```toml
+//! [nanosleep]
+//! provoked = ["EFAULT", "EINTR"]
+//! [nanosleep.not]
+//! EINVAL = "a reason why no test can provoke it"
+//! ```
+//!
+//! This test compares them with traces of all guest programs: natively with strace, on lx with
+//! `lx run --strace`. A call that never fails is listed too, and must be made.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 

@@ -103,8 +103,16 @@ pub(crate) fn sys_prctl(
         // Statistical accounting is all there is.
         PrctlOp::PR_GET_TIMING => {}
         PrctlOp::PR_SET_TIMING => zero(&[arg2])?,
-        // No filters for system calls.
-        PrctlOp::PR_GET_SECCOMP => {}
+        // No filters for system calls, and no events that could be counted.
+        PrctlOp::PR_GET_SECCOMP
+        | PrctlOp::PR_TASK_PERF_EVENTS_DISABLE
+        | PrctlOp::PR_TASK_PERF_EVENTS_ENABLE => {}
+        // Not supported, but who may not use them learns that first.
+        PrctlOp::PR_SET_MM | PrctlOp::PR_SET_IO_FLUSHER | PrctlOp::PR_GET_IO_FLUSHER
+            if !task.cred().has(Capabilities::SYS_RESOURCE) =>
+        {
+            return Err(Errno::EPERM.into());
+        }
         PrctlOp::PR_GET_TSC => memory.write(UserPtr::new(arg2), &(PR_TSC_ENABLE as u32))?,
         PrctlOp::PR_SET_TSC if arg2 == PR_TSC_ENABLE => {}
         PrctlOp::PR_MCE_KILL_GET => {

@@ -258,6 +258,8 @@ fn attributes(t: &mut Checks) {
     t.is("PR_MCE_KILL_GET", one(libc::PR_MCE_KILL_GET, 0), Ok(2));
     t.is("PR_GET_THP_DISABLE", one(libc::PR_GET_THP_DISABLE, 0), Ok(0));
     t.is("PR_GET_SECCOMP", one(libc::PR_GET_SECCOMP, 0), Ok(0));
+    t.is("no events are counted", one(libc::PR_TASK_PERF_EVENTS_DISABLE, 0), Ok(0));
+    t.is("nor then", one(libc::PR_TASK_PERF_EVENTS_ENABLE, 0), Ok(0));
     // What the processor's errors are differs; this is none of them.
     t.fails("no such error of the processor", one(libc::PR_GET_SPECULATION_CTRL, 99), libc::ENODEV);
     t.fails("nor to be set", prctl(libc::PR_SET_SPECULATION_CTRL, [99, 1, 0, 0]), libc::ENODEV);
@@ -265,10 +267,14 @@ fn attributes(t: &mut Checks) {
 
 fn capabilities(t: &mut Checks) {
     const KEEP_CAPS_LOCKED: usize = 1 << 5;
+    const SET_IO_FLUSHER: i32 = 57;
     let prctl =
         |option: i32, a: usize, b: usize| call!(syscall(libc::SYS_prctl, option, a, b, 0, 0));
     t.fails("nobody bounds", as_nobody(|| prctl(libc::PR_CAPBSET_DROP, 0, 0)), libc::EPERM);
     t.fails("nobody secures", as_nobody(|| prctl(libc::PR_SET_SECUREBITS, 1, 0)), libc::EPERM);
+    let move_heap = || prctl(libc::PR_SET_MM, libc::PR_SET_MM_BRK as usize, 0);
+    t.fails("nobody moves the heap", as_nobody(move_heap), libc::EPERM);
+    t.fails("nobody writes back", as_nobody(|| prctl(SET_IO_FLUSHER, 1, 0)), libc::EPERM);
     let raise = || prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as usize, 0);
     t.fails("nobody raises", as_nobody(raise), libc::EPERM);
     let locked = || {
