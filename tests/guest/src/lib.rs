@@ -57,8 +57,13 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// No check yet.
+    /// No check yet. A shell that runs the tests in the background has them ignore the keys'
+    /// signals, which programs would inherit.
     pub fn new() -> Self {
+        for signal in [libc::SIGINT, libc::SIGQUIT] {
+            // SAFETY: sets a disposition.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
         Self::default()
     }
 
