@@ -48,11 +48,12 @@ pub(crate) fn sys_epoll_ctl(
     };
     let instance = task.files().get(epfd)?;
     let file = task.files().get(fd)?;
+    let caller = task.caller();
+    epoll::check_watchable(&caller, &file)?;
     if Arc::ptr_eq(&instance, &file) {
         return Err(Errno::EINVAL.into());
     }
     let instance = epoll::instance(&instance)?;
-    let caller = task.caller();
     // Bits that Linux does not know are kept there and never reported.
     let events = EpollEvents::from_bits_truncate(event.events);
     match op {
@@ -112,12 +113,13 @@ fn wait(
     max: i32,
     timeout: Timeout,
 ) -> Result<usize> {
+    let file = task.files().get(epfd)?;
     if max <= 0 || max > MAX_EVENTS {
         return Err(Errno::EINVAL.into());
     }
     let max = usize::try_from(max).map_err(|_| Errno::EINVAL)?;
     check_range(events.addr(), (max * size_of::<EpollEvent>()) as u64)?;
-    let instance = epoll::instance(&*task.files().get(epfd)?)?;
+    let instance = epoll::instance(&file)?;
     let mut found = Events::new();
     instance.wait(&task.caller(), max, timeout, &mut found)?;
     task.memory().write_array(events, &found)?;

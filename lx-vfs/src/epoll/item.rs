@@ -138,7 +138,9 @@ impl Item {
 
     /// Puts it on the ready list if its file is ready now.
     pub(super) fn check(&self, caller: &Caller<'_>, file: &OpenFile) {
-        if self.settings().mask().is_some_and(|mask| file.poll(caller).intersects(mask)) {
+        let ready = self.settings().mask().is_some_and(|mask| file.poll(caller).intersects(mask));
+        // One that is known to be ready is no news.
+        if ready && !self.queued.load(Ordering::Acquire) {
             self.announce();
         }
     }

@@ -54,14 +54,17 @@ struct Interest {
 pub struct Epoll {
     interest: Mutex<Interest, { level::EPOLL }>,
     ready: Mutex<VecDeque<Arc<Item>>, { level::EPOLL_READY }>,
-    /// Those in `epoll_wait`, and whoever polls the instance itself.
+    /// Those in `epoll_wait`.
     queue: WaitQueue,
+    /// Whoever polls the instance itself. They hear of files that become ready, not of those that
+    /// one call leaves to the next: an edge is reported once.
+    pollers: WaitQueue,
     me: Weak<Self>,
 }
 
 impl PollSource for Epoll {
     fn wait_queue(&self) -> &WaitQueue {
-        &self.queue
+        &self.pollers
     }
 }
 
@@ -76,9 +79,22 @@ pub fn open() -> Arc<OpenFile> {
         interest: Mutex::default(),
         ready: Mutex::default(),
         queue: WaitQueue::new(),
+        pollers: WaitQueue::new(),
         me: Weak::clone(me),
     });
     OpenFile::new(Arc::new(EpollFile { epoll }), OpenFlags::O_RDWR, None)
+}
+
+/// Whether instances take a file: its readiness must be able to change.
+///
+/// # Errors
+/// `EPERM`.
+pub fn check_watchable(caller: &Caller<'_>, file: &OpenFile) -> Result<()> {
+    let kind = file.ops().stat(caller, file)?.st_mode & S_IFMT;
+    if kind == S_IFREG || kind == S_IFDIR || !file.ops().can_poll() {
+        return Err(Errno::EPERM.into());
+    }
+    Ok(())
 }
 
 /// The instance behind a description.
@@ -94,7 +110,7 @@ impl Epoll {
     /// `EPOLL_CTL_ADD`.
     ///
     /// # Errors
-    /// `EEXIST`, `EPERM` for files that are always ready, `ELOOP`, and `EINVAL` for the instance
+    /// `EEXIST`, `ELOOP`, and `EINVAL` for the instance
     /// itself or a wrong use of `EPOLLEXCLUSIVE`.
     pub fn add(
         &self,
@@ -104,10 +120,6 @@ impl Epoll {
         events: EpollEvents,
         data: u64,
     ) -> Result<()> {
-        let kind = file.ops().stat(caller, file)?.st_mode & S_IFMT;
-        if kind == S_IFREG || kind == S_IFDIR || !file.ops().can_poll() {
-            return Err(Errno::EPERM.into());
-        }
         let nested = self.check_target(file)?;
         let exclusive = events.contains(EpollEvents::EPOLLEXCLUSIVE);
         if exclusive && (nested.is_some() || !events.difference(item::WITH_EXCLUSIVE).is_empty()) {
@@ -264,6 +276,33 @@ impl Epoll {
 }
 
 impl FileOps for EpollFile {
+    fn can_splice(&self) -> bool {
+        false
+    }
+
+    fn ioctl(
+        &self,
+        _caller: &Caller<'_>,
+        _file: &OpenFile,
+        _request: u32,
+        _arg: u64,
+    ) -> Result<u64> {
+        // Not ENOTTY, as it would be of other files.
+        Err(Errno::EINVAL.into())
+    }
+
+    fn seek(
+        &self,
+        _caller: &Caller<'_>,
+        _file: &OpenFile,
+        position: u64,
+        _offset: i64,
+        _whence: u32,
+    ) -> Result<u64> {
+        // It has no positions, but that is no error.
+        Ok(position)
+    }
+
     fn poll(&self, caller: &Caller<'_>, _file: &OpenFile) -> PollEvents {
         if self.epoll.has_ready(caller) { PollEvents::READABLE } else { PollEvents::empty() }
     }

@@ -27,6 +27,7 @@ impl Epoll {
             self.ready.lock().push_back(item);
         }
         self.queue.wake(PollEvents::READABLE.bits(), 1);
+        self.pollers.wake(PollEvents::READABLE.bits(), 1);
     }
 
     fn next_ready(&self) -> Option<Arc<Item>> {
