@@ -230,6 +230,10 @@ impl Drop for Socket {
 
 impl FileOps for Socket {
     fn read(&self, caller: &Caller<'_>, file: &OpenFile, dst: &mut IoDst<'_>) -> Result<usize> {
+        if dst.remaining() == 0 {
+            // Unlike recv(2), and whatever the state of the socket is.
+            return Ok(0);
+        }
         let how = Incoming { nonblocking: file.is_nonblocking(), ..Incoming::default() };
         self.receive(caller, dst, how).map(|received| received.len)
     }
@@ -266,7 +270,7 @@ impl FileOps for Socket {
         }
         match (&self.family, IoctlCmd(request)) {
             (Family::Unix(socket), IoctlCmd::TIOCOUTQ) => {
-                let count = i32::try_from(socket.unread_by_peer()?).unwrap_or(i32::MAX);
+                let count = i32::try_from(socket.unread_by_peer()).unwrap_or(i32::MAX);
                 caller.memory().write(UserPtr::new(arg), &count)?;
                 Ok(0)
             }

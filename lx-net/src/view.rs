@@ -27,7 +27,7 @@ impl UnixSocket {
         };
         view.name = self.name();
         view.unread = self.readable_bytes().map_or(0, count);
-        view.unsent = self.unread_by_peer().map_or(0, count);
+        view.unsent = count(self.unread_by_peer());
     }
 }
 

@@ -12,6 +12,7 @@ use lx_core::error::Result;
 use lx_core::poll::PollEvents;
 
 use super::names::{self, Key};
+use super::queue::Queue;
 use super::{ALL, Role, State, UnixAddress, UnixSocket, peer_cred};
 use crate::options::Options;
 
@@ -98,6 +99,14 @@ impl UnixSocket {
         Ok(())
     }
 
+    /// A socket with `SO_PASSCRED` gets a name before it looks for another one.
+    ///
+    /// # Errors
+    /// As [`bind_any`](Self::bind_any).
+    pub fn bind_if_passing(&self) -> Result<()> {
+        if self.options.pass_cred() { self.bind_any() } else { Ok(()) }
+    }
+
     /// The socket that is bound to a node.
     ///
     /// # Errors
@@ -153,19 +162,8 @@ impl UnixSocket {
     /// `ECONNREFUSED`, `EISCONN`, `EINVAL`, `EAGAIN`; `EPERM` if the other one takes datagrams
     /// from its own peer only.
     pub fn connect(&self, caller: &Caller<'_>, to: &Arc<Self>, nonblocking: bool) -> Result<()> {
-        if self.options.pass_cred() {
-            self.bind_any()?;
-        }
         if self.is_datagram() {
             return self.connect_datagrams(to);
-        }
-        {
-            let state = self.state.lock();
-            match state.role {
-                Role::Closed => {}
-                Role::Connected => return Err(Errno::EISCONN.into()),
-                Role::Listening { .. } => return Err(Errno::EINVAL.into()),
-            }
         }
         let options =
             Options::new(AddressFamily::AF_UNIX, self.options.kind, self.options.protocol);
@@ -242,11 +240,21 @@ impl UnixSocket {
 
     fn connect_datagrams(&self, to: &Arc<Self>) -> Result<()> {
         to.check_may_send(self)?;
-        {
+        let peer_name = to.state.lock().name.clone();
+        let (old, queue) = {
             let mut state = self.state.lock();
             state.role = Role::Connected;
-            state.peer = Arc::downgrade(to);
+            state.peer_name = peer_name;
+            let old = core::mem::replace(&mut state.peer, Arc::downgrade(to)).upgrade();
+            let old = old.filter(|old| !Arc::ptr_eq(old, to));
+            let queue =
+                if old.is_some() { core::mem::take(&mut state.queue) } else { Queue::default() };
+            (old, queue)
+        };
+        if let Some(old) = old {
+            self.forsake(&old, queue.is_empty());
         }
+        drop(queue);
         self.wait.wake_all(PollEvents::WRITABLE.bits());
         Ok(())
     }
@@ -271,13 +279,36 @@ impl UnixSocket {
         if !self.is_datagram() {
             return Err(Errno::EINVAL.into());
         }
-        {
+        let (peer, queue) = {
             let mut state = self.state.lock();
             state.role = Role::Closed;
-            state.peer = Weak::new();
+            let peer = core::mem::take(&mut state.peer).upgrade();
+            let queue =
+                if peer.is_some() { core::mem::take(&mut state.queue) } else { Queue::default() };
+            (peer, queue)
+        };
+        if let Some(peer) = peer {
+            self.forsake(&peer, queue.is_empty());
         }
+        drop(queue);
         self.wait.wake_all(PollEvents::WRITABLE.bits());
         Ok(())
+    }
+
+    /// This datagram socket has no longer `peer` as its peer. Messages that it had got are lost,
+    /// unless there were none: the peer hears of that if it was connected to this socket.
+    fn forsake(&self, peer: &Self, was_empty: bool) {
+        if was_empty {
+            return;
+        }
+        {
+            let mut state = peer.state.lock();
+            if state.dead || !Weak::ptr_eq(&state.peer, &self.me) {
+                return;
+            }
+            state.error = Some(Errno::ECONNRESET);
+        }
+        peer.wait.wake_all(ALL);
     }
 
     /// `accept(2)`.

@@ -210,11 +210,20 @@ impl UnixSocket {
                 state.key.take(),
                 state.node.take(),
                 core::mem::take(&mut state.peer),
-                refused || !queue.is_empty(),
+                // Packets without bytes do not count.
+                refused || queue.len() > 0,
                 queue,
                 core::mem::take(&mut state.crowded_out),
             )
         };
+        if let Some(peer) = peer.upgrade() {
+            let name = self.state.lock().name.clone();
+            let mut state = peer.state.lock();
+            if Weak::ptr_eq(&state.peer, &self.me) {
+                // It may have been bound after they were connected.
+                state.peer_name = name;
+            }
+        }
         if let Some(key) = key {
             names::leave(&key, &self.me);
         }
@@ -332,18 +341,20 @@ impl UnixSocket {
         }
     }
 
-    /// `SIOCOUTQ`.
+    /// Reports an error once.
     ///
     /// # Errors
-    /// `EINVAL` if it listens.
-    pub fn unread_by_peer(&self) -> Result<usize> {
-        let peer = {
-            let state = self.state.lock();
-            if matches!(state.role, Role::Listening { .. }) {
-                return Err(Errno::EINVAL.into());
-            }
-            state.peer.upgrade()
-        };
-        Ok(peer.map_or(0, |peer| peer.state.lock().queue.charge()))
+    /// The error, if there is one.
+    pub fn take_error(&self) -> Result<()> {
+        match self.state.lock().error.take() {
+            Some(errno) => Err(errno.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// `SIOCOUTQ`.
+    pub fn unread_by_peer(&self) -> usize {
+        let peer = self.state.lock().peer.upgrade();
+        peer.map_or(0, |peer| peer.state.lock().queue.charge())
     }
 }

@@ -44,6 +44,17 @@ impl<'a> UnixAddress<'a> {
         })
     }
 
+    /// Decodes the name of another socket.
+    ///
+    /// # Errors
+    /// `EINVAL` also without a name.
+    pub fn parse_name(bytes: &'a [u8]) -> Result<Self> {
+        match Self::parse(bytes)? {
+            Self::Unnamed => Err(Errno::EINVAL.into()),
+            name => Ok(name),
+        }
+    }
+
     /// As `getsockname(2)` shows it.
     pub fn to_bytes(self) -> Vec<u8> {
         let mut bytes = family_bytes().to_vec();

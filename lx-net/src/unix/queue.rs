@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use lx_core::abi::socket::Ucred;
 use lx_core::file::OpenFile;
 
+use super::UnixSocket;
 use super::rights::Rights;
 
 /// What a packet counts besides its bytes, so that empty ones do not come for nothing.
@@ -17,8 +18,8 @@ pub(super) const OVERHEAD: usize = 512;
 pub(super) struct Attached {
     pub(super) cred: Option<Ucred>,
     pub(super) rights: Rights,
-    /// The sender's name.
-    pub(super) from: Option<Arc<[u8]>>,
+    /// The sender, whose name the receiver sees: it may get one meanwhile.
+    pub(super) from: Option<Arc<UnixSocket>>,
 }
 
 struct Record {
@@ -48,8 +49,8 @@ pub(super) struct Packet {
     pub(super) bytes: Vec<u8>,
     /// Its length and what goes with it.
     pub(super) head: Head,
-    /// The sender's name.
-    pub(super) from: Option<Arc<[u8]>>,
+    /// The sender.
+    pub(super) from: Option<Arc<UnixSocket>>,
 }
 
 impl Queue {
@@ -152,8 +153,9 @@ impl Queue {
         let first = self.records.front()?;
         let cred = first.attached.cred;
         let (mut len, mut files) = (0, Vec::new());
-        for record in &self.records {
-            if len >= max || (one_sender && record.attached.cred != cred) {
+        for (index, record) in self.records.iter().enumerate() {
+            // Files come with the first message, even if none of its bytes is wanted.
+            if (len >= max && index > 0) || (one_sender && record.attached.cred != cred) {
                 break;
             }
             len = len.saturating_add(record.len).min(max);

@@ -62,11 +62,12 @@ impl UnixSocket {
         } else {
             self.receive_packet(caller, dst, how)?
         };
+        // A stream shows its peer's name, if there is one, with what it has sent.
+        let found = received.cred.is_some();
         if !self.options.pass_cred() {
             received.cred = None;
         }
-        // A stream shows its peer's name, if there is one.
-        if self.is_stream() && how.wants_address {
+        if self.is_stream() && how.wants_address && found {
             received.address = self.peer_name().ok().filter(|name| name.len() > 2);
         }
         Ok(received)
@@ -100,7 +101,9 @@ impl UnixSocket {
         let all = how.flags.contains(MsgFlags::MSG_WAITALL);
         let mut chunk = [0_u8; CHUNK];
         let mut sender: Option<Option<Ucred>> = None;
-        while dst.remaining() > 0 {
+        // A call for no bytes waits for some, and takes the files that come with them.
+        while dst.remaining() > 0 || received.len == 0 {
+            let nothing = dst.remaining() == 0;
             let len = dst.remaining().min(CHUNK);
             let part = chunk.get_mut(..len).unwrap_or_default();
             let only = sender.filter(|_| one_sender);
@@ -135,7 +138,7 @@ impl UnixSocket {
                 break;
             }
             self.made_room(&peer, crowded_out);
-            if carried {
+            if carried || nothing {
                 break;
             }
         }
@@ -172,7 +175,7 @@ impl UnixSocket {
         let one_sender = self.options.pass_cred();
         let found = self.wait_for(caller, how.nonblocking, || {
             let mut state = self.state.lock();
-            let enough = !all || state.queue.len() >= max || state.no_receive;
+            let enough = !all || how.nonblocking || state.queue.len() >= max || state.no_receive;
             match state.queue.peek_stream(max, one_sender) {
                 Some(found) => enough.then_some(Found::Some(found)),
                 None => state.empty(),
@@ -200,6 +203,10 @@ impl UnixSocket {
         let room = dst.remaining();
         let attempt = || {
             let mut state = self.state.lock();
+            if let Some(errno) = state.error.take() {
+                // An error comes before what is there, unlike with streams.
+                return Some(Found::Error(errno));
+            }
             match state.queue.packet(room, keep) {
                 Some(packet) => {
                     let crowded_out = core::mem::take(&mut state.crowded_out);
@@ -228,7 +235,9 @@ impl UnixSocket {
             len: if whole { head.bytes } else { bytes.len() },
             flags,
             // A sender without a name has an address of no length at all.
-            address: Some(from.map(|name| name.to_vec()).unwrap_or_default()),
+            address: Some(
+                from.map(|from| from.name()).filter(|name| name.len() > 2).unwrap_or_default(),
+            ),
             cred: Some(head.cred.unwrap_or(NOBODY)),
             rights: head.files,
             control: Vec::new(),

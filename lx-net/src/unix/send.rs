@@ -44,9 +44,6 @@ impl UnixSocket {
         message: Outgoing<'_>,
         to: Option<Arc<Self>>,
     ) -> Result<usize> {
-        if self.options.pass_cred() && !self.is_bound() {
-            self.bind_any()?;
-        }
         if self.is_stream() {
             if to.is_some() {
                 let connected = self.state.lock().is_connected();
@@ -55,17 +52,18 @@ impl UnixSocket {
             }
             return self.send_stream(caller, src, message);
         }
+        self.bind_if_passing()?;
         self.send_packet(caller, src, message, to)
     }
 
     /// The other end of a connection.
     fn connected_peer(&self) -> Result<Arc<Self>> {
         let state = self.state.lock();
-        if state.no_send {
-            return Err(Errno::EPIPE.into());
-        }
         if !state.is_connected() {
             return Err(Errno::ENOTCONN.into());
+        }
+        if state.no_send {
+            return Err(Errno::EPIPE.into());
         }
         state.peer.upgrade().ok_or_else(|| Errno::EPIPE.into())
     }
@@ -148,6 +146,15 @@ impl UnixSocket {
         Some(Ok(room))
     }
 
+    /// What is reported before it matters where a packet goes: an error, that nothing can be sent.
+    ///
+    /// # Errors
+    /// The socket's; `EPIPE`.
+    pub fn check_send(&self) -> Result<()> {
+        self.take_error()?;
+        if self.state.lock().no_send { Err(Errno::EPIPE.into()) } else { Ok(()) }
+    }
+
     /// Where a packet goes.
     fn destination(&self, to: Option<Arc<Self>>) -> Result<Arc<Self>> {
         if !self.is_datagram() {
@@ -182,17 +189,21 @@ impl UnixSocket {
         to: Option<Arc<Self>>,
     ) -> Result<usize> {
         let len = src.remaining();
-        let to = self.destination(to)?;
+        if !self.is_datagram() && !self.state.lock().is_connected() {
+            return Err(Errno::ENOTCONN.into());
+        }
         if len > self.options.send_buffer().saturating_sub(32) {
             return Err(Errno::EMSGSIZE.into());
         }
+        self.check_send()?;
         let mut packet = alloc::vec![0_u8; len];
         let taken = src.take(&mut packet)?;
         if taken < len {
             return Err(Errno::EFAULT.into());
         }
+        let to = self.destination(to)?;
         let cred = self.sender(caller, &to, message.cred);
-        let from = self.state.lock().name.clone();
+        let from = self.me.upgrade();
         let rights = Rights::new(caller, message.rights)?;
         let mut attached = Some(Attached { cred, rights, from });
         if self.is_datagram() {

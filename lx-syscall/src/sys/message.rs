@@ -17,6 +17,7 @@ use lx_core::io::{IoDst, IoSrc};
 use lx_core::rlimit::Resource;
 use lx_core::unsupported;
 use lx_net::socket::is_nonblocking;
+use lx_net::unix::UnixAddress;
 use lx_net::{Family, Incoming, Outgoing, Received, Socket, UnixSocket};
 use lx_proc::CurrentTask;
 use zerocopy::{FromBytes, IntoBytes};
@@ -41,6 +42,10 @@ fn send(
     let mut message = Outgoing { flags, nonblocking, ..Outgoing::default() };
     let sent = match socket.family() {
         Family::Unix(unix) => {
+            if unix.options().kind == SocketKind::SOCK_SEQPACKET {
+                // A connection is missed before anything that the message holds.
+                unix.peer_name()?;
+            }
             read_control(task, control, &mut message)?;
             unix.check_flags(flags)?;
             let to = destination(task, unix, address)?;
@@ -75,7 +80,12 @@ fn destination(
         }
         // The address of a sequenced packet counts for nothing.
         SocketKind::SOCK_SEQPACKET => Ok(None),
-        _ => find_unix(task, socket, address).map(Some),
+        _ => {
+            UnixAddress::parse_name(address)?;
+            socket.bind_if_passing()?;
+            socket.check_send()?;
+            find_unix(task, socket, address).map(Some)
+        }
     }
 }
 
@@ -128,7 +138,11 @@ fn check_cred(task: &CurrentTask<'_>, said: Ucred) -> Result<()> {
         [cred.uid, cred.euid, cred.suid].contains(&said.uid) || cred.has(Capabilities::SETUID);
     let gid =
         [cred.gid, cred.egid, cred.sgid].contains(&said.gid) || cred.has(Capabilities::SETGID);
-    if pid && uid && gid { Ok(()) } else { Err(Errno::EPERM.into()) }
+    if !(pid && uid && gid) {
+        return Err(Errno::EPERM.into());
+    }
+    let known = task.kernel().pids.task(said.pid.cast_signed()).is_some();
+    if known { Ok(()) } else { Err(Errno::ESRCH.into()) }
 }
 
 /// `sendto(2)`, `send(2)`.
@@ -408,6 +422,10 @@ pub(crate) fn sys_recvmmsg(
         None => None,
     };
     let file = find(task, fd)?;
+    if let Family::Unix(unix) = Socket::of(&file)?.family() {
+        // Reported even if no message is asked for.
+        unix.take_error()?;
+    }
     let mut flags = flags;
     let one = flags.contains(MsgFlags::MSG_WAITFORONE);
     flags.remove(MsgFlags::MSG_WAITFORONE);

@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::fmt;
 
 use arrayvec::ArrayVec;
 use lx_core::Result;
@@ -11,7 +12,7 @@ use lx_core::abi::socket::{
     AddressFamily, SOCKADDR_STORAGE_SIZE, ShutdownHow, SocketFlags, SocketKind, SocketType,
 };
 use lx_core::abi::stat::FileType;
-use lx_core::abi::{Errno, Fd, UserPtr};
+use lx_core::abi::{Errno, Fd, FromArg, TraceArg, UserPtr};
 use lx_core::fd_table::ReservedFd;
 use lx_core::file::OpenFile;
 use lx_core::rlimit::Resource;
@@ -97,12 +98,13 @@ pub(crate) fn sys_socketpair(
             return Err(Errno::EAFNOSUPPORT.into());
         }
     }
-    let (first, second) = UnixSocket::pair(&task.caller(), kind.kind, protocol)?;
-    let first = Socket::open(&task.caller(), Family::Unix(first), status(kind.flags));
-    let second = Socket::open(&task.caller(), Family::Unix(second), status(kind.flags));
+    // As Linux does: the numbers are stored, though there may be no such sockets.
     let first_fd = reserve(task, kind.flags)?;
     let second_fd = reserve(task, kind.flags)?;
     task.memory().write(fds, &[first_fd.number(), second_fd.number()])?;
+    let (first, second) = UnixSocket::pair(&task.caller(), kind.kind, protocol)?;
+    let first = Socket::open(&task.caller(), Family::Unix(first), status(kind.flags));
+    let second = Socket::open(&task.caller(), Family::Unix(second), status(kind.flags));
     first_fd.install(first);
     second_fd.install(second);
     Ok(())
@@ -238,7 +240,22 @@ pub(crate) fn sys_accept(
     address: UserPtr<u8>,
     address_len: UserPtr<i32>,
 ) -> Result<Fd> {
-    sys_accept4(task, fd, address, address_len, SocketFlags::empty())
+    sys_accept4(task, fd, address, address_len, AcceptFlags(0))
+}
+
+/// Flags of accept4(2), which are looked at after the descriptor.
+pub(crate) struct AcceptFlags(u32);
+
+impl FromArg for AcceptFlags {
+    fn from_arg(raw: u64) -> core::result::Result<Self, Errno> {
+        Ok(Self(raw as u32))
+    }
+}
+
+impl TraceArg for AcceptFlags {
+    fn trace(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SocketFlags::from_bits_retain(self.0).trace(f)
+    }
 }
 
 /// `accept4(2)`.
@@ -250,9 +267,10 @@ pub(crate) fn sys_accept4(
     fd: Fd,
     address: UserPtr<u8>,
     address_len: UserPtr<i32>,
-    flags: SocketFlags,
+    flags: AcceptFlags,
 ) -> Result<Fd> {
     let file = find(task, fd)?;
+    let flags = SocketFlags::from_bits(flags.0).ok_or(Errno::EINVAL)?;
     let new_fd = reserve(task, flags)?;
     let socket = Socket::of(&file)?;
     let (new, peer) = socket.accept(&task.caller(), file.is_nonblocking())?;
@@ -282,6 +300,8 @@ pub(crate) fn sys_connect(
             if family == AddressFamily::AF_UNSPEC.0 {
                 return socket.disconnect();
             }
+            UnixAddress::parse_name(&address)?;
+            socket.bind_if_passing()?;
             let to = find_unix(task, socket, &address)?;
             socket.connect(&task.caller(), &to, file.is_nonblocking())
         }
