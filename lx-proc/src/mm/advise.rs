@@ -19,10 +19,29 @@ use super::{AddressSpace, Inner};
 const FALLOC_FL_KEEP_SIZE: u32 = 1;
 const FALLOC_FL_PUNCH_HOLE: u32 = 2;
 
+/// Does something to the pages of a mapping. The host has none where a file of the kernel has
+/// ended.
+pub(super) fn on_present(vma: &Vma, act: impl Fn(u64, u64) -> Result<()>) -> Result<()> {
+    let nothing = Err(Errno::ENOMEM.into());
+    let result = act(vma.start, vma.len());
+    if result != nothing || !matches!(vma.backing, VmaBacking::Pages(..)) {
+        return result;
+    }
+    let mut at = vma.start;
+    while at < vma.end {
+        match act(at, PAGE_SIZE) {
+            result if result == nothing => {}
+            result => result?,
+        }
+        at = at.saturating_add(PAGE_SIZE);
+    }
+    Ok(())
+}
+
 /// Forgets what was written to a private mapping.
 fn drop_private(host: &dyn Host, vma: &Vma) -> Result<()> {
     if vma.is_private_anonymous() || !host.forgets_files() {
-        return Ok(host.discard(vma.start, vma.len())?);
+        return on_present(vma, |start, len| Ok(host.discard(start, len)?));
     }
     match vma.backing {
         // Pages of the kernel, which nobody writes.
@@ -49,7 +68,7 @@ fn join_anonymous(parts: &mut Vec<Vma>) {
 
 impl AddressSpace {
     /// The visible parts of a range, and whether the range has holes.
-    fn parts(&self, start: u64, end: u64) -> (Vec<Vma>, bool) {
+    pub(super) fn parts(&self, start: u64, end: u64) -> (Vec<Vma>, bool) {
         let inner = self.inner.lock();
         let covered = inner.tree.is_covered(start, end);
         let parts = inner
@@ -109,8 +128,16 @@ impl AddressSpace {
         if advice == Madvice::MADV_DONTNEED {
             join_anonymous(&mut parts);
         }
+        let populates =
+            matches!(advice, Madvice::MADV_POPULATE_READ | Madvice::MADV_POPULATE_WRITE);
+        let mut at = addr;
         for vma in &parts {
+            if populates && vma.start > at {
+                // Others go on behind a hole.
+                return Err(Errno::ENOMEM.into());
+            }
             self.advise_part(caller, vma, advice)?;
+            at = vma.end;
         }
         if holes { Err(Errno::ENOMEM.into()) } else { Ok(()) }
     }
@@ -121,7 +148,9 @@ impl AddressSpace {
         let shared = vma.flags.contains(VmaFlags::SHARED);
         let locked = vma.flags.contains(VmaFlags::LOCKED);
         match advice {
-            Madvice::MADV_DONTNEED if locked => return Err(Errno::EINVAL.into()),
+            Madvice::MADV_DONTNEED | Madvice::MADV_FREE if locked => {
+                return Err(Errno::EINVAL.into());
+            }
             // Pages of a shared mapping stay with the file.
             Madvice::MADV_DONTNEED | Madvice::MADV_DONTNEED_LOCKED if !shared => {
                 drop_private(host, vma)?;
@@ -140,7 +169,9 @@ impl AddressSpace {
             | Madvice::MADV_DOFORK
             | Madvice::MADV_WIPEONFORK
             | Madvice::MADV_KEEPONFORK => {
-                host.advise(start, len, advice.0.cast_signed())?;
+                on_present(vma, |start, len| {
+                    Ok(host.advise(start, len, advice.0.cast_signed())?)
+                })?;
                 self.set_advised_flags(vma, advice);
             }
             Madvice::MADV_DONTDUMP | Madvice::MADV_DODUMP => self.set_advised_flags(vma, advice),
@@ -221,9 +252,10 @@ impl AddressSpace {
             return Ok(());
         }
         let mut inner = self.inner.lock();
-        if !inner.tree.is_covered(start, end) {
-            return Err(Errno::ENOMEM.into());
-        }
+        // What lies before a hole is locked all the same.
+        let hole = inner.tree.covered_until(start, end) < end;
+        let end = inner.tree.covered_until(start, end);
+        let absent = inner.tree.overlapping(start, end).any(|vma| lacks_pages(vma, end));
         let changing: u64 = inner
             .tree
             .overlapping(start, end)
@@ -237,7 +269,26 @@ impl AddressSpace {
             inner.locked = inner.locked.saturating_sub(changing);
         }
         inner.tree.update(start, end, |vma| vma.flags.set(VmaFlags::LOCKED, lock));
-        Ok(())
+        drop(inner);
+        if lock {
+            self.copy_locked(caller.host, start, end);
+        }
+        if hole || (lock && absent) { Err(Errno::ENOMEM.into()) } else { Ok(()) }
+    }
+
+    /// Locked pages of a file that may be written privately are copied at once: they no longer
+    /// follow the file.
+    fn copy_locked(&self, host: &dyn Host, start: u64, end: u64) {
+        let (parts, _) = self.parts(start, end);
+        let copied = |part: &&Vma| {
+            let shared = part.flags.contains(VmaFlags::SHARED);
+            !shared && !part.is_private_anonymous() && part.prot.contains(Prot::WRITE)
+        };
+        let advice = Madvice::MADV_POPULATE_WRITE.0.cast_signed();
+        for part in parts.iter().filter(copied) {
+            // A host that cannot copies later.
+            let _ = on_present(part, |start, len| Ok(host.advise(start, len, advice)?));
+        }
     }
 
     /// mlockall(2), or munlockall(2) with `None`.
@@ -300,10 +351,26 @@ fn populate(caller: &Caller<'_>, vma: &Vma, advice: Madvice) -> Result<()> {
     if len < vma.len() { Err(Errno::EFAULT.into()) } else { Ok(()) }
 }
 
+/// Whether a part of a mapping, up to `end`, cannot be brought into memory: it may not be accessed,
+/// or its file has ended.
+fn lacks_pages(vma: &Vma, end: u64) -> bool {
+    let mapped = vma.end.min(end).saturating_sub(vma.start);
+    let behind = match &vma.backing {
+        VmaBacking::Pages(pages, offset) => offset.saturating_add(mapped) > pages.ends().1,
+        _ => false,
+    };
+    vma.prot.is_empty() || behind
+}
+
 /// `MADV_REMOVE`: a hole in the file.
 fn remove_pages(caller: &Caller<'_>, vma: &Vma) -> Result<()> {
-    if vma.flags.contains(VmaFlags::LOCKED) || !vma.flags.contains(VmaFlags::SHARED) {
+    let shared = vma.flags.contains(VmaFlags::SHARED);
+    let is_file = shared || vma.backing.file().is_some();
+    if vma.flags.contains(VmaFlags::LOCKED) || !is_file {
         return Err(Errno::EINVAL.into());
+    }
+    if !shared {
+        return Err(Errno::EACCES.into());
     }
     if let VmaBacking::Pages(pages, offset) = &vma.backing
         && let Some(memory) = pages.memory()

@@ -51,7 +51,9 @@ impl AddressSpace {
         match vma {
             None if self.grow_stack(caller, info.address) => FaultOutcome::Retry,
             None => FaultOutcome::NotMapped,
-            Some(vma) if vma.prot.is_empty() => FaultOutcome::NoAccess,
+            Some(vma) if vma.prot.is_empty() || !vma.prot.contains(wanted(info)) => {
+                FaultOutcome::NoAccess
+            }
             Some(vma) => fill_in(caller, &vma, info.address),
         }
     }
@@ -105,6 +107,18 @@ impl AddressSpace {
             }
             _ => Ok(WordLocation::Private),
         }
+    }
+}
+
+/// The right that an access needs, from the x86 error code: any for a read, as what may be written
+/// may be read.
+fn wanted(info: &FaultInfo) -> Prot {
+    const WRITE: u64 = 1 << 1;
+    const FETCH: u64 = 1 << 4;
+    match info.error_code {
+        code if code & FETCH != 0 => Prot::EXEC,
+        code if code & WRITE != 0 => Prot::WRITE,
+        _ => Prot::empty(),
     }
 }
 

@@ -86,6 +86,10 @@ impl AddressSpace {
             return Err(Errno::ENOMEM.into());
         }
         check_address(request, len)?;
+        if request.flags.contains(MapFlags::MAP_FIXED_NOREPLACE) {
+            // Whatever else is wrong with the request.
+            self.inner.lock().check_free(request.addr, request.addr.saturating_add(len))?;
+        }
         let (backing, flags) = backing_for(caller, request, len)?;
         let vma = Vma { start: 0, end: len, prot: request.prot, flags, backing };
         let text = request.prot.contains(Prot::EXEC)
@@ -180,12 +184,10 @@ impl Inner {
         }
         let addr = if request.is_fixed() {
             let end = request.addr.saturating_add(len);
-            self.evict_recycled(request.addr, end);
-            if request.flags.contains(MapFlags::MAP_FIXED_NOREPLACE)
-                && !self.tree.is_free(request.addr, end)
-            {
-                return Err(Errno::EEXIST.into());
+            if request.flags.contains(MapFlags::MAP_FIXED_NOREPLACE) {
+                self.check_free(request.addr, end)?;
             }
+            self.evict_recycled(request.addr, end);
             let covered: u64 = self
                 .tree
                 .overlapping(request.addr, end)
@@ -209,6 +211,12 @@ impl Inner {
         }
         self.tree.insert(vma);
         Ok(addr)
+    }
+
+    /// `EEXIST` if the guest has something in a range.
+    fn check_free(&mut self, start: u64, end: u64) -> Result<()> {
+        self.evict_recycled(start, end);
+        if self.tree.is_free(start, end) { Ok(()) } else { Err(Errno::EEXIST.into()) }
     }
 
     /// Limits that a new mapping with `more` new bytes must keep.

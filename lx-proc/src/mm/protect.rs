@@ -9,6 +9,7 @@ use lx_core::caller::Caller;
 use lx_core::host::{Backing, Prot};
 use lx_core::rlimit::{RLIM_INFINITY, Resource};
 
+use super::advise::on_present;
 use super::text::KernelPages;
 use super::tree::page_up;
 use super::vma::{Vma, VmaBacking, VmaFlags};
@@ -39,13 +40,28 @@ impl AddressSpace {
         let new = host_prot(prot);
         let inner = self.inner.lock();
         let start = inner.direction(addr, prot)?;
+        // What lies before the first obstacle is changed all the same.
+        let (end, obstacle) = inner.reach(start, end, new);
+        let result = obstacle.map_or(Ok(()), |errno| Err(errno.into()));
         let fresh_text = inner.check_protect(caller, start, end, new)?;
         drop(inner);
-        let Some(fresh_text) = fresh_text else { return Ok(()) };
+        let Some(fresh_text) = fresh_text else { return result };
         for vma in &fresh_text {
             self.rewrite_in_place(caller, vma)?;
         }
-        caller.host.protect(start, end - start, new)?;
+        let protect = |start, len| Ok(caller.host.protect(start, len, new)?);
+        if let Err(error) = protect(start, end - start) {
+            let (parts, _) = self.parts(start, end);
+            // One failure is forgiven: see `on_present`.
+            if error != Errno::ENOMEM.into()
+                || !parts.iter().any(|part| matches!(part.backing, VmaBacking::Pages(..)))
+            {
+                return Err(error);
+            }
+            for part in &parts {
+                on_present(part, protect)?;
+            }
+        }
         let mut inner = self.inner.lock();
         inner.tree.update(start, end, |vma| {
             if !vma.is_invisible() {
@@ -59,14 +75,14 @@ impl AddressSpace {
                 }
             }
         });
-        Ok(())
+        result
     }
 
     /// Rewrites the sites of a file mapping that becomes executable only now: its bytes may have
     /// been changed since it was mapped, so they are taken from memory. It stays writable.
     fn rewrite_in_place(&self, caller: &Caller<'_>, vma: &Vma) -> Result<()> {
         let host = caller.host;
-        host.protect(vma.start, vma.len(), Prot::READ | Prot::WRITE)?;
+        on_present(vma, |start, len| Ok(host.protect(start, len, Prot::READ | Prot::WRITE)?))?;
         let mut text = KernelPages::new(vma.len())?;
         let present = host.copy_in_partial(vma.start, text.bytes_mut());
         let present = present & !(PAGE_SIZE as usize - 1);
@@ -130,6 +146,21 @@ impl Inner {
         Ok(vma.start)
     }
 
+    /// How far a change reaches, and why no farther: a hole, or a mapping that refuses it.
+    fn reach(&self, start: u64, end: u64, prot: Prot) -> (u64, Option<Errno>) {
+        let mut at = start;
+        for vma in self.tree.overlapping(start, end) {
+            if vma.start > at || vma.is_invisible() {
+                return (at, Some(Errno::ENOMEM));
+            }
+            if prot.contains(Prot::WRITE) && vma.flags.contains(VmaFlags::NO_WRITE) {
+                return (at, Some(Errno::EACCES));
+            }
+            at = vma.end.min(end);
+        }
+        (at, (at < end).then_some(Errno::ENOMEM))
+    }
+
     /// Checks a change; the mappings whose sites must be rewritten first, or `None` if nothing
     /// changes at all.
     fn check_protect(
@@ -139,17 +170,11 @@ impl Inner {
         end: u64,
         prot: Prot,
     ) -> Result<Option<Vec<Vma>>> {
-        if !self.tree.is_covered(start, end) {
-            return Err(Errno::ENOMEM.into());
-        }
         let mut fresh_text = Vec::new();
         let mut more_data = 0_u64;
         let mut changes = false;
         for vma in self.tree.overlapping(start, end) {
             changes |= vma.prot != prot;
-            if prot.contains(Prot::WRITE) && vma.flags.contains(VmaFlags::NO_WRITE) {
-                return Err(Errno::EACCES.into());
-            }
             let shared = vma.flags.contains(VmaFlags::SHARED);
             let (from, to) = (vma.start.max(start), vma.end.min(end));
             if prot.contains(Prot::WRITE) && !vma.prot.contains(Prot::WRITE) && !shared {

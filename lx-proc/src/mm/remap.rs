@@ -53,13 +53,13 @@ impl AddressSpace {
     ) -> Result<u64> {
         let request = check(old, old_len, new_len, flags, new)?;
         let fixed = request.has(MremapFlags::MREMAP_FIXED);
-        if request.has(MremapFlags::MREMAP_DONTUNMAP) || fixed || request.old_len == 0 {
+        let moves = request.has(MremapFlags::MREMAP_MAYMOVE);
+        if request.has(MremapFlags::MREMAP_DONTUNMAP) || fixed || (request.old_len == 0 && moves) {
             return self.relocate(caller, request);
         }
         if request.new_len <= request.old_len {
-            let inner = self.inner.lock();
-            inner.source(&request)?;
-            drop(inner);
+            // What is unmapped may lie in other mappings, or nowhere.
+            self.inner.lock().source(&Request { old_len: PAGE_SIZE, ..request })?;
             if request.new_len < request.old_len {
                 let start = request.old.saturating_add(request.new_len);
                 self.unmap(caller, start, request.old_len - request.new_len)?;
@@ -69,7 +69,7 @@ impl AddressSpace {
         if self.grow(caller, &request)? {
             return Ok(request.old);
         }
-        if !request.has(MremapFlags::MREMAP_MAYMOVE) {
+        if !moves {
             return Err(Errno::ENOMEM.into());
         }
         self.relocate(caller, request)
@@ -81,6 +81,9 @@ impl AddressSpace {
         let new_end = request.old.saturating_add(request.new_len);
         let mut inner = self.inner.lock();
         let vma = inner.source(request)?;
+        if request.old_len == 0 {
+            return Ok(false);
+        }
         inner.check_growth(caller, &vma, request.new_len - request.old_len)?;
         inner.evict_recycled(end, new_end);
         let at_end = inner.tree.find(request.old).is_some_and(|vma| vma.end == end);
@@ -105,6 +108,9 @@ impl AddressSpace {
     fn relocate(&self, caller: &Caller<'_>, request: Request) -> Result<u64> {
         let mut request = request;
         let fixed = request.has(MremapFlags::MREMAP_FIXED);
+        let kept = request.old_len.min(request.new_len);
+        // Nothing is unmapped for what must fail.
+        self.inner.lock().source(&Request { old_len: kept, ..request })?;
         if fixed {
             self.unmap(caller, request.new, request.new_len)?;
         }
@@ -125,8 +131,10 @@ impl AddressSpace {
                 return Err(Errno::ENOMEM.into());
             }
         } else {
+            let wish = request.new;
             request.new = match inner.find_shared(caller.host, &vma, request.new_len) {
                 Some(found) => found?,
+                None if inner.grants(&request) => wish,
                 None => inner.find_free(request.new_len, 0).ok_or(Errno::ENOMEM)?,
             };
         }
@@ -180,13 +188,14 @@ fn check(old: u64, old_len: u64, new_len: u64, flags: MremapFlags, new: u64) -> 
     if new_len > USER_END {
         return Err(Errno::ENOMEM.into());
     }
-    if flags.contains(MremapFlags::MREMAP_FIXED) {
+    // What stays mapped moves as well; its new address is only a wish, but checked alike.
+    if needs_move {
         let inside = new.checked_add(new_len).is_some_and(|end| end <= USER_END);
         let overlaps = new < request.old_end() && old < new.saturating_add(new_len);
         if !new.is_multiple_of(PAGE_SIZE) || !inside || overlaps {
             return Err(Errno::EINVAL.into());
         }
-        if new < MMAP_MIN_ADDR {
+        if flags.contains(MremapFlags::MREMAP_FIXED) && new < MMAP_MIN_ADDR {
             return Err(Errno::EPERM.into());
         }
     }
@@ -215,6 +224,16 @@ impl Inner {
         Ok(Vma { start: request.old, end, backing, ..vma.clone() })
     }
 
+    /// Whether a mapping that keeps its old place goes where the caller wished.
+    fn grants(&mut self, request: &Request) -> bool {
+        let wish = request.new;
+        if !request.has(MremapFlags::MREMAP_DONTUNMAP) || wish < MMAP_MIN_ADDR {
+            return false;
+        }
+        self.evict_recycled(wish, request.new_end());
+        self.tree.is_free(wish, request.new_end())
+    }
+
     fn check_growth(&self, caller: &Caller<'_>, vma: &Vma, more: u64) -> Result<()> {
         self.check_limits(caller.rlimits, more)?;
         if vma.flags.contains(VmaFlags::LOCKED) {
@@ -238,12 +257,45 @@ fn move_memory(host: &dyn Host, request: &Request, vma: &Vma, target: &Vma) -> R
         map_plain(host, target)?;
         return Ok(host.unmap(request.old, request.old_len)?);
     }
+    if let VmaBacking::Pages(pages, offset) = &vma.backing {
+        move_pages(host, request, target)?;
+        let more = target.len() - request.old_len;
+        if more == 0 {
+            return Ok(());
+        }
+        let (end, offset) = (request.old_len, offset.saturating_add(request.old_len));
+        return pages.map(host, target.start.saturating_add(end), more, offset, vma.prot, false);
+    }
     if host.relocate(request.old, request.old_len, target.start, target.len()).is_ok() {
         return Ok(());
     }
     // The host has the range in several pieces: copy it.
     copy_memory(host, request, target)?;
     Ok(host.unmap(request.old, request.old_len)?)
+}
+
+/// Moves the pages of a private mapping of a file of the kernel. The host has none behind the end
+/// of the file, and may have them in several pieces.
+fn move_pages(host: &dyn Host, request: &Request, target: &Vma) -> Result<()> {
+    let (old, len) = (request.old, request.old_len);
+    if host.relocate(old, len, target.start, len).is_ok() {
+        return Ok(());
+    }
+    let mut done = 0;
+    while done < len {
+        let (from, to) = (old.saturating_add(done), target.start.saturating_add(done));
+        if host.relocate(from, PAGE_SIZE, to, PAGE_SIZE).is_err()
+            && host.copy_in(from, &mut [0]).is_ok()
+        {
+            let page = Vma { start: to, end: to.saturating_add(PAGE_SIZE), ..target.clone() };
+            let page = Vma { backing: target.backing.advance(done), ..page };
+            let part = Request { old: from, old_len: PAGE_SIZE, ..*request };
+            copy_memory(host, &part, &page)?;
+            host.unmap(from, PAGE_SIZE)?;
+        }
+        done = done.saturating_add(PAGE_SIZE);
+    }
+    Ok(())
 }
 
 fn copy_memory(host: &dyn Host, request: &Request, target: &Vma) -> Result<()> {

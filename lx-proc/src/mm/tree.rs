@@ -79,14 +79,19 @@ impl VmaTree {
 
     /// Whether the guest sees mappings everywhere in a range.
     pub(crate) fn is_covered(&self, start: u64, end: u64) -> bool {
+        self.covered_until(start, end) >= end
+    }
+
+    /// Where the first hole of a range begins, or its end.
+    pub(crate) fn covered_until(&self, start: u64, end: u64) -> u64 {
         let mut at = start;
         for vma in self.overlapping(start, end) {
             if vma.start > at || vma.is_invisible() {
-                return false;
+                return at;
             }
             at = vma.end;
         }
-        at >= end
+        at.min(end)
     }
 
     /// Adds a mapping in a free range and joins it with its neighbours.

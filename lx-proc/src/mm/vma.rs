@@ -118,11 +118,7 @@ impl VmaBacking {
     pub fn file_offset(&self) -> u64 {
         match self {
             Self::Anonymous | Self::Special(_) => 0,
-            Self::Pages(pages, offset) => match pages.file() {
-                Some(_) => *offset,
-                None => 0,
-            },
-            Self::Host(_, offset) => *offset,
+            Self::Pages(_, offset) | Self::Host(_, offset) => *offset,
             Self::Text(text, offset) => text.original().file_offset().wrapping_add(*offset),
         }
     }
