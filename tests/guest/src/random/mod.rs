@@ -7,7 +7,10 @@
 //!
 //! `tests/differential/tests/random.rs` makes the sequences and compares.
 
+mod memory;
+mod messages;
 mod pipes;
+mod unix;
 
 use std::io::{self, BufRead, Write};
 use std::ptr::null_mut;
@@ -77,11 +80,19 @@ pub struct Area {
 }
 
 /// All areas.
-pub const AREAS: &[Area] = &[pipes::AREA];
+pub const AREAS: &[Area] = &[memory::AREA, pipes::AREA, unix::AREA];
 
 /// `choices[number]`, from the start again when there are not so many.
 pub fn pick<T: Copy>(number: u32, choices: &[T]) -> T {
     choices[number as usize % choices.len()]
+}
+
+/// A descriptor up to `limit`: one that is open, or once in a while any.
+fn descriptor(number: u32, limit: u32) -> i32 {
+    let all = 0..limit.cast_signed();
+    let open: Vec<i32> = all.filter(|fd| call!(fcntl(*fd, libc::F_GETFD)).is_ok()).collect();
+    let any = (number % (limit + 1)).cast_signed();
+    open.get(number as usize % (open.len() + 1)).copied().unwrap_or(any)
 }
 
 /// How long a sequence may take, in seconds.
