@@ -82,6 +82,22 @@ impl EventFile {
 }
 
 impl FileOps for EventFile {
+    fn can_splice(&self) -> bool {
+        false
+    }
+
+    fn seek(
+        &self,
+        _caller: &Caller<'_>,
+        _file: &OpenFile,
+        position: u64,
+        _offset: i64,
+        _whence: u32,
+    ) -> Result<u64> {
+        // It has no positions, but that is no error.
+        Ok(position)
+    }
+
     fn read(&self, caller: &Caller<'_>, file: &OpenFile, dst: &mut IoDst<'_>) -> Result<usize> {
         if dst.remaining() < size_of::<u64>() {
             return Err(Errno::EINVAL.into());
@@ -93,7 +109,7 @@ impl FileOps for EventFile {
 
     fn write(&self, caller: &Caller<'_>, file: &OpenFile, src: &mut IoSrc<'_>) -> Result<usize> {
         let mut bytes = [0; size_of::<u64>()];
-        if src.remaining() < bytes.len() {
+        if src.remaining() != bytes.len() {
             return Err(Errno::EINVAL.into());
         }
         if src.take(&mut bytes)? < bytes.len() {

@@ -15,7 +15,7 @@ use lx_core::io::{IoDst, IoSrc, partial};
 use lx_core::rlimit::Resource;
 
 use crate::location::Path;
-use crate::pipe::{Pipe, PipeEnd};
+use crate::pipe::{PIPE_BUF, Parcel, Pipe, PipeEnd};
 
 /// Bytes that are moved at a time.
 const CHUNK: usize = 64 << 10;
@@ -249,6 +249,10 @@ pub fn splice(
     if (source.is_some() && from.offset.is_some()) || (target.is_some() && to.offset.is_some()) {
         return Err(Errno::ESPIPE.into());
     }
+    let aimed = |side: Side<'_>| side.offset.is_some() && !side.file.is_seekable();
+    if aimed(from) || aimed(to) {
+        return Err(Errno::EINVAL.into());
+    }
     let count = count.min(MAX_RW_COUNT);
     match (source, target) {
         (None, None) => Err(Errno::EINVAL.into()),
@@ -256,12 +260,15 @@ pub fn splice(
             Err(Errno::EINVAL.into())
         }
         (Some((source, wait_not)), None) => {
-            if to.file.flags().contains(OpenFlags::O_APPEND) {
+            if to.file.flags().contains(OpenFlags::O_APPEND) || !to.file.ops().can_splice() {
                 return Err(Errno::EINVAL.into());
             }
             drain(caller, source, wait_not, to, count)
         }
-        (_, Some((target, wait_not))) => feed(caller, from, source, target, wait_not, count),
+        (Some((source, no_bytes)), Some((target, no_room))) => {
+            transfer(caller, source, target, no_bytes || no_room, count, false)
+        }
+        (None, Some((target, wait_not))) => feed(caller, from, target, wait_not, count),
     }
 }
 
@@ -280,7 +287,7 @@ fn drain(
         let want = buffer.len().min(count - done);
         let Some(chunk) = buffer.get_mut(..want) else { break };
         let got = match source.take(caller, nonblocking || done > 0, chunk) {
-            Ok(taken) => taken.len,
+            Ok(got) => got,
             Err(error) => return partial(done, error),
         };
         if got == 0 {
@@ -304,25 +311,23 @@ fn drain(
     Ok(done)
 }
 
-/// From a file or another pipe to a pipe: as much as it has room for.
+/// From a file to a pipe: as much as it has room for.
 fn feed(
     caller: &Caller<'_>,
     from: Side<'_>,
-    source: Option<(&Arc<Pipe>, bool)>,
     target: &Pipe,
     nonblocking: bool,
     count: usize,
 ) -> Result<usize> {
-    if count == 0 {
-        return Ok(0);
-    }
-    if let Some((source, wait_not)) = source {
-        return relay(caller, (source, wait_not), (target, nonblocking), count);
+    let slots = target.wait_slots(caller, nonblocking)?;
+    if !from.file.ops().can_splice() {
+        return Err(Errno::EINVAL.into());
     }
     check_source(caller, from.file)?;
-    let room = target.wait_room(caller, nonblocking)?;
-    let mut buffer = buffer(count.min(room))?;
-    let got = if from.offset.is_some() || is_regular(caller, from.file)? {
+    let positional = from.offset.is_some() || is_regular(caller, from.file)?;
+    let start = if positional { from.position(caller)? as usize % PIPE_BUF } else { 0 };
+    let mut buffer = buffer(count.min(slots.saturating_mul(PIPE_BUF) - start))?;
+    let got = if positional {
         let mut source = Positional::new(caller, from)?;
         let got = source.read(caller, &mut buffer)?;
         source.advance(caller, got)?;
@@ -330,37 +335,28 @@ fn feed(
     } else {
         from.file.read(caller, &mut IoDst::kernel(&mut buffer))?
     };
-    let bytes = buffer.get(..got).unwrap_or_default();
-    // Another writer may have taken the room meanwhile; what was read must not be lost.
-    target.write(caller, false, &mut IoSrc::kernel(bytes))
+    buffer.truncate(got);
+    target.unpack(caller, &Parcel::of_pages(buffer, start)?)
 }
 
-/// From one pipe to another: what is there, as far as it has room. Packets stay packets.
-fn relay(
+/// From a pipe to another pipe: what is there now and has room. Packets stay packets.
+fn transfer(
     caller: &Caller<'_>,
-    (source, wait_source): (&Pipe, bool),
-    (target, wait_target): (&Pipe, bool),
+    source: &Pipe,
+    target: &Pipe,
+    nonblocking: bool,
     count: usize,
+    keep: bool,
 ) -> Result<usize> {
-    let mut buffer = buffer(count)?;
-    let mut done = 0;
-    while done < count {
-        // Only the first round may sleep, or report that there is nothing.
-        let step = target.wait_room(caller, wait_target || done > 0).and_then(|room| {
-            let want = room.min(count - done).min(buffer.len());
-            let part = buffer.get_mut(..want).unwrap_or_default();
-            let taken = source.take(caller, wait_source || done > 0, part)?;
-            // Another writer may have taken the room meanwhile; what was read must not be lost.
-            let bytes = buffer.get(..taken.len).unwrap_or_default();
-            target.write_segment(caller, false, bytes, taken.is_packet)
-        });
-        match step {
-            Ok(0) => break,
-            Ok(len) => done += len,
-            Err(error) => return partial(done, error),
+    loop {
+        let any = source.wait_bytes(caller, nonblocking)?;
+        let slots = target.wait_slots(caller, nonblocking)?;
+        let parcel = source.pack(caller, count, slots, keep)?;
+        if !any || !parcel.is_empty() {
+            return target.unpack(caller, &parcel);
         }
+        // Another reader was faster.
     }
-    Ok(done)
 }
 
 /// `tee(2)`: copies bytes from one pipe to another and leaves them where they are.
@@ -376,7 +372,7 @@ pub fn tee(
 ) -> Result<usize> {
     from.check(false)?;
     to.check(true)?;
-    let (Some((source, wait_source)), Some((target, wait_target))) =
+    let (Some((source, no_bytes)), Some((target, no_room))) =
         (from.pipe_mode(nonblocking), to.pipe_mode(nonblocking))
     else {
         return Err(Errno::EINVAL.into());
@@ -384,26 +380,7 @@ pub fn tee(
     if Arc::ptr_eq(source, target) {
         return Err(Errno::EINVAL.into());
     }
-    if count == 0 {
-        return Ok(0);
-    }
-    let mut buffer = buffer(count)?;
-    let mut done = 0;
-    while done < count.min(CHUNK) {
-        let step = target.wait_room(caller, wait_target || done > 0).and_then(|room| {
-            let want = room.min(count - done).min(buffer.len());
-            let part = buffer.get_mut(..want).unwrap_or_default();
-            let found = source.peek(caller, wait_source || done > 0, done, part)?;
-            let bytes = buffer.get(..found.len).unwrap_or_default();
-            target.write_segment(caller, wait_target || done > 0, bytes, found.is_packet)
-        });
-        match step {
-            Ok(0) => break,
-            Ok(len) => done += len,
-            Err(error) => return partial(done, error),
-        }
-    }
-    Ok(done)
+    transfer(caller, source, target, no_bytes || no_room, count, true)
 }
 
 #[cfg(test)]
@@ -433,6 +410,23 @@ mod tests {
     }
 
     #[test]
+    fn splice_leaves_bytes_in_the_pages_that_they_have() {
+        let t = Tester::new();
+        let caller = t.caller();
+        let nonblocking = OpenFlags::O_NONBLOCK;
+        let (from_r, from_w) = new_pair(&caller, nonblocking).unwrap();
+        let (to_r, to_w) = new_pair(&caller, nonblocking).unwrap();
+        t.write(&from_w, b"ab").unwrap();
+        // Each part takes a page of the target.
+        for _ in 0..15 {
+            assert_eq!(tee(&caller, side(&from_r), side(&to_w), 1, true), Ok(1));
+        }
+        assert_eq!(t.write(&to_w, &[2; 8192]), Ok(4096));
+        assert_eq!(t.write(&to_w, b"x"), Err(Errno::EAGAIN.into()));
+        assert_eq!(t.read(&to_r, 15), Ok(b"aaaaaaaaaaaaaaa".to_vec()));
+    }
+
+    #[test]
     fn splice_takes_no_more_than_the_target_has_room_for() {
         let t = Tester::new();
         let caller = t.caller();
@@ -440,10 +434,10 @@ mod tests {
         let (_to_r, to_w) = new_pair(&caller, OpenFlags::empty()).unwrap();
         t.write(&from_w, &[1; 20_000]).unwrap();
         t.write(&to_w, &[2; 60_000]).unwrap();
-        assert_eq!(splice(&caller, side(&from_r), side(&to_w), 20_000, true), Ok(5536));
+        assert_eq!(splice(&caller, side(&from_r), side(&to_w), 20_000, true), Ok(4096));
         let full = splice(&caller, side(&from_r), side(&to_w), 20_000, true);
         assert_eq!(full, Err(Errno::EAGAIN.into()));
-        assert_eq!(t.read(&from_r, 20_000).map(|bytes| bytes.len()), Ok(20_000 - 5536));
+        assert_eq!(t.read(&from_r, 20_000).map(|bytes| bytes.len()), Ok(20_000 - 4096));
     }
 
     #[test]

@@ -97,6 +97,22 @@ impl Drop for TimerFile {
 }
 
 impl FileOps for TimerFile {
+    fn can_splice(&self) -> bool {
+        false
+    }
+
+    fn seek(
+        &self,
+        _caller: &Caller<'_>,
+        _file: &OpenFile,
+        position: u64,
+        _offset: i64,
+        _whence: u32,
+    ) -> Result<u64> {
+        // It has no positions, but that is no error.
+        Ok(position)
+    }
+
     fn read(&self, caller: &Caller<'_>, file: &OpenFile, dst: &mut IoDst<'_>) -> Result<usize> {
         if dst.remaining() < size_of::<u64>() {
             return Err(Errno::EINVAL.into());

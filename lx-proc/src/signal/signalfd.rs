@@ -89,6 +89,22 @@ impl Drop for SignalFile {
 }
 
 impl FileOps for SignalFile {
+    fn can_splice(&self) -> bool {
+        false
+    }
+
+    fn seek(
+        &self,
+        _caller: &Caller<'_>,
+        _file: &OpenFile,
+        position: u64,
+        _offset: i64,
+        _whence: u32,
+    ) -> Result<u64> {
+        // It has no positions, but that is no error.
+        Ok(position)
+    }
+
     fn read(&self, caller: &Caller<'_>, file: &OpenFile, dst: &mut IoDst<'_>) -> Result<usize> {
         let size = size_of::<SignalfdSiginfo>();
         if dst.remaining() < size {

@@ -1,9 +1,11 @@
 //! `sendfile(2)`, `copy_file_range(2)`, `splice(2)`, `tee(2)`, `vmsplice(2)`.
 
+use core::fmt;
+
 use lx_core::Result;
 use lx_core::abi::fcntl::SpliceFlags;
 use lx_core::abi::uio::Iovec;
-use lx_core::abi::{Errno, Fd, UserPtr};
+use lx_core::abi::{Errno, Fd, FromArg, TraceArg, UserPtr};
 use lx_core::file::OpenFile;
 use lx_core::io::{IoDst, IoSrc};
 use lx_proc::CurrentTask;
@@ -87,6 +89,21 @@ pub(crate) fn sys_copy_file_range(
     Ok(done)
 }
 
+/// Flags of splice(2), which are looked at after the length.
+pub(crate) struct LateFlags(u32);
+
+impl FromArg for LateFlags {
+    fn from_arg(raw: u64) -> core::result::Result<Self, Errno> {
+        Ok(Self(raw as u32))
+    }
+}
+
+impl TraceArg for LateFlags {
+    fn trace(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SpliceFlags::from_bits_retain(self.0).trace(f)
+    }
+}
+
 /// `splice(2)`.
 pub(crate) fn sys_splice(
     task: &CurrentTask<'_>,
@@ -95,11 +112,12 @@ pub(crate) fn sys_splice(
     to: Fd,
     to_offset: UserPtr<i64>,
     count: usize,
-    flags: SpliceFlags,
+    flags: LateFlags,
 ) -> Result<usize> {
     if count == 0 {
         return Ok(0);
     }
+    let flags = SpliceFlags::from_bits(flags.0).ok_or(Errno::EINVAL)?;
     let from = task.files().get(from)?;
     let to = task.files().get(to)?;
     // A pipe has no offset, whatever the pointer is worth.
@@ -130,6 +148,9 @@ pub(crate) fn sys_tee(
     count: usize,
     flags: SpliceFlags,
 ) -> Result<usize> {
+    if count == 0 {
+        return Ok(0);
+    }
     let from = task.files().get(from)?;
     let to = task.files().get(to)?;
     let result = splice::tee(

@@ -39,12 +39,16 @@ pub struct PipeEnd {
 impl PipeEnd {
     pub(super) fn new(pipe: Arc<Pipe>, reads: bool, writes: bool, node: Node) -> Self {
         let before = pipe.attach(reads, writes);
+        // A reader hangs up when no writer is left, but not before one came: one that is there
+        // has come.
+        let met_writer = reads && before.other_side;
+        let seen_writers = before.writers_opened.wrapping_sub(met_writer.into());
         Self {
             pipe,
             reads,
             writes,
             seen_readers: before.readers_opened,
-            seen_writers: before.writers_opened,
+            seen_writers,
             met_other_side: before.other_side,
             node,
         }

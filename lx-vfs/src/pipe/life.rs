@@ -5,11 +5,12 @@ use alloc::vec::Vec;
 
 use lx_core::Caller;
 use lx_core::abi::Errno;
+use lx_core::cred::Capabilities;
 use lx_core::error::Result;
 use lx_core::poll::PollEvents;
 use lx_core::sync::WakeKey;
 
-use super::ring::{Ring, RingBlock};
+use super::ring::{Ring, RingBlock, Storage};
 use super::transfer::{READER_KEY, WRITER_KEY};
 use super::{MAX_CAPACITY, PIPE_BUF, Pipe, pool};
 
@@ -35,27 +36,30 @@ impl Pipe {
     /// `F_SETPIPE_SZ`: the capacity rounded up to a power of two of pages.
     ///
     /// # Errors
-    /// `EINVAL` for sizes past 2^31, `EPERM` beyond the limit, `EBUSY` if the contents do not fit.
+    /// `EINVAL` for sizes past 2^31, `EPERM` for more than before and beyond the limit without
+    /// `CAP_SYS_RESOURCE`, `EBUSY` if the contents do not fit.
     pub fn set_capacity(&self, caller: &Caller<'_>, wanted: usize) -> Result<usize> {
         if wanted > 1 << 31 {
             return Err(Errno::EINVAL.into());
         }
         let capacity = wanted.max(PIPE_BUF).next_power_of_two();
-        if capacity > MAX_CAPACITY {
+        let grows = capacity > self.capacity();
+        if grows && capacity > MAX_CAPACITY && !caller.cred().has(Capabilities::SYS_RESOURCE) {
             return Err(Errno::EPERM.into());
         }
-        let blocks = new_blocks(caller, capacity)?;
+        let mut storage = Some(new_storage(caller, capacity)?);
         let old = self.wait_for(caller, false, READER_KEY | WRITER_KEY, || {
             let mut ring = self.ring.lock();
             if ring.reading || ring.writing {
                 ring.contended = true;
                 return None;
             }
-            if ring.used() > capacity {
+            if ring.used_slots() > capacity / PIPE_BUF {
                 return Some(Err(Errno::EBUSY.into()));
             }
-            copy_contents(&ring, &blocks);
-            Some(Ok(ring.resize(capacity, blocks.clone())))
+            let storage = storage.take()?;
+            copy_contents(&ring, &storage);
+            Some(Ok(ring.resize(capacity, storage)))
         })?;
         drop(old);
         self.queue.wake_all(PollEvents::WRITABLE.bits());
@@ -118,26 +122,18 @@ impl Pipe {
 
     /// Takes ends away.
     pub(super) fn detach(&self, reads: bool, writes: bool) {
-        let mut key = PollEvents::empty();
-        let unused = {
+        let (unused, alone) = {
             let mut ring = self.ring.lock();
-            if reads {
-                ring.readers = ring.readers.saturating_sub(1);
-                if ring.readers == 0 {
-                    key |= PollEvents::WRITABLE | PollEvents::POLLERR;
-                }
-            }
-            if writes {
-                ring.writers = ring.writers.saturating_sub(1);
-                if ring.writers == 0 {
-                    key |= PollEvents::READABLE | PollEvents::POLLHUP;
-                }
-            }
-            if ring.readers == 0 && ring.writers == 0 { ring.reset() } else { Vec::new() }
+            ring.readers = ring.readers.saturating_sub(reads.into());
+            ring.writers = ring.writers.saturating_sub(writes.into());
+            let (readers, writers) = (ring.readers > 0, ring.writers > 0);
+            let unused = if readers || writers { Storage::default() } else { ring.reset() };
+            (unused, readers != writers)
         };
         drop(unused);
-        if !key.is_empty() {
-            self.queue.wake_all(key.bits());
+        if alone {
+            // Whoever is left hears of it, and of each further close.
+            self.queue.wake_all(READER_KEY | WRITER_KEY);
         }
     }
 
@@ -174,19 +170,19 @@ pub(super) struct Before {
     pub(super) other_side: bool,
 }
 
-/// Blocks for a capacity.
-pub(super) fn new_blocks(caller: &Caller<'_>, capacity: usize) -> Result<Vec<Arc<RingBlock>>> {
+/// Storage for a capacity.
+pub(super) fn new_storage(caller: &Caller<'_>, capacity: usize) -> Result<Storage> {
     let count = Ring::blocks_for(capacity);
     let mut blocks = Vec::new();
     blocks.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
     for _ in 0..count {
         blocks.push(Arc::new(RingBlock::new(pool::take(caller.host)?)));
     }
-    Ok(blocks)
+    Ok(Storage::new(blocks, capacity).ok_or(Errno::ENOMEM)?)
 }
 
-/// Copies the bytes of a ring to the start of other blocks, kernel memory both.
-fn copy_contents(ring: &Ring, blocks: &[Arc<RingBlock>]) {
+/// Copies the bytes of a ring to the start of other storage, kernel memory both.
+fn copy_contents(ring: &Ring, storage: &Storage) {
     let mut buffer = [0_u8; 1024];
     let mut done = 0;
     let block_size = lx_core::host::BLOCK_SIZE;
@@ -194,7 +190,7 @@ fn copy_contents(ring: &Ring, blocks: &[Arc<RingBlock>]) {
         let part = buffer.len().min(ring.len() - done);
         let Some(bytes) = buffer.get_mut(..part) else { return };
         ring.peek(done, bytes);
-        if let Some(block) = blocks.get(done / block_size).and_then(|block| block.get()) {
+        if let Some(block) = storage.block(done / block_size) {
             block.write(done % block_size, bytes);
         }
         done += part;

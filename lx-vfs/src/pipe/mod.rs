@@ -5,14 +5,13 @@
 //! part of the ring, copy between it and guest memory without the lock, and commit.
 //!
 //! Wakes cost far more than transfers. So nobody is woken unless somebody sleeps who can go on:
-//! `Ring` records that a reader sleeps, how much room the most modest sleeping writer needs, and
-//! whether there are pollers.
+//! `Ring` records that a reader or a writer sleeps, and whether there are pollers.
 
 mod end;
 mod fifo;
 mod life;
-mod message;
 mod packets;
+mod parcel;
 mod pool;
 mod ring;
 #[cfg(test)]
@@ -21,7 +20,7 @@ mod transfer;
 
 pub use end::{PipeEnd, new_pair};
 pub use fifo::Fifo;
-pub use packets::Segment;
+pub use parcel::Parcel;
 pub use transfer::Pipe;
 
 /// Writes up to this length are atomic, `PIPE_BUF`.

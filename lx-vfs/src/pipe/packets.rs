@@ -1,125 +1,115 @@
-//! Where packets begin and end in a pipe, `O_DIRECT` in `pipe(2)`.
-//!
-//! On Linux a packet has a buffer of the pipe, one page, to itself. The ring has no such buffers,
-//! so a packet counts as a page: what it lacks of that is *padding*, room that nobody gets.
+//! Packets through a pipe, `O_DIRECT` in `pipe(2)`: each has a slot to itself.
 
-use alloc::collections::VecDeque;
+use lx_core::Caller;
+use lx_core::abi::Errno;
+use lx_core::error::Result;
+use lx_core::io::{IoSrc, partial};
+use lx_core::sync::WakeKey;
 
-use super::PIPE_BUF;
+use super::ring::Slot;
+use super::transfer::{READER_KEY, WRITER_KEY};
+use super::{PIPE_BUF, Pipe};
 
-/// A run of bytes of the same kind.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
-    /// How many.
-    pub len: usize,
-    /// They are a packet, or the rest of one.
-    pub is_packet: bool,
+/// What the writer of a packet found.
+enum Place {
+    /// The ring has no memory yet.
+    NoBlocks,
+    /// This many bytes were stored.
+    Stored(usize, WakeKey),
 }
 
-impl Segment {
-    /// What the segment lacks of a page.
-    fn padding(self) -> usize {
-        if self.is_packet { PIPE_BUF.saturating_sub(self.len) } else { 0 }
-    }
-}
-
-/// All bytes of a pipe by their kind, oldest first; empty while there is no packet.
-#[derive(Default)]
-pub(super) struct Packets {
-    segments: VecDeque<Segment>,
-    padding: usize,
-}
-
-impl Packets {
-    pub(super) const fn new() -> Self {
-        Self { segments: VecDeque::new(), padding: 0 }
-    }
-
-    /// Whether the pipe has none.
-    #[inline(always)]
-    pub(super) fn is_empty(&self) -> bool {
-        self.segments.is_empty()
-    }
-
-    /// Room that the packets take besides their bytes.
-    #[inline(always)]
-    pub(super) fn padding(&self) -> usize {
-        self.padding
-    }
-
-    /// The bytes of one kind that come `skip` bytes after the oldest.
-    pub(super) fn at(&self, mut skip: usize) -> Option<Segment> {
-        for segment in &self.segments {
-            if skip < segment.len {
-                return Some(Segment { len: segment.len - skip, ..*segment });
+impl Pipe {
+    /// Writes packets of [`PIPE_BUF`] bytes and one of the rest, as `O_DIRECT` asks for.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_packets(
+        &self,
+        caller: &Caller<'_>,
+        nonblocking: bool,
+        src: &mut IoSrc<'_>,
+    ) -> Result<usize> {
+        let total = src.remaining();
+        let mut buffer = [0_u8; PIPE_BUF];
+        let mut held = 0;
+        let mut done = 0;
+        while done < total {
+            let room = buffer.get_mut(held..PIPE_BUF.min(total - done)).unwrap_or_default();
+            let wanted = room.len();
+            if wanted > 0 && !src.take(room).is_ok_and(|count| count == wanted) {
+                return self.bad_source(total, nonblocking).or_else(|error| partial(done, error));
             }
-            skip -= segment.len;
+            held += wanted;
+            let bytes = buffer.get(..held).unwrap_or_default();
+            // Only the beginning of a write may go where others have written.
+            let start = if done == 0 { total } else { 0 };
+            let step = self.wait_for(caller, nonblocking, WRITER_KEY, || self.place(bytes, start));
+            match step {
+                Ok(Place::NoBlocks) => self.provide_storage(caller)?,
+                Ok(Place::Stored(count, key)) => {
+                    self.wake(key);
+                    buffer.copy_within(count..held, 0);
+                    held -= count;
+                    done += count;
+                }
+                Err(error) => return partial(done, error),
+            }
         }
-        None
+        Ok(done)
     }
 
-    /// A packet comes behind `before` bytes; `false` if there is no memory to note that.
-    pub(super) fn push(&mut self, before: usize, len: usize) -> bool {
-        if self.segments.try_reserve(2).is_err() {
-            return false;
+    /// Stores a packet; or as much of a write of `total` bytes as is added to what is there.
+    fn place(&self, bytes: &[u8], total: usize) -> Option<Result<Place>> {
+        let mut ring = self.ring.lock();
+        if ring.readers == 0 {
+            return Some(Err(Errno::EPIPE.into()));
         }
-        if self.segments.is_empty() && before > 0 {
-            self.segments.push_back(Segment { len: before, is_packet: false });
+        if ring.writing {
+            ring.contended = true;
+            return None;
         }
-        let packet = Segment { len, is_packet: true };
-        self.padding += packet.padding();
-        self.segments.push_back(packet);
-        true
-    }
-
-    /// How much of `len` bytes of packets goes to the page of plain bytes that are the newest in a
-    /// pipe of `filled` bytes. Linux fills such a page first, whoever writes.
-    pub(super) fn merged(&self, filled: usize, len: usize) -> usize {
-        let plain = match self.segments.back() {
-            Some(segment) if segment.is_packet => 0,
-            Some(segment) => segment.len,
-            None => filled,
+        let merging = if total > 0 { ring.merging(total) } else { 0 };
+        if merging == 0 && !ring.is_writable() {
+            ring.writer_sleeps = true;
+            return None;
+        }
+        if !ring.has_blocks() {
+            return Some(Ok(Place::NoBlocks));
+        }
+        let count = if merging > 0 {
+            ring.push(bytes.get(..merging)?);
+            merging
+        } else {
+            ring.push_slot(Slot::packet(bytes.len()), bytes);
+            bytes.len()
         };
-        let (in_page, part) = (plain % PIPE_BUF, len % PIPE_BUF);
-        if in_page > 0 && in_page + part <= PIPE_BUF { part } else { 0 }
+        let key = self.bytes_added(&mut ring);
+        Some(Ok(Place::Stored(count, key)))
     }
 
-    /// Plain bytes were added behind the packets.
-    #[cold]
-    pub(super) fn push_plain(&mut self, len: usize) {
-        match self.segments.back_mut() {
-            Some(segment) if !segment.is_packet => segment.len += len,
-            _ => self.segments.push_back(Segment { len, is_packet: false }),
-        }
-    }
-
-    /// Plain bytes were put back in front of everything.
-    #[cold]
-    pub(super) fn unread_plain(&mut self, len: usize) {
-        match self.segments.front_mut() {
-            Some(segment) if !segment.is_packet => segment.len += len,
-            _ => self.segments.push_front(Segment { len, is_packet: false }),
-        }
-    }
-
-    /// The oldest bytes were taken away.
-    #[cold]
-    pub(super) fn consume(&mut self, mut len: usize) {
-        while len > 0
-            && let Some(front) = self.segments.front_mut()
-        {
-            let part = len.min(front.len);
-            len -= part;
-            self.padding -= front.padding();
-            front.len -= part;
-            if front.len == 0 {
-                self.segments.pop_front();
-            } else {
-                self.padding += front.padding();
+    /// Takes bytes of one kind, for another file: of a packet what `dst` has no room for stays. 0
+    /// means that there is no writer.
+    ///
+    /// # Errors
+    /// `EAGAIN`, `Restart`.
+    pub fn take(&self, caller: &Caller<'_>, nonblocking: bool, dst: &mut [u8]) -> Result<usize> {
+        let (taken, key) = self.wait_for(caller, nonblocking, READER_KEY, || {
+            let mut ring = self.ring.lock();
+            if ring.reading {
+                ring.contended = true;
+                return None;
             }
-        }
-        if !self.segments.iter().any(|segment| segment.is_packet) {
-            *self = Self::new();
-        }
+            let taken = ring.front().len.min(dst.len());
+            if taken == 0 && ring.writers > 0 {
+                ring.reader_sleeps = true;
+                return None;
+            }
+            let writable = ring.is_writable();
+            ring.peek(0, dst.get_mut(..taken)?);
+            ring.consume(taken);
+            Some(Ok((taken, self.bytes_taken(&mut ring, writable))))
+        })?;
+        self.wake(key);
+        Ok(taken)
     }
 }

@@ -9,7 +9,7 @@ use lx_core::poll::{PollEvents, PollSource};
 use lx_core::sync::{Mutex, MutexGuard, WaitQueue, WakeKey, level};
 
 use super::PIPE_BUF;
-use super::life::new_blocks;
+use super::life::new_storage;
 use super::ring::{Piece, Ring};
 
 /// Transfers up to this length go through a buffer on the stack: one round of the lock.
@@ -60,8 +60,8 @@ enum Room {
     NoBlocks,
     /// The small write is done.
     Stored(WakeKey),
-    /// This room is reserved.
-    Reserved(Pieces, usize),
+    /// This room is reserved; how many bytes of it come into the newest slot.
+    Reserved(Pieces, usize, usize),
 }
 
 impl PollSource for Pipe {
@@ -106,7 +106,7 @@ impl Pipe {
 
     /// Whether there may be pollers, with the lock held. Registration sets the flag after it has
     /// entered the queue, so clearing it while the queue is empty loses nobody.
-    fn is_polled(&self, ring: &mut Guard<'_>) -> bool {
+    pub(super) fn is_polled(&self, ring: &mut Guard<'_>) -> bool {
         if ring.polled && self.queue.is_empty() {
             ring.polled = false;
         }
@@ -122,9 +122,9 @@ impl Pipe {
 
     /// Whom to wake after bytes were taken; `writable` tells whether the pipe was before.
     pub(super) fn bytes_taken(&self, ring: &mut Guard<'_>, writable: bool) -> WakeKey {
-        let sleeper = ring.room() >= ring.room_wanted;
+        let sleeper = ring.writer_sleeps && ring.is_writable();
         if sleeper {
-            ring.room_wanted = usize::MAX;
+            ring.writer_sleeps = false;
         }
         if sleeper || (!writable && ring.is_writable() && self.is_polled(ring)) {
             PollEvents::WRITABLE.bits()
@@ -213,9 +213,7 @@ impl Pipe {
                     result.map(|len| (len, share))
                 }
                 Ok(Found::Reserved(pieces, share)) => {
-                    // What the reader has no room for of a packet, nobody gets.
-                    let taken = share.packet.unwrap_or(share.len);
-                    self.put_pieces(dst, &pieces, share, taken).map(|len| (len, share))
+                    self.put_pieces(dst, &pieces, share).map(|len| (len, share))
                 }
                 Err(error) => Err(error),
             };
@@ -240,7 +238,7 @@ impl Pipe {
             return None;
         }
         let most = if ring.has_returned() { SMALL } else { CHUNK };
-        let front = ring.at(0);
+        let front = ring.front();
         let len = want.min(front.len).min(most);
         if len == 0 {
             if ring.writers == 0 {
@@ -281,15 +279,9 @@ impl Pipe {
         Err(Errno::EFAULT.into())
     }
 
-    /// Hands reserved bytes over and takes `whole`, if all of them arrive. A packet that does not
-    /// arrive stays.
-    fn put_pieces(
-        &self,
-        dst: &mut IoDst<'_>,
-        pieces: &Pieces,
-        share: Share,
-        whole: usize,
-    ) -> Result<usize> {
+    /// Hands reserved bytes over and takes them away; with the beginning of a packet, all of it: what
+    /// the reader has no room for, nobody gets.
+    fn put_pieces(&self, dst: &mut IoDst<'_>, pieces: &Pieces, share: Share) -> Result<usize> {
         let mut copied = 0;
         let mut error = None;
         for piece in pieces {
@@ -308,25 +300,23 @@ impl Pipe {
             }
         }
         debug_assert!(copied <= share.len);
-        let taken = match share.packet {
-            _ if copied == share.len => whole,
-            Some(_) => {
-                copied = 0;
-                error = Some(error.unwrap_or(Errno::EFAULT.into()));
-                0
-            }
-            None => copied,
-        };
         let key = {
             let mut ring = self.ring.lock();
             let writable = ring.is_writable();
             ring.reading = false;
-            ring.consume_filled(taken);
+            if copied < share.len {
+                // A fault: what is left of a slot stays, all of it.
+                copied = ring.whole_slots(copied);
+                ring.consume_filled(copied);
+            } else {
+                ring.consume_filled(share.packet.unwrap_or(copied));
+            }
             self.bytes_taken(&mut ring, writable) | Self::released(&mut ring)
         };
         self.wake(key);
         match error {
             Some(error) if copied == 0 => Err(error),
+            None if copied == 0 => Err(Errno::EFAULT.into()),
             _ => Ok(copied),
         }
     }
@@ -363,7 +353,7 @@ impl Pipe {
         let mut buffer = [0_u8; N];
         let bytes = buffer.get_mut(..total).unwrap_or_default();
         if !src.take(bytes).is_ok_and(|count| count == total) {
-            return self.bad_source();
+            return self.bad_source(total, nonblocking);
         }
         match self.store_small(bytes) {
             Some(key) => {
@@ -375,10 +365,16 @@ impl Pipe {
     }
 
     #[cold]
-    pub(super) fn bad_source(&self) -> Result<usize> {
-        // Nobody reads: that error comes before a bad address.
-        let errno = if self.ring.lock().readers == 0 { Errno::EPIPE } else { Errno::EFAULT };
-        Err(errno.into())
+    pub(super) fn bad_source(&self, total: usize, nonblocking: bool) -> Result<usize> {
+        let ring = self.ring.lock();
+        let full = !ring.is_writable() && ring.merging(total) == 0;
+        // Other errors come before a bad address.
+        Err(match ring.readers {
+            0 => Errno::EPIPE,
+            _ if full && nonblocking => Errno::EAGAIN,
+            _ => Errno::EFAULT,
+        }
+        .into())
     }
 
     /// Stores a few bytes, unless something is in the way. They need room for all of them, as
@@ -386,7 +382,8 @@ impl Pipe {
     #[inline(always)]
     fn store_small(&self, bytes: &[u8]) -> Option<WakeKey> {
         let mut ring = self.ring.lock();
-        let room = ring.readers > 0 && !ring.writing && ring.room() >= bytes.len();
+        let fits = ring.is_writable() || ring.merging(bytes.len()) > 0;
+        let room = ring.readers > 0 && !ring.writing && fits;
         if bytes.is_empty() || !room || !ring.has_blocks() {
             return None;
         }
@@ -406,27 +403,29 @@ impl Pipe {
         let mut done = 0;
         while done < total {
             let found = self
-                .wait_for(caller, nonblocking, WRITER_KEY, || self.find_room(total - done, small));
+                .wait_for(caller, nonblocking, WRITER_KEY, || self.find_room(total, done, small));
             let step = match found {
-                Ok(Room::NoBlocks) => self.provide_blocks(caller).map(|()| 0),
+                Ok(Room::NoBlocks) => self.provide_storage(caller),
                 Ok(Room::Stored(key)) => {
                     self.wake(key);
-                    Ok(total)
+                    done = total;
+                    Ok(())
                 }
-                Ok(Room::Reserved(pieces, len)) => {
-                    self.take_pieces(src, &pieces, len, total <= PIPE_BUF)
+                Ok(Room::Reserved(pieces, len, merging)) => {
+                    let stored = self.take_pieces(src, &pieces, len, merging);
+                    done += stored;
+                    if stored < len { Err(Errno::EFAULT.into()) } else { Ok(()) }
                 }
                 Err(error) => Err(error),
             };
-            match step {
-                Ok(len) => done += len,
-                Err(error) => return partial(done, error),
+            if let Err(error) = step {
+                return partial(done, error);
             }
         }
         Ok(done)
     }
 
-    fn find_room(&self, want: usize, small: Option<&[u8]>) -> Option<Result<Room>> {
+    fn find_room(&self, total: usize, done: usize, small: Option<&[u8]>) -> Option<Result<Room>> {
         let mut ring = self.ring.lock();
         if ring.readers == 0 {
             return Some(Err(Errno::EPIPE.into()));
@@ -435,10 +434,9 @@ impl Pipe {
             ring.contended = true;
             return None;
         }
-        // Writes up to PIPE_BUF are atomic; of a longer one, no less than that at a time.
-        let need = want.min(PIPE_BUF);
-        if ring.room() < need {
-            ring.room_wanted = ring.room_wanted.min(need);
+        let merging = if done == 0 { ring.merging(total) } else { 0 };
+        if merging == 0 && !ring.is_writable() {
+            ring.writer_sleeps = true;
             return None;
         }
         if !ring.has_blocks() {
@@ -449,19 +447,21 @@ impl Pipe {
             let key = self.bytes_added(&mut ring);
             return Some(Ok(Room::Stored(key)));
         }
-        let len = want.min(ring.room()).min(CHUNK);
+        let pages = (ring.free_slots() * PIPE_BUF).min(CHUNK);
+        let len = (total - done).min(merging + pages);
         let pieces = collect_pieces(len, |skip, len| ring.free_piece(skip, len));
         ring.writing = true;
-        Some(Ok(Room::Reserved(pieces, len)))
+        Some(Ok(Room::Reserved(pieces, len, merging)))
     }
 
+    /// Copies into reserved room; less than `len` if a fault ended that, after a whole page.
     fn take_pieces(
         &self,
         src: &mut IoSrc<'_>,
         pieces: &Pieces,
         len: usize,
-        atomic: bool,
-    ) -> Result<usize> {
+        merging: usize,
+    ) -> usize {
         let mut copied = 0;
         for piece in pieces {
             let Some(block) = piece.block.get() else { break };
@@ -471,59 +471,32 @@ impl Pipe {
                 break;
             }
         }
-        let fault = copied < len;
-        if fault && atomic {
-            copied = 0;
+        if copied < len {
+            copied = match copied.checked_sub(merging) {
+                Some(pages) => merging + pages / PIPE_BUF * PIPE_BUF,
+                None => 0,
+            };
         }
         let key = {
             let mut ring = self.ring.lock();
             ring.writing = false;
-            ring.commit(copied);
+            ring.commit(copied, merging);
             let added = if copied > 0 { self.bytes_added(&mut ring) } else { 0 };
             added | Self::released(&mut ring)
         };
         self.wake(key);
-        if fault && copied == 0 { Err(Errno::EFAULT.into()) } else { Ok(copied) }
+        copied
     }
 
-    /// Waits until there is room; how much.
-    ///
-    /// # Errors
-    /// `EPIPE` without readers, `EAGAIN`, `Restart`.
-    pub fn wait_room(&self, caller: &Caller<'_>, nonblocking: bool) -> Result<usize> {
-        self.wait_for(caller, nonblocking, WRITER_KEY, || {
-            let mut ring = self.ring.lock();
-            if ring.readers == 0 {
-                return Some(Err(Errno::EPIPE.into()));
-            }
-            if !ring.is_writable() {
-                ring.room_wanted = ring.room_wanted.min(PIPE_BUF);
-                return None;
-            }
-            Some(Ok(ring.room()))
-        })
-    }
-
-    /// Puts bytes back that have just been read; `false` if there is no memory for that.
-    pub fn put_back(&self, bytes: &[u8]) -> bool {
-        let (done, key) = {
-            let mut ring = self.ring.lock();
-            let done = ring.unread(bytes);
-            (done, self.bytes_added(&mut ring))
-        };
-        self.wake(key);
-        done
-    }
-
-    pub(super) fn provide_blocks(&self, caller: &Caller<'_>) -> Result<()> {
+    pub(super) fn provide_storage(&self, caller: &Caller<'_>) -> Result<()> {
         let capacity = self.ring.lock().capacity();
-        let blocks = new_blocks(caller, capacity)?;
+        let storage = new_storage(caller, capacity)?;
         let mut ring = self.ring.lock();
         // Another writer may have done it meanwhile, or the capacity may have changed.
         let unused = if ring.has_blocks() || ring.capacity() != capacity {
-            blocks
+            storage
         } else {
-            ring.set_blocks(blocks)
+            ring.set_storage(storage)
         };
         drop(ring);
         drop(unused);
