@@ -22,6 +22,7 @@ pub(crate) mod memfd;
 pub(crate) mod message;
 pub(crate) mod mm;
 pub(crate) mod mount;
+mod mount_overlay;
 pub(crate) mod open;
 pub(crate) mod path;
 pub(crate) mod pidfd;

@@ -20,7 +20,7 @@ use lx_vfs::location::Path;
 use lx_vfs::mount::MountFlags as Forbids;
 use lx_vfs::path::Lookup;
 
-use super::at;
+use super::{at, mount_overlay};
 
 /// Longest name of a file system type, and longest list of options.
 const MAX_STRING: usize = 4095;
@@ -71,13 +71,22 @@ pub(crate) fn sys_mount(
         mounts.move_mount(&find_source(task, source_name)?, &target)
     } else {
         let fs_type = fs_type.ok_or(Errno::EINVAL)?;
+        let mut forbids = forbids(flags);
         let fs = match &*fs_type {
+            b"overlay" => {
+                let overlay = mount_overlay::new(task, &options)?;
+                forbids.set(
+                    Forbids::RDONLY,
+                    forbids.contains(Forbids::RDONLY) || overlay.is_read_only(),
+                );
+                overlay as Arc<dyn FileSystem>
+            }
             b"drvfs" => new_drive(task, source_name.as_deref().unwrap_or_default(), &options)?,
             fs_type => new_file_system(task, fs_type, &options)?,
         };
         let source = source_name.unwrap_or_else(|| b"none".to_vec());
         let source = alloc::string::String::from_utf8_lossy(&source);
-        mounts.mount(fs, &target, &source, forbids(flags)).map(drop)
+        mounts.mount(fs, &target, &source, forbids).map(drop)
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod devpts;
 pub mod drvfs;
 pub mod hostfs;
+pub mod layers;
 pub(crate) mod meta;
 pub mod overlay;
 pub mod pseudo;

@@ -30,7 +30,7 @@ use file::OverlayFile;
 use tree::Tree;
 
 /// `f_type` of `statfs(2)`.
-const OVERLAYFS_MAGIC: i64 = 0x794c_7630;
+pub(crate) const OVERLAYFS_MAGIC: i64 = 0x794c_7630;
 /// Numbers of inodes that are not in the lower layer start here.
 const FIRST_INO: u64 = 1 << 48;
 
