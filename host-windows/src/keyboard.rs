@@ -10,11 +10,11 @@ use lx_core::abi::Errno;
 use lx_core::abi::tty::{InputFlags, LocalFlags, Termios};
 use lx_core::host::{BufMut, HostError, HostResult};
 use lx_core::sync::Mutex;
+use lx_nt::keys::Keys;
 use lx_nt::{Handle, IoStatus, KeyEvent};
 use lx_x86::user_copy;
 
 use crate::files::Kind;
-use crate::keys::Keys;
 use crate::nt::{self, nt};
 use crate::terminal;
 

@@ -31,7 +31,6 @@ mod fork;
 mod init;
 mod interrupt;
 mod keyboard;
-mod keys;
 mod links;
 mod lose_fs;
 mod memory;

@@ -2,9 +2,14 @@
 //!
 //! The image is a freestanding ELF program, the loader a small PE program. The loader maps the
 //! image, resolves the system services that the image calls, and hands them over as a table of
-//! functions. Both sides are built from one tree, so nothing here needs a version.
+//! functions. Both sides are built from one tree, so nothing here needs a version. What keys of a
+//! console mean is here, too, as `lx.exe` has to know it as well.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
+pub mod keys;
 mod services;
 mod structs;
 

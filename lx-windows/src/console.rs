@@ -1,7 +1,9 @@
 //! The console: events, size, modes.
 
+use std::fs::File;
 use std::io;
 use std::mem;
+use std::os::windows::io::{AsHandle, AsRawHandle};
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -56,24 +58,59 @@ pub fn console_size() -> Option<(u16, u16)> {
 
 /// What the console was like before [`prepare_console`].
 struct Former {
-    /// Modes of input, output and error output, where these are consoles.
-    modes: [Option<u32>; 3],
+    /// Handles of standard streams that are consoles, and the console's input and screen even if
+    /// none is, each with its mode.
+    modes: Vec<(Source, u32)>,
     code_pages: [u32; 2],
 }
 
 static FORMER: OnceLock<Former> = OnceLock::new();
-const STREAMS: [STD_HANDLE; 3] = [STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE];
 
-fn standard(stream: STD_HANDLE) -> HANDLE {
-    // SAFETY: the call has no preconditions.
-    unsafe { GetStdHandle(stream) }
+/// A handle of the console.
+pub(crate) enum Source {
+    Standard(STD_HANDLE),
+    Own(File),
 }
 
-fn mode(stream: STD_HANDLE) -> Option<u32> {
+impl Source {
+    /// The console's input or screen; nothing if this process has no console.
+    pub(crate) fn open(name: &str) -> Option<Self> {
+        File::options().read(true).write(true).open(name).ok().map(Self::Own)
+    }
+
+    pub(crate) fn handle(&self) -> HANDLE {
+        match self {
+            // SAFETY: the call has no preconditions.
+            Self::Standard(stream) => unsafe { GetStdHandle(*stream) },
+            Self::Own(file) => file.as_raw_handle(),
+        }
+    }
+
+    /// Its mode, if it is the console.
+    pub(crate) fn mode(&self) -> Option<u32> {
+        let mut mode = 0;
+        // SAFETY: the result is stored in a variable of our own; a bad handle is an error.
+        check(unsafe { GetConsoleMode(self.handle(), &raw mut mode) }).ok()?;
+        Some(mode)
+    }
+
+    pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        // SAFETY: a handle that is no console's is an error.
+        check(unsafe { SetConsoleMode(self.handle(), mode) })
+    }
+}
+
+/// Name of the console's input, whatever standard input is.
+pub(crate) const INPUT: &str = "CONIN$";
+/// Name of the console's screen.
+pub(crate) const SCREEN: &str = "CONOUT$";
+
+/// Whether a standard stream is the console.
+pub fn is_console(stream: &impl AsHandle) -> bool {
     let mut mode = 0;
+    let handle = stream.as_handle().as_raw_handle();
     // SAFETY: the result is stored in a variable of our own; a bad handle is an error.
-    check(unsafe { GetConsoleMode(standard(stream), &raw mut mode) }).ok()?;
-    Some(mode)
+    unsafe { GetConsoleMode(handle, &raw mut mode) != 0 }
 }
 
 /// Makes the console, if there is one, understand what Linux programs write: UTF-8 and terminal
@@ -81,18 +118,23 @@ fn mode(stream: STD_HANDLE) -> Option<u32> {
 /// later; [`restore_console`] undoes all of that.
 pub fn prepare_console() {
     const UTF_8: u32 = 65001;
-    let modes = STREAMS.map(mode);
+    let standard = [STD_INPUT_HANDLE, STD_OUTPUT_HANDLE, STD_ERROR_HANDLE].map(Source::Standard);
+    let own = [INPUT, SCREEN].into_iter().filter_map(Source::open);
+    let modes = standard.into_iter().chain(own).filter_map(|source| {
+        let mode = source.mode()?;
+        Some((source, mode))
+    });
     // SAFETY: the calls have no preconditions; without a console they fail.
     let code_pages = unsafe { [GetConsoleCP(), GetConsoleOutputCP()] };
     // Called once.
-    let _ = FORMER.set(Former { modes, code_pages });
+    let _ = FORMER.set(Former { modes: modes.collect(), code_pages });
     // SAFETY: the call has no preconditions; without a console it fails.
     unsafe { SetConsoleOutputCP(UTF_8) };
-    for stream in [STD_OUTPUT_HANDLE, STD_ERROR_HANDLE] {
-        if let Some(mode) = mode(stream) {
+    for source in [STD_OUTPUT_HANDLE, STD_ERROR_HANDLE].map(Source::Standard) {
+        if let Some(mode) = source.mode() {
             let mode = mode | ENABLE_PROCESSED_OUTPUT | ENABLE_VIRTUAL_TERMINAL_PROCESSING;
-            // SAFETY: the handle is that of a console.
-            unsafe { SetConsoleMode(standard(stream), mode) };
+            // One that cannot do so stays as it is.
+            let _ = source.set_mode(mode);
         }
     }
 }
@@ -100,11 +142,9 @@ pub fn prepare_console() {
 /// Makes the console what it was before [`prepare_console`].
 pub fn restore_console() {
     let Some(former) = FORMER.get() else { return };
-    for (stream, mode) in STREAMS.into_iter().zip(former.modes) {
-        if let Some(mode) = mode {
-            // SAFETY: the handle is that of a console.
-            unsafe { SetConsoleMode(standard(stream), mode) };
-        }
+    for (source, mode) in &former.modes {
+        // A console that cannot be set is gone.
+        let _ = source.set_mode(*mode);
     }
     let [input, output] = former.code_pages;
     if input != 0 {
@@ -115,4 +155,14 @@ pub fn restore_console() {
         // SAFETY: as above.
         unsafe { SetConsoleOutputCP(output) };
     }
+}
+
+/// Modes of the console's input and screen and its two code pages before [`prepare_console`], for a
+/// process that restores them if this one cannot.
+pub fn former_console() -> [u32; 4] {
+    let Some(former) = FORMER.get() else { return [0; 4] };
+    let mut own = former.modes.iter().filter(|(source, _)| matches!(source, Source::Own(_)));
+    let mut mode = || own.next().map_or(0, |(_, mode)| *mode);
+    let [input, output] = former.code_pages;
+    [mode(), mode(), input, output]
 }

@@ -8,9 +8,13 @@ mod console;
 pub mod features;
 mod job;
 pub mod questions;
+mod raw_console;
 
-pub use console::{console_size, on_console_event, prepare_console, restore_console};
+pub use console::{
+    console_size, former_console, is_console, on_console_event, prepare_console, restore_console,
+};
 pub use job::{Job, duplicate_into};
+pub use raw_console::{Keyboard, Screen, open_console};
 
 use std::io;
 

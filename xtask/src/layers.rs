@@ -35,7 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "host-windows",
         ],
     ),
-    ("lx-windows", &[]),
+    ("lx-windows", &["lx-nt"]),
     ("lx", &["lx-core", "lx-syscall", "lx-windows"]),
 ];
 

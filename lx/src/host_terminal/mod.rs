@@ -1,5 +1,8 @@
 //! `lx run -t`: shows a terminal of the guest on the host's.
 
+#[cfg(any(windows, test))]
+mod letters;
+
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
@@ -9,3 +12,6 @@ pub(crate) use unix::{HostTerminal, continued, restore, size};
 mod windows;
 #[cfg(windows)]
 pub(crate) use windows::HostTerminal;
+
+/// Why there is none.
+const NONE: &str = "-t needs a terminal, and no standard stream is one";

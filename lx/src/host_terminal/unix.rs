@@ -58,8 +58,7 @@ impl HostTerminal {
     pub(crate) fn find() -> io::Result<Self> {
         let streams = [stdin(), stdout(), stderr()];
         let Some(terminal) = streams.into_iter().find(|fd| isatty(fd)) else {
-            let reason = "-t needs a terminal, and no standard stream is one";
-            return Err(io::Error::other(reason));
+            return Err(io::Error::other(super::NONE));
         };
         let terminal = terminal.try_clone_to_owned()?;
         let usual = tcgetattr(&terminal)?;

@@ -97,6 +97,14 @@ int main(int argc, char **argv)
         printf("mode %08lx\n", mode);
         return 0;
     }
+    if (!strcmp(what, "resize")) {
+        HANDLE screen = CreateFileA("CONOUT$", GENERIC_READ | GENERIC_WRITE, 3, NULL, OPEN_EXISTING,
+                                    0, NULL);
+        SMALL_RECT window = {0, 0, 59, 19};
+        COORD buffer = {60, 20};
+        return !SetConsoleWindowInfo(screen, TRUE, &window)
+               || !SetConsoleScreenBufferSize(screen, buffer);
+    }
     if (!strcmp(what, "sleep")) {
         Sleep(60000);
         return 0;

@@ -16,6 +16,7 @@ mod rootfs;
 mod scripts;
 mod started;
 mod stress;
+mod terminal;
 mod troubles;
 mod wine;
 
@@ -44,6 +45,7 @@ fn trials() -> Result<Vec<Trial>, String> {
     trials.extend(ends::trials());
     trials.extend(troubles::trials());
     trials.extend(keyboard::trials());
+    trials.extend(terminal::trials());
     trials.extend(environment::trials());
     trials.extend(guests::trials()?);
     trials.extend(scripts::trials()?);

@@ -17,6 +17,9 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(40);
 /// A variable that marks every process of a test, also those that Wine starts.
 const MARK: &str = "LX_TEST_MARK";
 
+/// Makes a terminal of this machine what Wine's console should make of it by itself.
+const RAW: &str = "/bin/stty -opost quit undef susp undef rows 24 columns 80";
+
 /// A program that runs; it is killed with this.
 pub(crate) struct Started {
     pub(crate) child: Child,
@@ -53,9 +56,23 @@ impl Started {
     /// # Errors
     /// As [`new`](Self::new).
     pub(crate) fn with_console(command: &Command) -> Result<Self, Failed> {
+        Self::in_terminal(command, "exec ", "")
+    }
+
+    /// The same where only the console's Ctrl-C is a key of the terminal's itself, and what the
+    /// console shows is shown as it is. `streams` leads streams elsewhere, as for a shell.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn with_raw_console(command: &Command, streams: &str) -> Result<Self, Failed> {
+        Self::in_terminal(command, &format!("{RAW}; exec "), streams)
+    }
+
+    fn in_terminal(command: &Command, before: &str, after: &str) -> Result<Self, Failed> {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         let quote = |word: &OsStr| format!("'{}'", word.to_string_lossy().replace('\'', "'\\''"));
         let line = words.map(quote).collect::<Vec<_>>().join(" ");
+        let line = format!("{before}{line} {after}");
         let mut script = Command::new("/usr/bin/script");
         script.args(["-q", "-e", "-c", &line, "/dev/null"]).env_clear();
         script.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -239,7 +256,10 @@ fn lines(pipe: impl Read + Send + 'static) -> Receiver<String> {
     thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n') {
             let Ok(line) = line else { return };
-            let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
+            let line = String::from_utf8_lossy(&line);
+            // Wine's console hides and shows its cursor all the time.
+            let line = line.replace("\u{1b}[?25l", "").replace("\u{1b}[?25h", "");
+            let line = line.trim_end_matches('\r').to_owned();
             if sender.send(line).is_err() {
                 return;
             }

@@ -3,9 +3,7 @@
 //! A console that knows `ENABLE_VIRTUAL_TERMINAL_INPUT` makes sequences of keys by itself: then each
 //! byte comes as a letter without a key. Else the keys come as they are, and are translated here.
 
-use alloc::vec::Vec;
-
-use lx_nt::KeyEvent;
+use crate::KeyEvent;
 
 /// Other keys that are held.
 mod held {
@@ -42,18 +40,19 @@ const RUBOUT: u8 = 0x7f;
 
 /// Translates keys one after the other.
 #[derive(Debug)]
-pub(crate) struct Keys {
+pub struct Keys {
     /// The first half of a letter beyond 16 bits.
     high: u16,
 }
 
 impl Keys {
-    pub(crate) const fn new() -> Self {
+    /// Nothing was typed yet.
+    pub const fn new() -> Self {
         Self { high: 0 }
     }
 
     /// Appends the bytes of an event.
-    pub(crate) fn take(&mut self, event: &KeyEvent, out: &mut Vec<u8>) {
+    pub fn take(&mut self, event: &KeyEvent, out: &mut impl Extend<u8>) {
         // A letter that was typed by its number comes when Alt goes up.
         let composed = event.key == key::ALT && event.letter != 0;
         if event.down == 0 && !composed {
@@ -64,11 +63,11 @@ impl Keys {
         }
     }
 
-    fn once(&mut self, event: &KeyEvent, out: &mut Vec<u8>) {
+    fn once(&mut self, event: &KeyEvent, out: &mut impl Extend<u8>) {
         let held = |mask| event.state & mask != 0;
         let (shift, alt) = (held(held::SHIFT), held(held::LEFT_ALT | held::RIGHT_ALT));
         let ctrl = held(held::LEFT_CTRL | held::RIGHT_CTRL);
-        if event.key == 0 || event.key == key::ALT {
+        if event.key == 0 || event.key == key::ALT && event.letter != 0 {
             return self.letter(event.letter, out);
         }
         let plain: &[u8] = match event.key {
@@ -80,19 +79,19 @@ impl Keys {
             _ => {
                 // The right one with Ctrl makes letters, as @ on some keyboards.
                 if alt && !ctrl {
-                    out.push(ESCAPE);
+                    out.extend([ESCAPE]);
                 }
                 return self.letter(event.letter, out);
             }
         };
         if alt {
-            out.push(ESCAPE);
+            out.extend([ESCAPE]);
         }
-        out.extend_from_slice(plain);
+        out.extend(plain.iter().copied());
     }
 
     /// A letter, or half of one.
-    fn letter(&mut self, unit: u16, out: &mut Vec<u8>) {
+    fn letter(&mut self, unit: u16, out: &mut impl Extend<u8>) {
         let high = core::mem::take(&mut self.high);
         if (0xd800..0xdc00).contains(&unit) {
             self.high = unit;
@@ -103,7 +102,7 @@ impl Keys {
         for letter in char::decode_utf16(units.iter().copied()) {
             let mut utf8 = [0; 4];
             let letter = letter.unwrap_or(char::REPLACEMENT_CHARACTER);
-            out.extend_from_slice(letter.encode_utf8(&mut utf8).as_bytes());
+            out.extend(letter.encode_utf8(&mut utf8).bytes());
         }
     }
 }
@@ -114,7 +113,7 @@ fn modifier(shift: bool, alt: bool, ctrl: bool) -> u8 {
 }
 
 /// A key that is no letter; nothing for those that only modify others.
-fn special(number: u16, modifier: u8, out: &mut Vec<u8>) {
+fn special(number: u16, modifier: u8, out: &mut impl Extend<u8>) {
     /// Numbers of F5 to F12, as terminals once had them.
     const FUNCTIONS: [u8; 8] = [15, 17, 18, 19, 20, 21, 23, 24];
     match number {
@@ -142,28 +141,28 @@ fn special(number: u16, modifier: u8, out: &mut Vec<u8>) {
 }
 
 /// `ESC [ number ; modifier last`, as far as there is something to say.
-fn sequence(last: u8, number: u8, modifier: u8, out: &mut Vec<u8>) {
+fn sequence(last: u8, number: u8, modifier: u8, out: &mut impl Extend<u8>) {
     out.extend([ESCAPE, b'[']);
     match (number, modifier) {
         (0, 1) => {}
         (0, _) => out.extend([b'1', b';', b'0' + modifier]),
         (number, modifier) => {
             if number >= 10 {
-                out.push(b'0' + number / 10);
+                out.extend([b'0' + number / 10]);
             }
-            out.push(b'0' + number % 10);
+            out.extend([b'0' + number % 10]);
             if modifier != 1 {
                 out.extend([b';', b'0' + modifier]);
             }
         }
     }
-    out.push(last);
+    out.extend([last]);
 }
 
 #[cfg(test)]
 mod tests {
     use super::Keys;
-    use lx_nt::KeyEvent;
+    use crate::KeyEvent;
     use std::string::String;
     use std::vec::Vec;
 
@@ -208,8 +207,9 @@ mod tests {
         assert_eq!(typed(&[(0x2d, 0, 0), (0x2e, 0, 0), (0x21, 0, SHIFT)]), "E[2~E[3~E[5;2~");
         assert_eq!(typed(&[(0x70, 0, 0), (0x73, 0, CTRL), (0x74, 0, 0)]), "EOPE[1;5SE[15~");
         assert_eq!(typed(&[(0x7b, 0, ALT | SHIFT)]), "E[24;4~");
-        // Shift, Control and Caps Lock by themselves.
-        assert_eq!(typed(&[(0x10, 0, SHIFT), (0x11, 0, CTRL), (0x14, 0, 0)]), "");
+        // Shift, Control, Alt and Caps Lock by themselves.
+        let held = [(0x10, 0, SHIFT), (0x11, 0, CTRL), (0x12, 0, ALT), (0x14, 0, 0)];
+        assert_eq!(typed(&held), "");
     }
 
     #[test]
