@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use lx_core::abi::Errno;
+use lx_core::control::TerminalSettings;
 use lx_core::host::{HostConsole, HostError, HostFd, HostResult, Nanos, ReadyToken, Supervisor};
 use lx_core::poll::PollEvents;
 use lx_core::sync::Mutex;
@@ -172,5 +173,14 @@ impl HostConsole for WindowsHost {
             return Err(HostError(Errno::ENOTTY));
         }
         terminal::request(files::local(fd)?, kind, request, arg).map_err(HostError)
+    }
+
+    fn restore_terminal(&self, _: &HostFd, settings: &TerminalSettings) -> bool {
+        // As `lx` takes them from the console.
+        let TerminalSettings { input, output, control, local, .. } = settings;
+        let settings = [*input, *output, *control, *local];
+        // SAFETY: the loader reads the numbers.
+        unsafe { nt!(console_restore, &settings) };
+        true
     }
 }

@@ -126,11 +126,13 @@ impl Init {
             port_key::WAKE => {
                 WAKE_SENT.store(0, Ordering::SeqCst);
                 if ENDING.load(Ordering::SeqCst) != 0 {
+                    self.supervisor.ending();
                     end();
                 }
             }
             port_key::CONTROL => {
                 if packet.count == 0 {
+                    self.supervisor.ending();
                     end();
                 }
                 // SAFETY: the loader's buffer, which it leaves alone until it is told.

@@ -32,6 +32,25 @@ pub(crate) unsafe extern "win64" fn open(input: u32) -> Handle {
     if handle == usize::MAX { 0 } else { handle }
 }
 
+/// Gives the console back the modes and code pages of its input and of its screen, unless somebody
+/// else has set it meanwhile: a shell that saw lx die.
+pub(crate) unsafe extern "win64" fn restore(settings: *const [u32; 4]) {
+    const PROCESSED_LINE_ECHO: u32 = 7;
+    // SAFETY: the caller's numbers.
+    let [input_mode, screen_mode, input_page, output_page] = unsafe { settings.read() };
+    let mut mode = 0;
+    // SAFETY: calls with our own handles and variables.
+    unsafe {
+        let (input, screen) = (open(1), open(0));
+        if api::GetConsoleMode(input, &mut mode) != 0 && mode & PROCESSED_LINE_ECHO == 0 {
+            api::SetConsoleMode(input, input_mode);
+            api::SetConsoleMode(screen, screen_mode);
+            api::SetConsoleCP(input_page);
+            api::SetConsoleOutputCP(output_page);
+        }
+    }
+}
+
 /// Lines and columns of the window.
 pub(crate) unsafe extern "win64" fn size(handle: Handle, size: *mut u16) -> u32 {
     let mut buffer = ScreenBuffer::default();

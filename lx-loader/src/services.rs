@@ -27,6 +27,7 @@ macro_rules! imports {
             console_size: console::size,
             console_pending: console::pending,
             console_keys: console::keys,
+            console_restore: console::restore,
             control_taken: control::taken,
             net_socket: net::socket,
             net_adopt: adopt::adopt,

@@ -9,6 +9,9 @@ use zerocopy::{FromZeros, IntoBytes};
 /// Gives the terminal its settings back, if it still is as the library has made it. Somebody else
 /// may use it by now: a shell that saw the library die.
 pub(crate) fn restore(host: &dyn Host, terminal: &HostFd, settings: &TerminalSettings) {
+    if host.restore_terminal(terminal, settings) {
+        return;
+    }
     let mut now = Termios::new_zeroed();
     let known = host.terminal_ioctl(terminal, IoctlCmd::TCGETS.0, now.as_mut_bytes()).is_ok();
     if known && is_raw(&now) {

@@ -201,6 +201,9 @@ services! {
     /// The loader: takes key events that have come, without waiting; how many. All other events are
     /// dropped.
     console_keys(handle: Handle, keys: *mut KeyEvent, len: u32) -> u32;
+    /// The loader: gives the console, if it takes single keys, two modes and two code pages back: of
+    /// its input and of its screen.
+    console_restore(settings: *const [u32; 4]);
     /// The loader: the bytes of a [`CONTROL`](super::port_key::CONTROL) packet were taken.
     control_taken();
     /// The loader: a socket of Winsock that does not wait. As all that follow: 0, or Winsock's

@@ -16,7 +16,7 @@ use windows_sys::Win32::System::Console::{
 use windows_sys::Win32::System::Threading::WaitForSingleObject;
 
 use crate::check;
-use crate::console::{INPUT, SCREEN, Source};
+use crate::console::{INPUT, SCREEN, Source, former_console};
 
 /// How long to wait for a key at most: consoles do not tell of every change of their size.
 const WAIT_MS: u32 = 200;
@@ -48,7 +48,8 @@ impl Keyboard {
     /// The console is gone.
     pub fn set_raw(&self) -> io::Result<()> {
         let users = ENABLE_EXTENDED_FLAGS | ENABLE_QUICK_EDIT_MODE | ENABLE_INSERT_MODE;
-        let mode = self.source.mode().unwrap_or(0) & users | ENABLE_WINDOW_INPUT;
+        let [input_mode, ..] = former_console();
+        let mode = input_mode & users | ENABLE_WINDOW_INPUT;
         // Those before Windows 10 make no sequences; `Keys` does.
         let with_sequences = self.source.set_mode(mode | ENABLE_VIRTUAL_TERMINAL_INPUT);
         with_sequences.or_else(|_| self.source.set_mode(mode))

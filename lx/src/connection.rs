@@ -154,6 +154,11 @@ impl Connection {
         }
     }
 
+    /// Has init do what it is to do when this process dies, before it dies as well.
+    pub(crate) fn let_init_end(&self) -> io::Result<()> {
+        self.link.let_init_end()
+    }
+
     /// Nobody will ask for this command again.
     pub(crate) fn detach(&self, id: u64) {
         let mut state = self.lock();

@@ -72,7 +72,9 @@ impl Machine {
 
     /// Has a terminal of the host looked after, which the caller is about to make raw as
     /// `cfmakeraw(3)` does, to show a [`Terminal`](crate::Terminal) there: if the calling process
-    /// dies before it has restored the terminal, the machine gives it these settings.
+    /// dies before it has restored the terminal, the machine gives it these settings. For the console
+    /// of Windows the four numbers of the settings are the modes of its input and of its screen, and
+    /// the code pages of both.
     ///
     /// # Errors
     ///
@@ -82,6 +84,7 @@ impl Machine {
         terminal: impl Into<OwnedHandle>,
         settings: TerminalSettings,
     ) -> io::Result<()> {
+        self.shared.connection.let_init_end()?;
         let request = Request::GuardTerminal(settings);
         self.shared.connection.send(&request, &[sys::handle(&terminal.into())])
     }

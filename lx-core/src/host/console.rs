@@ -1,6 +1,7 @@
 //! Host descriptors whose readiness changes: the terminal, pipes given as standard streams.
 
 use super::{HostFd, HostResult};
+use crate::control::TerminalSettings;
 use crate::poll::PollEvents;
 
 /// Names a waiting object in [`Supervisor::host_ready`](super::Supervisor::host_ready).
@@ -24,4 +25,9 @@ pub trait HostConsole {
     /// through; `arg` is the argument structure, read and written in place. For the requests whose
     /// argument is a number (`TCSBRK`, `TCSBRKP`, `TCFLSH`, `TCXONC`) it holds that number.
     fn terminal_ioctl(&self, fd: &HostFd, request: u32, arg: &mut [u8]) -> HostResult<i32>;
+    /// Gives a terminal that the library has made raw its settings back, if it still is raw and these
+    /// settings are of the host's own kind. `false` where terminals have Linux' settings.
+    fn restore_terminal(&self, _fd: &HostFd, _settings: &TerminalSettings) -> bool {
+        false
+    }
 }

@@ -1,10 +1,12 @@
 //! The console is made raw, so that every key reaches the guest's terminal, and shows what that one
-//! shows. `main` restores it, as it does after guests that have the console itself.
+//! shows. `main` restores it, as it does after guests that have the console itself; the machine does
+//! so if lx was killed.
 
 use std::io::{self, PipeReader, Read, Write};
+use std::os::windows::io::AsHandle;
 use std::thread::{self, JoinHandle};
 
-use lx::{Child, Command, Machine, Signaller, Stdio, Terminal};
+use lx::{Child, Command, Machine, Signaller, Stdio, Terminal, TerminalSettings};
 use lx_windows::{Keyboard, Screen, console_size, is_console, open_console};
 
 use super::NONE;
@@ -37,7 +39,7 @@ impl HostTerminal {
 
     /// Gives a command a terminal as large as this one. Streams that lead elsewhere do so for the
     /// guest.
-    pub(crate) fn give_to(&self, _: &Machine, command: &mut Command) -> io::Result<()> {
+    pub(crate) fn give_to(&self, machine: &Machine, command: &mut Command) -> io::Result<()> {
         let (rows, columns) = console_size().unwrap_or_default();
         command.terminal(Terminal::new(rows, columns));
         if !is_console(&io::stdin()) {
@@ -49,7 +51,9 @@ impl HostTerminal {
         if !is_console(&io::stderr()) {
             command.stderr(Stdio::inherit());
         }
-        Ok(())
+        let [input, output, control, local] = lx_windows::former_console();
+        let settings = TerminalSettings { input, output, control, local, characters: Vec::new() };
+        machine.guard_terminal(self.keyboard.as_handle().try_clone_to_owned()?, settings)
     }
 
     /// Makes the console raw and shows the terminal of the command there.

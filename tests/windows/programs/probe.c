@@ -90,11 +90,16 @@ int main(int argc, char **argv)
         return 0;
     }
     if (!strcmp(what, "mode")) {
+        /* First lets others do what they still have to do. */
+        Sleep(argc > 2 ? atoi(argv[2]) : 0);
         HANDLE input = CreateFileA("CONIN$", GENERIC_READ | GENERIC_WRITE, 3, NULL, OPEN_EXISTING, 0,
                                    NULL);
-        DWORD mode = 0;
-        GetConsoleMode(input, &mode);
-        printf("mode %08lx\n", mode);
+        HANDLE screen = CreateFileA("CONOUT$", GENERIC_READ | GENERIC_WRITE, 3, NULL, OPEN_EXISTING,
+                                    0, NULL);
+        DWORD modes[2] = {0, 0};
+        GetConsoleMode(input, &modes[0]);
+        GetConsoleMode(screen, &modes[1]);
+        printf("mode %04lx%04lx cp %u %u.\n", modes[0], modes[1], GetConsoleCP(), GetConsoleOutputCP());
         return 0;
     }
     if (!strcmp(what, "resize")) {

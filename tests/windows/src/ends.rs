@@ -64,7 +64,7 @@ fn ends(end: impl FnOnce(&mut Started) -> Result<(), Failed>) -> Result<(), Fail
 }
 
 /// Ends a process of this machine as a task manager would.
-fn kill(pid: u32) -> Result<(), Failed> {
+pub(crate) fn kill(pid: u32) -> Result<(), Failed> {
     let status = Command::new("/bin/kill").args(["-9", &pid.to_string()]).status()?;
     if status.success() { Ok(()) } else { Err(format!("cannot kill {pid}").into()) }
 }

@@ -66,6 +66,14 @@ fn modes_come_back() -> Result<(), Failed> {
     let command = wine::program_of("cmd".as_ref(), ["/c", &line])?;
     let console = Started::with_console(&command)?;
     let (said, complaints) = console.finish()?;
+    same_modes(&said, &complaints)
+}
+
+/// What programs have said of the console's modes, before and after.
+///
+/// # Errors
+/// They differ.
+pub(crate) fn same_modes(said: &str, complaints: &str) -> Result<(), Failed> {
     // Without the sequences that move the cursor.
     let mut plain = String::new();
     for (number, part) in said.split('\u{1b}').enumerate() {
@@ -73,8 +81,11 @@ fn modes_come_back() -> Result<(), Failed> {
         let text = end.and_then(|end| part.get(end + usize::from(number > 0)..));
         plain.push_str(text.unwrap_or_default());
     }
-    let modes: Vec<&str> =
-        plain.split("mode").skip(1).filter_map(|rest| rest.trim_start().get(..8)).collect();
+    let modes: Vec<&str> = plain
+        .split("mode")
+        .skip(1)
+        .filter_map(|rest| rest.trim_start().split('.').next())
+        .collect();
     match modes.as_slice() {
         [before, after] if before == after => Ok(()),
         _ => Err(format!("{modes:?}: {said:?} {complaints}").into()),

@@ -2,12 +2,13 @@
 //! terminal of this machine; what that cannot do is in `tests/wine/README.md`.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
 
 use crate::started::Started;
-use crate::{expectations, interop, rootfs, wine};
+use crate::{ends, expectations, interop, keyboard, rootfs, wine};
 
 pub(crate) fn trials() -> Vec<Trial> {
     if cfg!(windows) {
@@ -23,6 +24,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         expectations::trial("terminal::resized", resized),
         expectations::trial("terminal::redirected", redirected),
         expectations::trial("terminal::no_console", no_console),
+        expectations::trial("terminal::modes_come_back", || modes_come_back("exit 3", false)),
+        expectations::trial("terminal::killed", || modes_come_back("sleep 1000", true)),
     ]
 }
 
@@ -146,4 +149,36 @@ fn no_console() -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("{said:?}, {complaints:?}").into())
+}
+
+/// However lx ends, the console is as before afterwards, and nothing is left.
+fn modes_come_back(end: &str, kill: bool) -> Result<(), Failed> {
+    let Some(probe) = interop::program()? else { return Ok(()) };
+    let probe = format!("Z:{}", probe.display()).replace('/', "\\");
+    let lx = wine::path_of("lx.exe")?;
+    let root = rootfs::small()?.display().to_string();
+    // Quotes would have to survive two programs that see them otherwise.
+    let folder = tempfile::tempdir()?;
+    let script = folder.path().join("script");
+    fs::write(&script, format!("export PATH=/bin; stty raw -echo; echo ready; {end}"))?;
+    let run = format!("{lx} run -t --rootfs Z:{root} -- /bin/sh /mnt/z{}", script.display());
+    // Who restores them may be a process that the end of lx wakes.
+    let line = format!("{probe} mode& {run}& {probe} mode 2000");
+    let command = wine::program_of("cmd".as_ref(), ["/c", &line])?;
+    let mut console = Started::with_raw_console(&command, "")?;
+    let mut said = console.expect_text("ready")?;
+    if kill {
+        let is_lx = |folder: &PathBuf| {
+            let command = fs::read(folder.join("cmdline")).unwrap_or_default();
+            let program = command.split(|&byte| byte == 0).next().unwrap_or_default();
+            program.ends_with(b"lx.exe")
+        };
+        let lx = console.processes()?.into_iter().find(is_lx).ok_or("no lx.exe")?;
+        let pid = lx.file_name().and_then(|name| name.to_str()?.parse().ok());
+        ends::kill(pid.ok_or("no number")?)?;
+    }
+    console.until_gone()?;
+    let (rest, complaints) = console.finish()?;
+    said.push_str(&rest);
+    keyboard::same_modes(&said, &complaints)
 }

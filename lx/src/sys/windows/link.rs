@@ -91,6 +91,12 @@ impl Link {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// Lets init live until it has ended itself, also if this process is killed. Without this the job
+    /// ends with this process, whatever init is doing.
+    pub(crate) fn let_init_end(&self) -> io::Result<()> {
+        lx_windows::duplicate_into(&self.process, &self.job).map(drop)
+    }
+
     /// What Windows has counted.
     pub(crate) fn counter(&self) -> Option<Counter> {
         let name = "host memory committed at most, bytes".to_owned();
