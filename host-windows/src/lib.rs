@@ -15,6 +15,7 @@ extern crate alloc;
 extern crate std;
 
 mod aside;
+mod attributes;
 mod boot;
 mod census;
 mod children;
@@ -54,6 +55,7 @@ mod terminal;
 mod thread;
 mod traits;
 mod views;
+mod xattr;
 
 pub use boot::{ImageLayout, MakeKernel, boot};
 pub use lx_nt::Boot;

@@ -5,123 +5,54 @@
 use alloc::vec::Vec;
 
 use lx_core::abi::Errno;
+use lx_core::abi::stat::{major, makedev, minor};
 use lx_core::host::{HostError, HostFd, HostMetadata, HostResult};
-use lx_nt::IoStatus;
 
-use crate::nt::{self, nt};
+use crate::attributes;
 use crate::storage::{access, open_for, set, u32_at};
 
-const NAMES: [&[u8; 6]; 4] = [b"$LXUID", b"$LXGID", b"$LXMOD", b"$LXDEV"];
-
-/// Bytes of an entry in front of its name.
-const HEADER: usize = 8;
+const NAMES: [&[u8]; 4] = [b"$LXUID", b"$LXGID", b"$LXMOD", b"$LXDEV"];
 
 /// Reads them.
 pub(crate) fn read(dir: &HostFd, name: &[u8]) -> HostResult<HostMetadata> {
     let file = open_for(dir, name, access::READ_EA, 0)?;
-    let list = wanted();
-    let mut out = [0u8; 256];
-    let mut io = IoStatus::default();
-    // SAFETY: the call reads the list and writes the buffer.
-    let status = unsafe {
-        nt!(
-            query_ea,
-            file.0,
-            &mut io,
-            out.as_mut_ptr(),
-            out.len() as u32,
-            0,
-            list.as_ptr(),
-            list.len() as u32,
-            core::ptr::null(),
-            1
-        )
-    };
-    nt::check(status).map_err(|_| HostError(Errno::EOPNOTSUPP))?;
-    Ok(parse(&out))
+    let found = attributes::query(file.0, &attributes::wanted(&NAMES));
+    Ok(parse(&found.map_err(|_| HostError(Errno::EOPNOTSUPP))?))
 }
 
-/// `FILE_GET_EA_INFORMATION` for all names.
-fn wanted() -> Vec<u8> {
-    const ENTRY: u32 = 12;
-    let mut list = Vec::new();
-    for (at, name) in NAMES.iter().enumerate() {
-        let next = if at + 1 == NAMES.len() { 0 } else { ENTRY };
-        list.extend_from_slice(&next.to_le_bytes());
-        list.push(name.len() as u8);
-        list.extend_from_slice(*name);
-        list.push(0);
-    }
-    list
-}
-
-/// Reads `FILE_FULL_EA_INFORMATION`.
-fn parse(bytes: &[u8]) -> HostMetadata {
+/// What the attributes of a file say.
+fn parse(attributes: &[u8]) -> HostMetadata {
     let mut found = HostMetadata::default();
-    let mut at = 0;
-    while let Some(entry) = bytes.get(at..).filter(|entry| entry.len() > HEADER) {
-        let name_len = (u32_at(entry, 4) >> 8 & 0xff) as usize;
-        let value_len = (u32_at(entry, 4) >> 16) as usize;
-        let name = entry.get(HEADER..HEADER + name_len).unwrap_or_default();
-        let start = HEADER + name_len + 1;
-        let value = entry.get(start..start + value_len).unwrap_or_default();
-        // A name that is not there has no value.
-        if value.len() >= 4 {
-            let number = Some(u32_at(value, 0));
-            match name {
-                b"$LXUID" => found.uid = number,
-                b"$LXGID" => found.gid = number,
-                b"$LXMOD" => found.mode = number,
-                b"$LXDEV" if value.len() >= 8 => {
-                    let (major, minor) = (u32_at(value, 0), u32_at(value, 4));
-                    found.rdev = Some(lx_core::abi::stat::makedev(major, minor));
-                }
-                _ => {}
+    for (name, value) in attributes::entries(attributes).filter(|(_, value)| value.len() >= 4) {
+        let number = Some(u32_at(value, 0));
+        match name {
+            b"$LXUID" => found.uid = number,
+            b"$LXGID" => found.gid = number,
+            b"$LXMOD" => found.mode = number,
+            b"$LXDEV" if value.len() >= 8 => {
+                found.rdev = Some(makedev(u32_at(value, 0), u32_at(value, 4)));
             }
-        }
-        match u32_at(entry, 0) {
-            0 => break,
-            next => at += next as usize,
+            _ => {}
         }
     }
     found
 }
 
-/// `FILE_FULL_EA_INFORMATION` of what is to be stored.
+/// The attributes for what is to be stored.
 fn build(values: &HostMetadata) -> Vec<u8> {
     let number = |value: Option<u32>| value.map(|value| value.to_le_bytes().to_vec());
-    let device = values.rdev.map(|rdev| {
-        let (major, minor) = (lx_core::abi::stat::major(rdev), lx_core::abi::stat::minor(rdev));
-        [major.to_le_bytes(), minor.to_le_bytes()].concat()
-    });
+    let device =
+        values.rdev.map(|rdev| [major(rdev).to_le_bytes(), minor(rdev).to_le_bytes()].concat());
     let values = [number(values.uid), number(values.gid), number(values.mode), device];
-    let mut entries: Vec<Vec<u8>> = Vec::new();
-    for (name, value) in NAMES.iter().zip(values) {
-        let Some(value) = value else { continue };
-        let mut entry = alloc::vec![0, 0, 0, 0, 0, name.len() as u8];
-        entry.extend_from_slice(&(value.len() as u16).to_le_bytes());
-        entry.extend_from_slice(*name);
-        entry.push(0);
-        entry.extend_from_slice(&value);
-        entries.push(entry);
-    }
-    let count = entries.len();
-    for entry in entries.iter_mut().take(count.saturating_sub(1)) {
-        entry.resize(entry.len().next_multiple_of(4), 0);
-        let next = (entry.len() as u32).to_le_bytes();
-        entry.splice(..next.len(), next);
-    }
-    entries.concat()
+    let given =
+        NAMES.iter().zip(&values).filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+    attributes::build(&given.collect::<Vec<_>>())
 }
 
 /// Stores what is given.
 pub(crate) fn write(dir: &HostFd, name: &[u8], values: &HostMetadata) -> HostResult<()> {
-    let data = build(values);
     let file = open_for(dir, name, access::WRITE_EA, 0)?;
-    let mut io = IoStatus::default();
-    // SAFETY: the call reads the data.
-    let status = unsafe { nt!(set_ea, file.0, &mut io, data.as_ptr(), data.len() as u32) };
-    nt::check(status).map_err(|error| match error.0 {
+    attributes::set(file.0, &build(values)).map_err(|error| match error.0 {
         Errno::EACCES | Errno::EROFS | Errno::ENOSPC => error,
         _ => HostError(Errno::EOPNOTSUPP),
     })

@@ -169,7 +169,7 @@ pub(crate) fn errno(status: Status) -> Errno {
         | 0xc000_0056 => Errno::ENOENT,
         0xc000_0022 | 0xc000_0043 | 0xc000_0121 => Errno::EACCES,
         0xc000_0035 => Errno::EEXIST,
-        0xc000_007f => Errno::ENOSPC,
+        0xc000_0050 | 0xc000_007f => Errno::ENOSPC,
         0xc000_00a2 => Errno::EROFS,
         0xc000_00ba => Errno::EISDIR,
         0xc000_0101 => Errno::ENOTEMPTY,
@@ -178,7 +178,7 @@ pub(crate) fn errno(status: Status) -> Errno {
         0xc000_011f => Errno::EMFILE,
         0xc000_00d4 => Errno::EXDEV,
         0xc000_00b0 | 0xc000_00b1 | 0xc000_014b => Errno::EPIPE,
-        0xc000_00bb => Errno::EOPNOTSUPP,
+        0xc000_004f | 0xc000_00bb => Errno::EOPNOTSUPP,
         0xc000_0054 | 0xc000_0055 => Errno::EAGAIN,
         _ => Errno::EIO,
     }

@@ -15,7 +15,7 @@ use crate::files::{self, Kind};
 use crate::names::{self, from_utf16};
 use crate::nt::{self, nt, status};
 use crate::stream;
-use crate::{aside, drives, entries, feed, keyboard, links, metadata};
+use crate::{aside, drives, entries, feed, keyboard, links, metadata, xattr};
 
 /// Rights to a file.
 pub(crate) mod access {
@@ -446,6 +446,29 @@ impl HostStorage for WindowsHost {
 
     fn distinguish_case(&self, dir: &HostFd, name: &[u8]) -> HostResult<()> {
         metadata::distinguish_case(dir, name)
+    }
+
+    fn get_xattr(&self, dir: &HostFd, name: &[u8], attribute: &[u8]) -> HostResult<Vec<u8>> {
+        xattr::get(dir, name, attribute)
+    }
+
+    fn set_xattr(
+        &self,
+        dir: &HostFd,
+        name: &[u8],
+        attribute: &[u8],
+        value: &[u8],
+        flags: u32,
+    ) -> HostResult<()> {
+        xattr::set(dir, name, attribute, value, flags)
+    }
+
+    fn list_xattr(&self, dir: &HostFd, name: &[u8]) -> HostResult<Vec<u8>> {
+        xattr::list(dir, name)
+    }
+
+    fn remove_xattr(&self, dir: &HostFd, name: &[u8], attribute: &[u8]) -> HostResult<()> {
+        xattr::remove(dir, name, attribute)
     }
 }
 

@@ -1,6 +1,6 @@
 //! R11: what the file system of a folder can do without rights.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, c_void};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::mem;
@@ -86,25 +86,68 @@ fn case_flag(folder: &Path) -> io::Result<()> {
     if fs::read(path.join("a"))? == b"a" { Ok(()) } else { Err(io::Error::other("one file")) }
 }
 
-/// An extended attribute is kept.
-fn attribute(folder: &Path) -> io::Result<()> {
-    type SetEa =
-        unsafe extern "system" fn(*mut std::ffi::c_void, *mut [usize; 2], *const u8, u32) -> i32;
-    const NAME: &[u8] = b"$LXUID";
-    let address = features::export_address("ntdll", "NtSetEaFile");
-    let address = address.ok_or_else(|| io::Error::other("no service"))?;
+type SetEa = unsafe extern "system" fn(*mut c_void, *mut [usize; 2], *const u8, u32) -> i32;
+type QueryEa = unsafe extern "system" fn(
+    *mut c_void,
+    *mut [usize; 2],
+    *mut u8,
+    u32,
+    u8,
+    *const u8,
+    u32,
+    *const u32,
+    u8,
+) -> i32;
+
+/// What lx keeps of a file is kept in extended attributes: an owner as WSL has it, and an attribute of
+/// Linux'.
+fn attributes(folder: &Path) -> io::Result<()> {
+    let service = |name| {
+        let address = features::export_address("ntdll", name);
+        address.ok_or_else(|| io::Error::other(format!("no service {name}")))
+    };
     // SAFETY: this is the function's type.
-    let set_ea: SetEa = unsafe { mem::transmute(address) };
-    let mut data = vec![0; 4];
-    data.extend([0, NAME.len() as u8, 4, 0]);
-    data.extend(NAME);
-    data.extend([0, 1, 2, 3, 4]);
+    let set_ea: SetEa = unsafe { mem::transmute(service("NtSetEaFile")?) };
+    // SAFETY: as above.
+    let query_ea: QueryEa = unsafe { mem::transmute(service("NtQueryEaFile")?) };
+    let good = |status: i32| match status {
+        ..0 => Err(io::Error::other(format!("{status:#x}"))),
+        _ => Ok(()),
+    };
     let file = open(&folder.join("attribute"), READ_WRITE, true)?;
     let mut result = [0; 2];
-    // SAFETY: the call reads the data, which is one whole entry, and writes the result.
-    let status =
-        unsafe { set_ea(file.as_raw_handle(), &raw mut result, data.as_ptr(), data.len() as u32) };
-    if status < 0 { Err(io::Error::other(format!("{status:#x}"))) } else { Ok(()) }
+    for (name, value) in [(&b"$LXUID"[..], &[1, 2, 3, 4][..]), (b"LX.USER.%41", b"\0value")] {
+        let mut data = vec![0; 4];
+        data.extend([0, name.len() as u8, value.len() as u8, 0]);
+        data.extend(name);
+        data.push(0);
+        data.extend(value);
+        let len = data.len() as u32;
+        // SAFETY: the call reads the data, which is one whole entry, and writes the result.
+        good(unsafe { set_ea(file.as_raw_handle(), &raw mut result, data.as_ptr(), len) })?;
+        let mut list = vec![0, 0, 0, 0, name.len() as u8];
+        list.extend(name);
+        list.push(0);
+        let mut out = [0u8; 64];
+        // SAFETY: the call reads the list of one name and writes buffer and result.
+        good(unsafe {
+            query_ea(
+                file.as_raw_handle(),
+                &raw mut result,
+                out.as_mut_ptr(),
+                out.len() as u32,
+                0,
+                list.as_ptr(),
+                list.len() as u32,
+                ptr::null(),
+                1,
+            )
+        })?;
+        if !out.starts_with(&data) {
+            return Err(io::Error::other("another value is read"));
+        }
+    }
+    Ok(())
 }
 
 /// A symbolic link as WSL makes it.
@@ -160,7 +203,7 @@ const FEATURES: [Feature; 5] = [
     ("POSIX delete", posix_delete),
     ("POSIX rename", posix_rename),
     ("case flag", case_flag),
-    ("extended attributes", attribute),
+    ("extended attributes", attributes),
     ("WSL's links", symbolic_link),
 ];
 
