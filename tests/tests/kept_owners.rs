@@ -139,7 +139,9 @@ fn guest_programs_pass_in_a_folder() {
     let folder = Folder::new();
     let user = if geteuid().is_root() { USER } else { geteuid().as_raw() };
     chown(folder.path("kept"), Some(user), Some(user)).unwrap();
-    for name in ["paths", "file_times", "sparse", "shared_file", "fds", "sockets_unix", "inotify"] {
+    for name in
+        ["paths", "file_times", "sparse", "shared_file", "fds", "sockets_unix", "inotify", "xattrs"]
+    {
         let program = folder.path(name);
         fs::copy(lx::guest(name).unwrap(), &program).unwrap();
         let printed = folder.on_lx("/new", &["env", "TMPDIR=/new", program.to_str().unwrap()]);

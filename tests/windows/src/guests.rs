@@ -26,22 +26,26 @@ pub(crate) fn trials() -> Result<Vec<Trial>, String> {
     let trials = names.into_iter().zip(programs).map(|(name, program)| {
         expectations::trial(format!("guest::{name}"), move || same(root, &program))
     });
-    let shared_file = folder.join("shared_file");
-    let on_host = expectations::trial("guest::shared_file_of_the_host", move || {
-        shared_file_of_the_host(root, &shared_file)
+    let on_host = ["shared_file", "xattrs"].map(|name| {
+        let program = folder.join(name);
+        expectations::trial(format!("guest::{name}_of_the_host"), move || {
+            in_folder_of_the_host(root, &program)
+        })
     });
-    Ok(trials.chain([on_host]).collect())
+    Ok(trials.chain(on_host).collect())
 }
 
 /// The program in a folder of the host instead of a file system in memory.
-fn shared_file_of_the_host(root: &Path, program: &Path) -> Result<(), Failed> {
+fn in_folder_of_the_host(root: &Path, program: &Path) -> Result<(), Failed> {
     let (scratch, folder) = (tempfile::tempdir()?, tempfile::tempdir()?);
     let native = Run::new(program, scratch.path()).outcome()?;
     let drive = if wine::is_wine() { "Z:" } else { "" };
     let root = format!("{drive}{}", root.display());
     let volume = format!("{drive}{}:/host", folder.path().display());
     let args = ["run", "--rootfs", &root, "-v", &volume, "-e", "TMPDIR=/host", "--"];
-    let args = args.into_iter().chain(["/bin/shared_file"]);
+    let name = program.file_name().and_then(|name| name.to_str()).ok_or("a strange name")?;
+    let program = format!("/bin/{name}");
+    let args = args.into_iter().chain([program.as_str()]);
     let on_lx = wine::lx(args, scratch.path())?.outcome()?;
     if on_lx.status != 0 || on_lx.stdout != native.stdout {
         return Err(report(&on_lx));

@@ -45,6 +45,19 @@ const SCRIPTS: &[(&str, &str, &str)] = &[
         "7 755\n",
     ),
     (
+        "owners_are_kept",
+        "mkdir /x; mount -t drvfs -o metadata,umask=022 Z:${D#/mnt/z} /x; cd /x; echo > f; mkdir d; \
+         chown 5:6 f; chmod 4751 f; chown 7:8 d; chmod 1770 d; stat -c '%n %u %g %a' f d; cd /; \
+         umount /x",
+        "f 5 6 4751\nd 7 8 1770\n",
+    ),
+    (
+        "devices_are_kept",
+        "mkdir /x; mount -t drvfs -o metadata Z:${D#/mnt/z} /x; cd /x; mknod n c 1 3; mkfifo p; \
+         stat -c '%n %F %t:%T' n p; cd /; umount /x",
+        "n character special file 1:3\np fifo 0:0\n",
+    ),
+    (
         "mount_on_a_drive",
         "mkdir -p $D/a/b; mount -t tmpfs x $D/a/b; echo y > $D/a/b/c; cat $D/a/b/c; umount $D/a/b; \
          ls -A $D/a/b; rmdir $D/a/b; ls -A $D/a",
