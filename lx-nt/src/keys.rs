@@ -19,6 +19,7 @@ mod key {
     pub(super) const BACK: u16 = 0x08;
     pub(super) const TAB: u16 = 0x09;
     pub(super) const ALT: u16 = 0x12;
+    pub(super) const ESCAPE: u16 = 0x1b;
     pub(super) const SPACE: u16 = 0x20;
     pub(super) const PAGE_UP: u16 = 0x21;
     pub(super) const PAGE_DOWN: u16 = 0x22;
@@ -73,6 +74,8 @@ impl Keys {
         let plain: &[u8] = match event.key {
             key::BACK if ctrl => &[key::BACK as u8],
             key::BACK => &[RUBOUT],
+            // Wine tells no letter of it.
+            key::ESCAPE => &[ESCAPE],
             key::TAB if shift => return sequence(b'Z', 0, modifier(false, alt, ctrl), out),
             key::SPACE | key::TWO if ctrl && !alt => &[0],
             _ if event.letter == 0 => return special(event.key, modifier(shift, alt, ctrl), out),
@@ -197,6 +200,7 @@ mod tests {
         // The right Alt key of a German keyboard.
         assert_eq!(typed(&[(0x51, u16::from(b'@'), 1 | CTRL)]), "@");
         assert_eq!(typed(&[(8, 8, 0), (8, 0x7f, CTRL), (8, 8, ALT)]), "\u{7f}\u{8}E\u{7f}");
+        assert_eq!(typed(&[(0x1b, 0x1b, 0), (0x1b, 0, 0), (0x1b, 0x1b, ALT)]), "EEEE");
         assert_eq!(typed(&[(9, 9, 0), (9, 9, SHIFT), (0x0d, 0x0d, 0)]), "\tE[Z\r");
     }
 

@@ -4,6 +4,11 @@ import fcntl, os, pty, re, select, signal, struct, termios, time
 
 # Seconds that anything may take.
 LIMIT = 30
+# `wine`: programs are shown by Wine's console, which shows it on the terminal. `native`: what they do
+# is compared with that.
+CONSOLE = os.environ.get("LX_TEST_CONSOLE")
+# Wine's console does not see that its terminal has another size.
+CAN_RESIZE = CONSOLE is None
 
 
 class Terminal:
@@ -14,6 +19,8 @@ class Terminal:
         # Held open, so that the settings stay with the terminal.
         self.slave = slave
         self.resize(24, 80)
+        if CONSOLE == "wine":
+            console_like(slave)
         self.before = termios.tcgetattr(slave)
         self.pid = os.fork()
         if self.pid == 0:
@@ -39,6 +46,12 @@ class Terminal:
         if not select.select([self.fd], [], [], seconds)[0]:
             return False
         self.shown += os.read(self.fd, 65536).decode(errors="replace")
+        if CONSOLE == "wine":
+            # It hides and shows its cursor all the time, and moves it instead of printing a space.
+            self.shown = re.sub("\x1b\\[\\?25[hl]", "", self.shown)
+            self.shown = re.sub("(\x1b\\[K)?\x1b\\[1C", " ", self.shown)
+            # One more, where what is written begins with a line feed.
+            self.shown = self.shown.replace("\r\r\n", "\r\n")
         return True
 
     def shows(self, pattern, seconds):
@@ -109,6 +122,15 @@ class Terminal:
 
     def is_as_before(self):
         return self.settings() == self.before
+
+
+def console_like(slave):
+    """Takes from the terminal what is the guest's business, and Wine's console leaves to it; see
+    tests/wine/README.md."""
+    settings = termios.tcgetattr(slave)
+    settings[1] &= ~termios.OPOST
+    settings[6][termios.VQUIT] = settings[6][termios.VSUSP] = b"\0"
+    termios.tcsetattr(slave, termios.TCSANOW, settings)
 
 
 def login(slave):

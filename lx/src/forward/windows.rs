@@ -10,6 +10,7 @@ use std::time::Duration;
 use lx::Signaller;
 
 use super::events::{Event, Target};
+use crate::host_terminal;
 
 const SIGCONT: u32 = 18;
 
@@ -53,6 +54,9 @@ impl Forwarder {
 }
 
 fn forward(command: &Signaller, event: Event) {
+    if event == Event::Interrupt && host_terminal::type_interrupt() {
+        return;
+    }
     let (signal, target) = event.signal();
     // An error means that the machine has stopped, which the waiter reports.
     let _ = match target {

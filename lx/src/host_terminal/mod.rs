@@ -11,7 +11,7 @@ pub(crate) use unix::{HostTerminal, continued, restore, size};
 #[cfg(windows)]
 mod windows;
 #[cfg(windows)]
-pub(crate) use windows::HostTerminal;
+pub(crate) use windows::{HostTerminal, type_interrupt};
 
 /// Why there is none.
 const NONE: &str = "-t needs a terminal, and no standard stream is one";

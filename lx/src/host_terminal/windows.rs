@@ -2,8 +2,9 @@
 //! shows. `main` restores it, as it does after guests that have the console itself; the machine does
 //! so if lx was killed.
 
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::windows::io::AsHandle;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use lx::{Child, Command, Machine, Signaller, Stdio, Terminal, TerminalSettings};
@@ -11,6 +12,20 @@ use lx_windows::{Keyboard, Screen, console_size, is_console, open_console};
 
 use super::NONE;
 use super::letters::Letters;
+
+/// Where keys go while a guest's terminal is shown.
+static KEYS: Mutex<Option<PipeWriter>> = Mutex::new(None);
+
+fn keys() -> MutexGuard<'static, Option<PipeWriter>> {
+    KEYS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Types Ctrl-C, which the console has taken for an event: what that means is for the guest's terminal
+/// to say. `false` if none is shown.
+pub(crate) fn type_interrupt() -> bool {
+    const CTRL_C: u8 = 3;
+    keys().as_mut().is_some_and(|keys| keys.write_all(&[CTRL_C]).is_ok())
+}
 
 /// The console that lx was started in.
 pub(crate) struct HostTerminal {
@@ -66,9 +81,11 @@ impl HostTerminal {
         keyboard.set_raw()?;
         screen.set_raw()?;
         let signaller = child.signaller();
+        *keys() = Some(typed.try_clone()?);
         thread::Builder::new().name("lx-keyboard".to_owned()).spawn(move || {
             // At the end the console is gone, or the command.
             let _ = type_into(typed, keyboard, &signaller);
+            *keys() = None;
         })?;
         let screen = thread::Builder::new().name("lx-screen".to_owned()).spawn(move || {
             // A console that is gone shows nothing.

@@ -1,8 +1,9 @@
 //! `lx run -t`: a terminal of the guest's own, shown on the console. Wine makes a console of a
 //! terminal of this machine; what that cannot do is in `tests/wine/README.md`.
 
+use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use libtest_mimic::{Failed, Trial};
@@ -23,6 +24,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         expectations::trial("terminal::much", much),
         expectations::trial("terminal::resized", resized),
         expectations::trial("terminal::redirected", redirected),
+        expectations::trial("terminal::programs", programs),
         expectations::trial("terminal::no_console", no_console),
         expectations::trial("terminal::modes_come_back", || modes_come_back("exit 3", false)),
         expectations::trial("terminal::killed", || modes_come_back("sleep 1000", true)),
@@ -123,6 +125,33 @@ fn resized() -> Result<(), Failed> {
     lx.expect_text("20 60")?;
     lx.say("\u{3}")?;
     lx.until_gone()
+}
+
+/// A person types at a shell, editors and others: the same happens natively.
+fn programs() -> Result<(), Failed> {
+    let root = format!("Z:{}", rootfs::debian()?.display());
+    let options = ["run", "--rootfs", &root, "-v", "Z:{}:{}", "-t"];
+    let environment = ["-e", "PS1=$ ", "-e", "LC_ALL=C", "-e", "LESSHISTFILE=-", "--"];
+    let command = wine::command(options.into_iter().chain(environment))?;
+    let mut prefix = vec![OsString::from("env")];
+    for (name, value) in command.get_envs() {
+        prefix.push([name, "=".as_ref(), value.unwrap_or_default()].into_iter().collect());
+    }
+    prefix.push(command.get_program().into());
+    prefix.extend(command.get_args().map(OsString::from));
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../interactive/programs.py");
+    let run = |console: &str, prefix: &[OsString]| -> Result<String, Failed> {
+        let mut python = Command::new("/usr/bin/python3");
+        let output = python.arg(&script).args(prefix).env("LX_TEST_CONSOLE", console).output()?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        if output.status.success() {
+            return Ok(said);
+        }
+        Err(format!("{console}: {}\n{said}{complaints}", output.status).into())
+    };
+    let (native, on_lx) = (run("native", &[])?, run("wine", &prefix)?);
+    if native == on_lx { Ok(()) } else { Err(format!("{on_lx}\ninstead of\n{native}").into()) }
 }
 
 /// Streams that lead elsewhere do so for the guest. (Wine has no keys if standard input does.)
