@@ -82,10 +82,6 @@ impl EventFile {
 }
 
 impl FileOps for EventFile {
-    fn can_splice(&self) -> bool {
-        false
-    }
-
     fn seek(
         &self,
         _caller: &Caller<'_>,

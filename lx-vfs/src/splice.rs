@@ -150,17 +150,21 @@ fn max_size(file: &OpenFile) -> u64 {
     Path::of(file).map_or(i64::MAX as u64, |path| path.mount.fs().max_file_size())
 }
 
-/// Directories are read in another way.
-fn check_source(caller: &Caller<'_>, file: &OpenFile) -> Result<()> {
-    let is_dir = file.ops().stat(caller, file)?.st_mode & S_IFMT == S_IFDIR;
-    if is_dir { Err(Errno::EINVAL.into()) } else { Ok(()) }
+/// Refuses what is no stream of bytes: directories, and the files without a type that event
+/// counters, timers and the like are.
+fn check_stream(caller: &Caller<'_>, file: &OpenFile) -> Result<()> {
+    match file.ops().stat(caller, file)?.st_mode & S_IFMT {
+        S_IFDIR | 0 => Err(Errno::EINVAL.into()),
+        _ => Ok(()),
+    }
 }
 
 /// `sendfile(2)`.
 ///
 /// # Errors
-/// `EINVAL` if the source has no positions or the target appends; `ESPIPE` for an offset into such
-/// a source; `EOVERFLOW` beyond what its file system has files for; `EBADF`, and the files'.
+/// `EINVAL` if the source has no positions, which it needs unless the target is a pipe, or the
+/// target appends; `ESPIPE` for an offset into such a source; `EOVERFLOW` beyond what its file
+/// system has files for; `EBADF`, and the files'.
 pub fn send_file(caller: &Caller<'_>, from: Side<'_>, to: Side<'_>, count: usize) -> Result<usize> {
     from.check(false)?;
     let has_offsets = has_offsets(caller, from.file);
@@ -177,7 +181,11 @@ pub fn send_file(caller: &Caller<'_>, from: Side<'_>, to: Side<'_>, count: usize
     if start.saturating_add(count as u64) > max && start >= max {
         return Err(Errno::EOVERFLOW.into());
     }
-    check_source(caller, from.file)?;
+    check_stream(caller, from.file)?;
+    if let (None, Some((target, wait_not))) = (from.pipe(), to.pipe_mode(false)) {
+        // Any stream will do, and a pipe takes what it has room for, as with splice.
+        return feed(caller, from, target, wait_not, count);
+    }
     if !has_offsets || to.file.flags().contains(OpenFlags::O_APPEND) {
         return Err(Errno::EINVAL.into());
     }
@@ -260,7 +268,8 @@ pub fn splice(
             Err(Errno::EINVAL.into())
         }
         (Some((source, wait_not)), None) => {
-            if to.file.flags().contains(OpenFlags::O_APPEND) || !to.file.ops().can_splice() {
+            check_stream(caller, to.file)?;
+            if to.file.flags().contains(OpenFlags::O_APPEND) {
                 return Err(Errno::EINVAL.into());
             }
             drain(caller, source, wait_not, to, count)
@@ -320,10 +329,7 @@ fn feed(
     count: usize,
 ) -> Result<usize> {
     let slots = target.wait_slots(caller, nonblocking)?;
-    if !from.file.ops().can_splice() {
-        return Err(Errno::EINVAL.into());
-    }
-    check_source(caller, from.file)?;
+    check_stream(caller, from.file)?;
     let positional = from.offset.is_some() || is_regular(caller, from.file)?;
     let start = if positional { from.position(caller)? as usize % PIPE_BUF } else { 0 };
     let mut buffer = buffer(count.min(slots.saturating_mul(PIPE_BUF) - start))?;

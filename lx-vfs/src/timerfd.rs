@@ -97,10 +97,6 @@ impl Drop for TimerFile {
 }
 
 impl FileOps for TimerFile {
-    fn can_splice(&self) -> bool {
-        false
-    }
-
     fn seek(
         &self,
         _caller: &Caller<'_>,

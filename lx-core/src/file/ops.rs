@@ -154,11 +154,6 @@ pub trait FileOps: Any + Send + Sync {
         PollEvents::READABLE | PollEvents::WRITABLE
     }
 
-    /// Whether `splice(2)` takes the file.
-    fn can_splice(&self) -> bool {
-        true
-    }
-
     /// Whether `epoll(7)` takes the file: not if its readiness never changes.
     fn can_poll(&self) -> bool {
         !self.is_seekable()

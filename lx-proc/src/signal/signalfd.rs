@@ -89,10 +89,6 @@ impl Drop for SignalFile {
 }
 
 impl FileOps for SignalFile {
-    fn can_splice(&self) -> bool {
-        false
-    }
-
     fn seek(
         &self,
         _caller: &Caller<'_>,

@@ -276,10 +276,6 @@ impl Epoll {
 }
 
 impl FileOps for EpollFile {
-    fn can_splice(&self) -> bool {
-        false
-    }
-
     fn ioctl(
         &self,
         _caller: &Caller<'_>,

@@ -304,6 +304,17 @@ fn send_file(t: &mut Checks) {
     t.fails("from a folder", sendfile(w, dir, null_mut(), 1), libc::EINVAL);
     let zeros = open("/dev/zero", libc::O_RDONLY);
     t.is("from a device", sendfile(w, zeros, null_mut(), 4), Ok(4));
+    let null = open("/dev/null", libc::O_WRONLY);
+    let mut ends = [-1; 2];
+    let _ = call!(socketpair(libc::AF_UNIX, libc::SOCK_STREAM, 0, ends.as_mut_ptr()));
+    let _ = write(ends[0], b"stream");
+    t.fails("from a socket", sendfile(null, ends[1], null_mut(), 4), libc::EINVAL);
+    t.is("from a socket to a pipe", sendfile(w, ends[1], null_mut(), 9), Ok(6));
+    let event = call!(eventfd(1, 0)).unwrap_or(-1) as i32;
+    t.fails("from an event", sendfile(w, event, null_mut(), 8), libc::EINVAL);
+    let (big_r, big_w) = pipe();
+    t.is("no more than fits", sendfile(big_w, zeros, null_mut(), 1 << 20), Ok(65536));
+    close(&[null, ends[0], ends[1], event, big_r, big_w]);
     let (other_r, other_w) = pipe();
     let mut zero = 0;
     t.fails("an offset in a pipe", sendfile(w, other_r, &mut zero, 1), libc::ESPIPE);
@@ -392,6 +403,9 @@ fn splices(t: &mut Checks) {
     t.fails("to the end only", splice(r, none, append, none, 0), libc::EINVAL);
     let dir = open(".", libc::O_RDONLY);
     t.fails("from a folder", splice(dir, none, w, none, 0), libc::EINVAL);
+    let event = call!(eventfd(1, 0)).unwrap_or(-1) as i32;
+    t.fails("from an event", splice(event, none, w, none, 0), libc::EINVAL);
+    t.fails("to an event", splice(r, none, event, none, 0), libc::EINVAL);
     let mut zero = 0;
     t.fails("an offset in a pipe", splice(r, &mut zero, fd, none, 0), libc::ESPIPE);
     t.fails("an offset in the other", splice(fd, none, w, &mut zero, 0), libc::ESPIPE);
@@ -402,7 +416,7 @@ fn splices(t: &mut Checks) {
     t.fails("tee to a file", tee(r, fd, 0), libc::EINVAL);
     t.fails("tee within a pipe", tee(r, w, 0), libc::EINVAL);
     t.fails("tee with unknown flags", tee(r, other_w, 1 << 20), libc::EINVAL);
-    close(&[fd, r, w, other_r, other_w, append, dir]);
+    close(&[fd, r, w, other_r, other_w, append, dir, event]);
 }
 
 fn memory_splices(t: &mut Checks) {
