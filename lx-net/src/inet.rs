@@ -466,6 +466,7 @@ impl InetSocket {
         }
         if ready.contains(PollEvents::POLLOUT) {
             ready |= PollEvents::POLLWRNORM;
+            ready.set(PollEvents::POLLWRBAND, !self.is_stream());
         }
         ready
     }
@@ -476,7 +477,7 @@ impl InetSocket {
         if interest.intersects(PollEvents::POLLRDNORM | PollEvents::POLLRDHUP) {
             events |= PollEvents::POLLIN;
         }
-        if interest.intersects(PollEvents::POLLWRNORM) {
+        if interest.intersects(PollEvents::WRITABLE_SOCKET) {
             events |= PollEvents::POLLOUT;
         }
         // Hang-ups are announced along with anything else.

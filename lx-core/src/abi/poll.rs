@@ -40,6 +40,8 @@ impl PollEvents {
     pub const READABLE: Self = Self::POLLIN.union(Self::POLLRDNORM);
     /// Room to write.
     pub const WRITABLE: Self = Self::POLLOUT.union(Self::POLLWRNORM);
+    /// Room to write, as sockets other than TCP's say it.
+    pub const WRITABLE_SOCKET: Self = Self::WRITABLE.union(Self::POLLWRBAND);
 }
 
 abi_struct! {

@@ -236,7 +236,7 @@ impl NetlinkSocket {
 
     /// What it is ready for.
     pub fn poll(&self) -> PollEvents {
-        let mut events = PollEvents::WRITABLE;
+        let mut events = PollEvents::WRITABLE_SOCKET;
         events.set(PollEvents::READABLE, !self.state.lock().replies.is_empty());
         events
     }

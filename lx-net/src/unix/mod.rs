@@ -280,7 +280,7 @@ impl UnixSocket {
                 return events;
             }
             if state.no_send && !self.is_datagram() {
-                return events | PollEvents::WRITABLE;
+                return events | PollEvents::WRITABLE_SOCKET;
             }
             Weak::clone(&state.peer)
         };
@@ -288,7 +288,7 @@ impl UnixSocket {
             Some(peer) => peer.has_room_for(self),
             None => true,
         };
-        events.set(PollEvents::WRITABLE, has_room);
+        events.set(PollEvents::WRITABLE_SOCKET, has_room);
         events
     }
 

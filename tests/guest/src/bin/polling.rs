@@ -60,6 +60,18 @@ fn poll(t: &mut Checks) {
     close(r);
     t.is("no reader", events(w, libc::POLLOUT, -1), Ok((1, libc::POLLOUT | libc::POLLERR)));
     close(w);
+    for (family, kind, expected) in [
+        (libc::AF_UNIX, libc::SOCK_STREAM, libc::POLLHUP | libc::POLLWRNORM | libc::POLLWRBAND),
+        (libc::AF_UNIX, libc::SOCK_DGRAM, libc::POLLWRNORM | libc::POLLWRBAND),
+        (libc::AF_INET, libc::SOCK_STREAM, libc::POLLHUP | libc::POLLWRNORM),
+        (libc::AF_INET, libc::SOCK_DGRAM, libc::POLLWRNORM | libc::POLLWRBAND),
+    ] {
+        let fd = call!(socket(family, kind, 0)).unwrap_or(-1) as i32;
+        let wanted = libc::POLLIN | libc::POLLPRI | libc::POLLWRNORM | libc::POLLWRBAND;
+        let what = format!("a new socket of family {family}, kind {kind}");
+        t.is(&what, events(fd, wanted, 0), Ok((1, expected)));
+        close(fd);
+    }
     let null = call!(open(c"/dev/null".as_ptr(), libc::O_RDWR)).unwrap_or(-1) as i32;
     t.is(
         "a device is always ready",
