@@ -6,11 +6,11 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use lx_core::Result;
 use lx_core::abi::Errno;
-use lx_core::abi::fcntl::OpenFlags;
+use lx_core::abi::fcntl::{OpenFlags, Whence};
 use lx_core::abi::stat::{FileType, Stat};
 use lx_core::caller::Caller;
 use lx_core::file::{FileIdentity, FileOps, MapSource, OpenFile};
-use lx_core::host::{BLOCK_SIZE, BufMut, Host};
+use lx_core::host::{BLOCK_SIZE, BufMut, HostError};
 use lx_core::io::IoDst;
 use lx_core::sync::WaitQueue;
 use spin::Once;
@@ -114,7 +114,7 @@ impl OverlayFile {
                     caller.wait(&self.copied, u32::MAX, done)?;
                 }
                 Ok(_) => {
-                    let result = self.copy(caller.host, upper, len);
+                    let result = self.copy(caller, upper, len);
                     let state = if result.is_ok() { COPIED } else { LOWER };
                     self.state.store(state, Ordering::Release);
                     self.copied.wake_all(u32::MAX);
@@ -124,7 +124,8 @@ impl OverlayFile {
         }
     }
 
-    fn copy(&self, host: &dyn Host, upper: &TmpInode, len: u64) -> Result<()> {
+    fn copy(&self, caller: &Caller<'_>, upper: &TmpInode, len: u64) -> Result<()> {
+        let host = caller.host;
         let len = len.min(self.lower.attributes()?.size);
         if len == 0 {
             return Ok(());
@@ -134,7 +135,22 @@ impl OverlayFile {
         buffer.try_reserve_exact(BLOCK_SIZE).map_err(|_| Errno::ENOMEM)?;
         buffer.resize(BLOCK_SIZE, 0);
         let mut offset = 0_u64;
+        let mut in_hole = true;
         while offset < len {
+            if caller.waiter.is_killed() {
+                return Err(Errno::EINTR.into());
+            }
+            if in_hole {
+                // Not every host can tell where data begins: then the zeros are read.
+                match host.seek(&fd, offset.cast_signed(), Whence::SEEK_DATA.0) {
+                    Ok(data) if data < len => offset = data,
+                    Ok(_) | Err(HostError(Errno::ENXIO)) => {
+                        offset = len;
+                        break;
+                    }
+                    Err(_) => {}
+                }
+            }
             let part = (len.saturating_sub(offset)).min(BLOCK_SIZE as u64) as usize;
             let part = buffer.get_mut(..part).unwrap_or_default();
             let count = host.read_at(&fd, offset, BufMut::Kernel(part))?;
@@ -143,7 +159,8 @@ impl OverlayFile {
             }
             let bytes = part.get(..count).unwrap_or_default();
             // Holes stay holes.
-            if bytes.iter().any(|&byte| byte != 0) {
+            in_hole = bytes.iter().all(|&byte| byte == 0);
+            if !in_hole {
                 upper.store(offset, bytes)?;
             }
             offset = offset.saturating_add(count as u64);
