@@ -1,9 +1,10 @@
-//! Ways to make calls fail: signals that interrupt them, no free descriptor, no privilege.
+//! Ways to make calls fail: signals that interrupt them, no free descriptor, no privilege, a
+//! read-only file system.
 
 use std::mem::zeroed;
-use std::ptr::null_mut;
+use std::ptr::{null, null_mut};
 
-use crate::{Called, Ended, call, in_child};
+use crate::{Called, Ended, c, call, in_child};
 
 /// The user and the group that own nothing.
 const NOBODY: u32 = 65534;
@@ -38,15 +39,43 @@ pub fn without_descriptors<T>(body: impl FnOnce() -> T) -> T {
     result
 }
 
+/// What a call returns to a process for which the folder `name`, which this makes, is an empty
+/// file system that is read-only. Only root may ask for it.
+pub fn on_read_only(name: &str, body: impl FnOnce() -> Called) -> Called {
+    let (name, tmpfs, root) = (c(name), c("tmpfs"), c("/"));
+    let _ = call!(mkdir(name.as_ptr(), 0o755));
+    let ended = in_child(|| {
+        // Other processes shall not see it. lx has one tree for all, out of which it is taken again.
+        if call!(unshare(libc::CLONE_NEWNS)).is_ok() {
+            let alone = libc::MS_REC | libc::MS_PRIVATE;
+            let _ = call!(mount(null(), root.as_ptr(), null(), alone, null()));
+        }
+        let (source, read_only) = (tmpfs.as_ptr(), libc::MS_RDONLY);
+        if call!(mount(source, name.as_ptr(), tmpfs.as_ptr(), read_only, null())).is_err() {
+            return libc::ENODEV;
+        }
+        let errno = body().err().unwrap_or(0);
+        let _ = call!(umount2(name.as_ptr(), libc::MNT_DETACH));
+        errno
+    });
+    let _ = call!(rmdir(name.as_ptr()));
+    result(ended)
+}
+
 /// What a call returns to a process without any privilege: zero, or its errno.
 pub fn as_nobody(body: impl FnOnce() -> Called) -> Called {
     let ended = in_child(|| {
         // Who is not root already has none.
-        let _ = call!(setgroups(0, std::ptr::null()));
+        let _ = call!(setgroups(0, null()));
         let _ = call!(setresgid(NOBODY, NOBODY, NOBODY));
         let _ = call!(setresuid(NOBODY, NOBODY, NOBODY));
         body().err().unwrap_or(0)
     });
+    result(ended)
+}
+
+/// What a child has found, which ended with an errno or 0.
+fn result(ended: Ended) -> Called {
     match ended {
         Ended::Exit(0) => Ok(0),
         Ended::Exit(errno) => Err(errno),

@@ -225,9 +225,9 @@ impl Send<'_> {
         self.fails("out of band", self.send(fd, b"x", MSG_OOB, Some(&gone)), libc::EOPNOTSUPP);
         let receiver = socket(AF_UNIX, SOCK_DGRAM);
         let _ = bind(receiver, &there);
-        let _ = call!(chmod(c"there".as_ptr(), 0));
         let nowhere = self.1.call(true, fd, NOWHERE, 4, 0, Some(&there));
         self.fails("from nowhere", nowhere, libc::EFAULT);
+        let _ = call!(chmod(c"there".as_ptr(), 0));
         let private = as_nobody(|| self.send(fd, b"x", 0, Some(&there)));
         self.fails("without permission", private, libc::EACCES);
         let _ = call!(chmod(c"there".as_ptr(), 0o600));

@@ -9,7 +9,7 @@ use libc::{
     SYS_accept, SYS_accept4, SYS_bind, SYS_connect, SYS_getpeername, SYS_getsockname,
     SYS_getsockopt, SYS_listen, SYS_setsockopt, SYS_shutdown, SYS_socket, SYS_socketpair,
 };
-use lx_guest_tests::errors::{as_nobody, interrupted};
+use lx_guest_tests::errors::{as_nobody, interrupted, on_read_only};
 use lx_guest_tests::sockets::{Address, bind, connect, name, set_option};
 use lx_guest_tests::{Called, Checks, NOWHERE, Scratch, c, call};
 
@@ -136,6 +136,10 @@ fn binding_to_paths(t: &mut Checks) {
     t.fails("where one may not search", private, libc::EACCES);
     t.fails("where one may not write", as_nobody(|| path("fixed/x")), libc::EACCES);
     let _ = call!(chmod(c"private".as_ptr(), 0o700));
+    if call!(geteuid()) == Ok(0) {
+        let fixed = on_read_only("read-only", || path("read-only/x"));
+        t.fails("on a read-only file system", fixed, libc::EROFS);
+    }
     let long = Address::unix(&[b'x'; 109]);
     t.fails("a path too long", bind(fd, &long), libc::EINVAL);
     let mut other = Address::path("x");
