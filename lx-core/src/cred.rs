@@ -51,6 +51,8 @@ bitflags::bitflags! {
         const SYS_TIME = 1 << 25;
         /// Make device nodes.
         const MKNOD = 1 << 27;
+        /// Take leases of others' files.
+        const LEASE = 1 << 28;
         /// Read the kernel's log.
         const SYSLOG = 1 << 34;
         /// Timers that wake the machine.

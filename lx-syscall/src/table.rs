@@ -154,7 +154,7 @@ syscalls! {
     61 wait4 => process::sys_wait4, Partial("of the usage only the time, as user time");
     62 kill => signal::sys_kill, Full;
     63 uname => info::sys_uname, Full;
-    72 fcntl => fd::sys_fcntl, Partial("no leases, notifications, SIGIO");
+    72 fcntl => fd::sys_fcntl, Partial("no notifications; SIGIO for leases only");
     73 flock => fd::sys_flock, Full;
     74 fsync => io::sys_fsync, Full;
     75 fdatasync => io::sys_fdatasync, Full;

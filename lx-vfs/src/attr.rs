@@ -12,6 +12,7 @@ use lx_core::rlimit::Resource;
 
 use crate::inode::{Permissions, SetAttr};
 use crate::inode_flags::{self, check_not_append, check_not_fixed};
+use crate::lease;
 use crate::location::Path;
 use crate::mount::MountFlags;
 use crate::notify;
@@ -147,6 +148,7 @@ pub fn truncate(caller: &Caller<'_>, path: &Path, len: u64) -> Result<()> {
     check_path(caller.cred(), path, Access::WRITE)?;
     check_not_append(&path.inode().permissions())?;
     let _writing = WriteAccess::get(path.inode())?;
+    lease::break_for(caller, path, lease::Kind::Write, false)?;
     if caller.rlimits.soft(Resource::Fsize) < len {
         check_growth(caller, len, path.inode().attr(caller)?.size)?;
     }

@@ -19,6 +19,7 @@ pub mod fs_context;
 pub mod host_stream;
 pub mod inode;
 pub mod inode_flags;
+pub mod lease;
 pub mod location;
 pub mod memfd;
 pub mod mount;

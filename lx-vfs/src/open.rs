@@ -15,6 +15,7 @@ use crate::dir::PathFile;
 use crate::fs_context::FsContext;
 use crate::inode::{NewInode, NewKind, SetAttr};
 use crate::inode_flags::check_not_append;
+use crate::lease;
 use crate::location::Path;
 use crate::mount::MountFlags;
 use crate::notify;
@@ -291,6 +292,12 @@ pub fn open_path(caller: &Caller<'_>, path: Path, how: &OpenHow) -> Result<Arc<O
     {
         return Err(Errno::EPERM.into());
     }
+    // `O_TRUNC` alone is in nobody's way, unlike truncate(2).
+    let lease = match flags.access_mode() {
+        AccessMode::ReadOnly => lease::Kind::Read,
+        _ => lease::Kind::Write,
+    };
+    lease::break_for(caller, &path, lease, flags.contains(OpenFlags::O_NONBLOCK))?;
     if flags.contains(OpenFlags::O_TRUNC) && file_type == FileType::Regular {
         let inode = path.inode();
         let _writing = WriteAccess::get(inode)?;

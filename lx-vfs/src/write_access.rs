@@ -75,6 +75,11 @@ impl WriteAccess {
         Counted::new(inode, -1).map(Self)
     }
 
+    /// Whether a regular file is open for writing.
+    pub fn is_written(inode: &Arc<dyn InodeOps>) -> bool {
+        inode.write_count().is_some_and(|count| count.0.load(Ordering::Acquire) > 0)
+    }
+
     /// Keeps it until the description ends, as a writer of its mount, too.
     pub fn keep_with(self, file: &OpenFile) {
         if let Some(mut counted) = self.0 {

@@ -15,6 +15,8 @@ use lx_core::rlimit::Resource;
 use lx_proc::CurrentTask;
 use lx_vfs::close::descriptor_closed;
 use lx_vfs::file_lock::{self, Kind, Owner, Range};
+use lx_vfs::lease;
+use lx_vfs::location::Path;
 
 use super::io::file_type;
 
@@ -119,10 +121,47 @@ pub(crate) fn sys_fcntl(
         | FcntlCmd::F_GETSIG => owner(task, &file, command, arg),
         FcntlCmd::F_ADD_SEALS if !file.is_writable() => Err(Errno::EPERM.into()),
         FcntlCmd::F_NOTIFY if file_type(task, &file)? != S_IFDIR => Err(Errno::ENOTDIR.into()),
+        FcntlCmd::F_SETLEASE => {
+            let kind = lease_kind(arg)?;
+            lease::set(&task.caller(), &file, kind, || is_open_elsewhere(task, &file))?;
+            Ok(0)
+        }
+        FcntlCmd::F_GETLEASE => Ok(lease_number(lease::get(&task.caller(), &file)?)),
         _ => file.ops().control(&task.caller(), &file, command, arg).inspect_err(|_| {
             lx_core::unsupported::note("fcntl", u64::from(command.0));
         }),
     }
+}
+
+fn lease_kind(arg: u64) -> Result<Option<lease::Kind>> {
+    match i16::try_from(arg as i32).map_err(|_| Errno::EINVAL)? {
+        F_RDLCK => Ok(Some(lease::Kind::Read)),
+        F_WRLCK => Ok(Some(lease::Kind::Write)),
+        F_UNLCK => Ok(None),
+        _ => Err(Errno::EINVAL.into()),
+    }
+}
+
+fn lease_number(kind: Option<lease::Kind>) -> u64 {
+    let number = match kind {
+        Some(lease::Kind::Read) => F_RDLCK,
+        Some(lease::Kind::Write) => F_WRLCK,
+        None => F_UNLCK,
+    };
+    u64::from(number.unsigned_abs())
+}
+
+/// Whether a descriptor of any process names another description of the file.
+fn is_open_elsewhere(task: &CurrentTask<'_>, file: &Arc<OpenFile>) -> bool {
+    let Some(path) = Path::of(file) else { return false };
+    let is_other = |other: Arc<OpenFile>| {
+        !Arc::ptr_eq(&other, file)
+            && Path::of(&other).is_some_and(|other| Arc::ptr_eq(other.inode(), path.inode()))
+    };
+    task.kernel().pids.tasks().iter().any(|task| {
+        let files = task.files();
+        files.list().into_iter().filter_map(|fd| files.get(fd).ok()).any(is_other)
+    })
 }
 
 fn duplicate(task: &CurrentTask<'_>, file: Arc<OpenFile>, from: u64, cloexec: bool) -> Result<u64> {
