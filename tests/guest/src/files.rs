@@ -7,6 +7,13 @@ use std::ptr::null;
 
 use crate::{Called, c, call};
 
+/// A call with its name, all its arguments given.
+pub type Whole = (&'static str, fn() -> Called);
+/// A call with its name, of one path or descriptor.
+pub type OfOne = (&'static str, fn(i64) -> Called);
+/// A call with its name, of two paths, or of a path and a descriptor.
+pub type OfTwo = (&'static str, fn(i64, i64) -> Called);
+
 /// `AT_FDCWD` as an argument.
 pub const CWD: i64 = libc::AT_FDCWD as i64;
 

@@ -6,7 +6,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::exit;
 
 use lx_guest_tests::files::{
-    CWD, FCHMODAT2, address, as_nobody, at, close, is_root, open, path, running, sys, with_limit,
+    CWD, FCHMODAT2, OfOne, OfTwo, address, as_nobody, at, close, is_root, open, path, running, sys,
+    with_limit,
 };
 use lx_guest_tests::{Called, Checks, NOWHERE, Scratch, c, call};
 
@@ -16,7 +17,7 @@ fn main() {
     let made = [
         fs::write("file", "1"),
         fs::write("secret", "1"),
-        fs::set_permissions("secret", fs::Permissions::from_mode(0)),
+        fs::set_permissions("secret", fs::Permissions::from_mode(0o0)),
         fs::create_dir("folder"),
         symlink("file", "soft"),
         fs::set_permissions(".", fs::Permissions::from_mode(0o777)),
@@ -38,7 +39,7 @@ fn owners(t: &mut Checks) {
         close(fd);
         got
     };
-    let calls: &[(&str, fn(i64, i64) -> Called)] = &[
+    let calls: &[OfTwo] = &[
         ("chmod", |p, _| sys(libc::SYS_chmod, [p, 0o777])),
         ("fchmod", |_, fd| sys(libc::SYS_fchmod, [fd, 0o777])),
         ("fchmodat", |p, _| sys(libc::SYS_fchmodat, [CWD, p, 0o777])),
@@ -55,7 +56,7 @@ fn owners(t: &mut Checks) {
     for &(name, call) in calls {
         t.fails(&format!("{name}: of others"), nobody_may(call), libc::EPERM);
     }
-    let now: &[(&str, fn(i64, i64) -> Called)] = &[
+    let now: &[OfTwo] = &[
         ("utime", |p, _| sys(libc::SYS_utime, [p, 0])),
         ("utimes", |p, _| sys(libc::SYS_utimes, [p, 0])),
         ("futimesat", |p, _| sys(libc::SYS_futimesat, [CWD, p, 0])),
@@ -84,7 +85,7 @@ fn permissions(t: &mut Checks) {
         ("no such mode", 8, libc::EINVAL),
     ] {
         let mode = i64::from(mode);
-        let calls: [(&str, fn(i64) -> Called); 3] = [
+        let calls: [OfOne; 3] = [
             ("access", |mode| sys(libc::SYS_access, [path("secret"), mode])),
             ("faccessat", |mode| sys(libc::SYS_faccessat, [CWD, path("secret"), mode])),
             ("faccessat2", |mode| sys(libc::SYS_faccessat2, [CWD, path("secret"), mode, 0])),
@@ -170,7 +171,7 @@ fn working_folder(t: &mut Checks) {
     let fchdir = |fd: i32| sys(libc::SYS_fchdir, [i64::from(fd)]);
     t.fails("fchdir: no descriptor", fchdir(-1), libc::EBADF);
     t.fails("fchdir: a file", fchdir(file), libc::ENOTDIR);
-    let _ = fs::set_permissions("folder", fs::Permissions::from_mode(0));
+    let _ = fs::set_permissions("folder", fs::Permissions::from_mode(0o0));
     t.fails("fchdir: closed", as_nobody(|| fchdir(folder)), libc::EACCES);
     let _ = fs::set_permissions("folder", fs::Permissions::from_mode(0o755));
     t.fails("chdir: a file", sys(libc::SYS_chdir, [path("file")]), libc::ENOTDIR);

@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::exit;
 
-use lx_guest_tests::files::{address, as_nobody, close, is_root, open, path, sys, with_limit};
+use lx_guest_tests::files::{
+    OfOne, address, as_nobody, close, is_root, open, path, sys, with_limit,
+};
 use lx_guest_tests::{Called, Checks, NOWHERE, Scratch, call, pipe};
 
 const NONE: i64 = -1;
@@ -52,7 +54,7 @@ fn main() {
 }
 
 /// Every call that takes a descriptor, with other arguments that are right.
-const CALLS: &[(&str, fn(i64) -> Called)] = &[
+const CALLS: &[OfOne] = &[
     ("fchdir", |fd| sys(libc::SYS_fchdir, [fd])),
     ("fchmod", |fd| sys(libc::SYS_fchmod, [fd, 0o644])),
     ("fchown", |fd| sys(libc::SYS_fchown, [fd, -1, -1])),

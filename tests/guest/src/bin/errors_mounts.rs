@@ -7,7 +7,8 @@ use std::process::exit;
 use std::ptr::null;
 
 use lx_guest_tests::files::{
-    CWD, FCHMODAT2, MemoryFs, address, as_nobody, close, is_root, open, path, sys,
+    CWD, FCHMODAT2, MemoryFs, OfOne, OfTwo, Whole, address, as_nobody, close, is_root, open, path,
+    sys,
 };
 use lx_guest_tests::{Called, Checks, NOWHERE, Scratch, c, call};
 
@@ -19,7 +20,7 @@ fn main() {
         fs::create_dir("folder"),
         fs::create_dir_all("closed/inner"),
         symlink("loop", "loop"),
-        fs::set_permissions("closed", fs::Permissions::from_mode(0)),
+        fs::set_permissions("closed", fs::Permissions::from_mode(0o0)),
         fs::set_permissions(".", fs::Permissions::from_mode(0o777)),
     ];
     t.ok("prepared", made.iter().all(Result::is_ok));
@@ -83,7 +84,7 @@ fn wrong_paths(t: &mut Checks) {
 }
 
 /// Calls that would write in `ro`.
-const WRITES: &[(&str, fn() -> Called)] = &[
+const WRITES: &[Whole] = &[
     ("access", || sys(libc::SYS_access, [path("ro/file"), i64::from(libc::W_OK)])),
     ("faccessat", || sys(libc::SYS_faccessat, [CWD, path("ro/file"), i64::from(libc::W_OK)])),
     ("faccessat2", || sys(libc::SYS_faccessat2, [CWD, path("ro/file"), i64::from(libc::W_OK), 0])),
@@ -142,7 +143,7 @@ const WRITES: &[(&str, fn() -> Called)] = &[
 ];
 
 /// The same of an open file.
-const WRITES_OPEN: &[(&str, fn(i64) -> Called)] = &[
+const WRITES_OPEN: &[OfOne] = &[
     ("fchmod", |fd| sys(libc::SYS_fchmod, [fd, 0o600])),
     ("fchown", |fd| sys(libc::SYS_fchown, [fd, 0, 0])),
     ("fsetxattr", |fd| sys(libc::SYS_fsetxattr, [fd, path("trusted.a"), path("1"), 1, 0])),
@@ -180,7 +181,7 @@ fn read_only(t: &mut Checks) {
 }
 
 /// Calls that need an inode that `full` has not got.
-const MAKES: &[(&str, fn() -> Called)] = &[
+const MAKES: &[Whole] = &[
     ("creat", || sys(libc::SYS_creat, [path("full/new"), 0o600])),
     ("open", || sys(libc::SYS_open, [path("full/new"), i64::from(libc::O_CREAT), 0o600])),
     ("openat", || sys(libc::SYS_openat, [CWD, path("full/new"), i64::from(libc::O_CREAT), 0o600])),
@@ -282,7 +283,7 @@ const IMMUTABLE: i32 = 0x10;
 const APPEND: i32 = 0x20;
 
 /// Calls that neither an immutable nor an append-only file allows.
-const FIXED: &[(&str, fn() -> Called)] = &[
+const FIXED: &[Whole] = &[
     ("chmod", || sys(libc::SYS_chmod, [path("fixed/file"), 0o600])),
     ("fchmodat", || sys(libc::SYS_fchmodat, [CWD, path("fixed/file"), 0o600])),
     ("chown", || sys(libc::SYS_chown, [path("fixed/file"), 0, 0])),
@@ -379,7 +380,7 @@ fn fixed(t: &mut Checks) {
 
 fn in_use(t: &mut Checks) {
     let Some(_used) = MemoryFs::mount("used", "") else { return t.ok("mounted", false) };
-    let renames: [(&str, fn(i64, i64) -> Called); 3] = [
+    let renames: [OfTwo; 3] = [
         ("rename", |from, to| sys(libc::SYS_rename, [from, to])),
         ("renameat", |from, to| sys(libc::SYS_renameat, [CWD, from, CWD, to])),
         ("renameat2", |from, to| sys(libc::SYS_renameat2, [CWD, from, CWD, to, 0])),
@@ -413,7 +414,7 @@ fn in_use(t: &mut Checks) {
 fn another(t: &mut Checks) {
     let Some(_far) = MemoryFs::mount("far", "") else { return t.ok("mounted", false) };
     t.ok("a file", fs::write("far/file", "1").is_ok());
-    let calls: [(&str, fn(i64, i64) -> Called); 5] = [
+    let calls: [OfTwo; 5] = [
         ("rename", |from, to| sys(libc::SYS_rename, [from, to])),
         ("renameat", |from, to| sys(libc::SYS_renameat, [CWD, from, CWD, to])),
         ("renameat2", |from, to| sys(libc::SYS_renameat2, [CWD, from, CWD, to, 0])),

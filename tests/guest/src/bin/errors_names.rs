@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::exit;
 
-use lx_guest_tests::files::{CWD, as_nobody, close, is_root, open, path, sys};
+use lx_guest_tests::files::{CWD, OfOne, OfTwo, as_nobody, close, is_root, open, path, sys};
 use lx_guest_tests::{Called, Checks, NOWHERE, Scratch, c, call};
 
 fn main() {
@@ -37,7 +37,7 @@ fn main() {
 fn making(t: &mut Checks) {
     let file = open("file", libc::O_RDONLY);
     let device = i64::from(libc::S_IFCHR | 0o600);
-    let makers: [(&str, fn(i64) -> Called); 6] = [
+    let makers: [OfOne; 6] = [
         ("mkdir", |p| sys(libc::SYS_mkdir, [p, 0o700])),
         ("mkdirat", |p| sys(libc::SYS_mkdirat, [CWD, p, 0o700])),
         ("mknod", |p| sys(libc::SYS_mknod, [p, i64::from(libc::S_IFIFO), 0])),
@@ -79,7 +79,7 @@ fn making(t: &mut Checks) {
         t.fails(&format!("{name}: a folder"), mknod("new", 0o040_000), libc::EPERM);
         t.fails(&format!("{name}: a device"), as_nobody(|| mknod("new", device)), libc::EPERM);
     }
-    let links: [(&str, fn(i64, i64) -> Called); 2] = [
+    let links: [OfTwo; 2] = [
         ("link", |from, to| sys(libc::SYS_link, [from, to])),
         ("linkat", |from, to| sys(libc::SYS_linkat, [CWD, from, CWD, to, 0])),
     ];
@@ -111,7 +111,7 @@ fn making(t: &mut Checks) {
 
 fn removing(t: &mut Checks) {
     let removedir = i64::from(libc::AT_REMOVEDIR);
-    let unlinks: [(&str, fn(i64) -> Called); 2] = [
+    let unlinks: [OfOne; 2] = [
         ("unlink", |p| sys(libc::SYS_unlink, [p])),
         ("unlinkat", |p| sys(libc::SYS_unlinkat, [CWD, p, 0])),
     ];
@@ -136,7 +136,7 @@ fn removing(t: &mut Checks) {
             let _ = fs::remove_file("folder/file");
         }
     }
-    let rmdirs: [(&str, fn(i64) -> Called); 2] = [
+    let rmdirs: [OfOne; 2] = [
         ("rmdir", |p| sys(libc::SYS_rmdir, [p])),
         ("unlinkat", |p| sys(libc::SYS_unlinkat, [CWD, p, i64::from(libc::AT_REMOVEDIR)])),
     ];
@@ -164,7 +164,7 @@ fn removing(t: &mut Checks) {
 }
 
 fn renaming(t: &mut Checks) {
-    let renames: [(&str, fn(i64, i64) -> Called); 3] = [
+    let renames: [OfTwo; 3] = [
         ("rename", |from, to| sys(libc::SYS_rename, [from, to])),
         ("renameat", |from, to| sys(libc::SYS_renameat, [CWD, from, CWD, to])),
         ("renameat2", |from, to| sys(libc::SYS_renameat2, [CWD, from, CWD, to, 0])),

@@ -16,7 +16,7 @@ fn main() {
     let made = [
         fs::write("file", "1"),
         fs::write("secret", "1"),
-        fs::set_permissions("secret", fs::Permissions::from_mode(0)),
+        fs::set_permissions("secret", fs::Permissions::from_mode(0o0)),
         fs::create_dir("folder"),
         symlink("file", "soft"),
         symlink("loop", "loop"),

@@ -93,7 +93,7 @@ fn main() {
         fs::create_dir_all("closed/inner"),
         std::os::unix::fs::symlink("loop", "loop"),
         std::os::unix::fs::symlink("nowhere", "dangling"),
-        fs::set_permissions("closed", fs::Permissions::from_mode(0)),
+        fs::set_permissions("closed", fs::Permissions::from_mode(0o0)),
         fs::set_permissions(".", fs::Permissions::from_mode(0o777)),
     ];
     t.ok("prepared", made.iter().all(Result::is_ok));
