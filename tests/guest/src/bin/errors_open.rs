@@ -57,8 +57,11 @@ fn openat2(name: &str, flags: i32, mode: u64, resolve: u64) -> Called {
     closed(sys(libc::SYS_openat2, [CWD, path(name), address(&mut how), 24]))
 }
 
+/// A way to open a file with flags.
+type Open = (&'static str, fn(&str, i32) -> Called);
+
 fn opening(t: &mut Checks) {
-    let forms: [(&str, fn(&str, i32) -> Called); 3] = [
+    let forms: [Open; 3] = [
         ("open", plain_open),
         ("openat", openat),
         ("openat2", |name, flags| {
