@@ -66,6 +66,9 @@ impl UnixSocket {
         let found = received.cred.is_some();
         if !self.options.pass_cred() {
             received.cred = None;
+        } else if self.is_stream() && !found {
+            // The end of a stream comes with credentials that say nothing.
+            received.cred = Some(Ucred { pid: 0, uid: 0, gid: 0 });
         }
         if self.is_stream() && how.wants_address && found {
             received.address = self.peer_name().ok().filter(|name| name.len() > 2);

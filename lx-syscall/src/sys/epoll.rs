@@ -56,6 +56,8 @@ pub(crate) fn sys_epoll_ctl(
     let instance = epoll::instance(&instance)?;
     // Bits that Linux does not know are kept there and never reported.
     let events = EpollEvents::from_bits_truncate(event.events);
+    // These are always asked for.
+    let events = events | EpollEvents::EPOLLERR | EpollEvents::EPOLLHUP;
     match op {
         EpollCtl::EPOLL_CTL_ADD => instance.add(&caller, fd, &file, events, event.data),
         EpollCtl::EPOLL_CTL_MOD => instance.modify(&caller, fd, &file, events, event.data),

@@ -269,8 +269,9 @@ pub(crate) fn sys_accept4(
     address_len: UserPtr<i32>,
     flags: AcceptFlags,
 ) -> Result<Fd> {
-    let file = find(task, fd)?;
+    let file = task.files().get(fd)?;
     let flags = SocketFlags::from_bits(flags.0).ok_or(Errno::EINVAL)?;
+    Socket::of(&file)?;
     let new_fd = reserve(task, flags)?;
     let socket = Socket::of(&file)?;
     let (new, peer) = socket.accept(&task.caller(), file.is_nonblocking())?;
