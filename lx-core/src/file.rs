@@ -153,7 +153,7 @@ impl OpenFile {
         }
         let _lock = self.position_lock.lock();
         let position = self.position();
-        check_offsets(position, dst.remaining())?;
+        check_range(position, dst.remaining())?;
         let count = self.ops.read_at(caller, self, position, dst)?;
         self.used(FileUse::Read);
         self.position.store(position.saturating_add(count as u64), Ordering::Relaxed);
@@ -176,7 +176,7 @@ impl OpenFile {
         let append = self.flags().contains(OpenFlags::O_APPEND);
         let _lock = self.position_lock.lock();
         let position = self.position();
-        check_offsets(position, src.remaining())?;
+        check_range(position, src.remaining())?;
         let (count, end) = self.ops.write_at(caller, self, position, append, src)?;
         self.used(FileUse::Written);
         self.position.store(end, Ordering::Relaxed);
@@ -193,7 +193,7 @@ impl OpenFile {
             let errno = if self.seekable { Errno::EBADF } else { Errno::ESPIPE };
             return Err(errno.into());
         }
-        check_offsets(offset, dst.remaining())?;
+        check_range(offset, dst.remaining())?;
         let count = self.ops.read_at(caller, self, offset, dst)?;
         self.used(FileUse::Read);
         Ok(count)
@@ -208,7 +208,7 @@ impl OpenFile {
             let errno = if self.seekable { Errno::EBADF } else { Errno::ESPIPE };
             return Err(errno.into());
         }
-        check_offsets(offset, src.remaining())?;
+        check_range(offset, src.remaining())?;
         let append = self.flags().contains(OpenFlags::O_APPEND);
         let (count, _) = self.ops.write_at(caller, self, offset, append, src)?;
         self.used(FileUse::Written);
@@ -251,7 +251,7 @@ impl OpenFile {
 
 /// Refuses a transfer that would end beyond what an offset (`loff_t`) can say.
 #[inline(always)]
-fn check_offsets(offset: u64, len: usize) -> Result<()> {
+pub fn check_range(offset: u64, len: usize) -> Result<()> {
     match offset.checked_add(len as u64) {
         Some(end) if end <= i64::MAX as u64 => Ok(()),
         _ => Err(Errno::EINVAL.into()),

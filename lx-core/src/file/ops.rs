@@ -303,8 +303,8 @@ pub fn seek_in(position: u64, size: u64, offset: i64, whence: u32) -> Result<u64
         2 => size,
         _ => return Err(Errno::EINVAL.into()),
     };
-    let base = i64::try_from(base).map_err(|_| Errno::EOVERFLOW)?;
-    let new = base.checked_add(offset).ok_or(Errno::EOVERFLOW)?;
+    let base = i64::try_from(base).map_err(|_| Errno::EINVAL)?;
+    let new = base.checked_add(offset).ok_or(Errno::EINVAL)?;
     u64::try_from(new).map_err(|_| Errno::EINVAL.into())
 }
 

@@ -7,7 +7,7 @@ use lx_core::abi::uio::Iovec;
 use lx_core::abi::{Errno, Fd, Signal, UserPtr};
 use lx_core::error::SysError;
 use lx_core::fd_cache::CachedFile;
-use lx_core::file::OpenFile;
+use lx_core::file::{OpenFile, check_range};
 use lx_core::io::{IoDst, IoSrc};
 use lx_core::rlimit::{RLIM_INFINITY, Resource};
 use lx_proc::CurrentTask;
@@ -263,12 +263,24 @@ pub(crate) fn sys_preadv2(
     _pos_high: u64,
     flags: RwfFlags,
 ) -> Result<usize> {
+    let at = if pos == -1 { None } else { Some(offset(pos)?) };
+    let file = task.file(fd)?;
+    match at {
+        Some(_) => check_readable_at(&file)?,
+        None if !file.is_readable() => return Err(Errno::EBADF.into()),
+        None => {}
+    }
+    let mut dst = IoDst::vectors(task.memory(), iov, count)?;
+    if dst.remaining() == 0 {
+        return Ok(0);
+    }
+    check_range(at.unwrap_or_else(|| file.position()), dst.remaining())?;
     // The hint and the synchronous flags, which concern writes, change nothing.
     check_rwf(flags, RwfFlags::RWF_HIPRI | RwfFlags::RWF_DSYNC | RwfFlags::RWF_SYNC)?;
-    if pos == -1 {
-        return sys_readv(task, fd, iov, count);
+    match at {
+        None => file.read(&task.caller(), &mut dst),
+        Some(at) => file.read_at(&task.caller(), at, &mut dst),
     }
-    sys_preadv(task, fd, iov, count, pos)
 }
 
 /// `pwritev2(2)`; offset -1 stands for the file's position.
@@ -281,45 +293,54 @@ pub(crate) fn sys_pwritev2(
     _pos_high: u64,
     flags: RwfFlags,
 ) -> Result<usize> {
+    let at = if pos == -1 { None } else { Some(offset(pos)?) };
+    let file = task.file(fd)?;
+    match at {
+        Some(_) => check_writable_at(&file)?,
+        None if !file.is_writable() => return Err(Errno::EBADF.into()),
+        None => {}
+    }
+    let mut src = IoSrc::vectors(task.memory(), iov, count)?;
+    if src.remaining() == 0 {
+        return Ok(0);
+    }
+    check_range(at.unwrap_or_else(|| file.position()), src.remaining())?;
     let sync = RwfFlags::RWF_DSYNC | RwfFlags::RWF_SYNC;
     let place = RwfFlags::RWF_APPEND | RwfFlags::RWF_NOAPPEND;
     check_rwf(flags, RwfFlags::RWF_HIPRI | sync | place)?;
     if flags.contains(place) {
         return Err(Errno::EINVAL.into());
     }
-    let done = if pos == -1 && !flags.intersects(place) {
-        sys_writev(task, fd, iov, count)?
-    } else {
-        let append = flags.contains(RwfFlags::RWF_APPEND);
-        let keep = flags.contains(RwfFlags::RWF_NOAPPEND);
-        write_placed(task, fd, iov, count, pos, append, keep)?
+    let written = match at {
+        _ if flags.intersects(place) => {
+            write_placed(task, &file, at, flags.contains(RwfFlags::RWF_APPEND), &mut src)
+        }
+        None => file.write(&task.caller(), &mut src),
+        Some(at) => file.write_at(&task.caller(), at, &mut src),
     };
-    if flags.intersects(sync) {
-        let file = task.file(fd)?;
-        file.ops().sync(&task.caller(), &file, !flags.contains(RwfFlags::RWF_SYNC))?;
-    }
-    Ok(done)
+    let synced = flags.intersects(sync) && written.is_ok();
+    let written = match synced {
+        true => {
+            file.ops().sync(&task.caller(), &file, !flags.contains(RwfFlags::RWF_SYNC)).and(written)
+        }
+        false => written,
+    };
+    drop(file);
+    raise_for_file(task, fd, written)
 }
 
-/// A write at `pos`, or at the end if `append`, or, with `keep`, not at the end in spite of
-/// `O_APPEND`.
+/// A write at `at` or the file's position; or at the end if `append`, and if not, then not there in
+/// spite of `O_APPEND`.
 fn write_placed(
     task: &CurrentTask<'_>,
-    fd: Fd,
-    iov: UserPtr<Iovec>,
-    count: usize,
-    pos: i64,
+    file: &OpenFile,
+    at: Option<u64>,
     append: bool,
-    keep: bool,
+    src: &mut IoSrc<'_>,
 ) -> Result<usize> {
-    let file = writable(task, fd)?;
-    let mut src = IoSrc::vectors(task.memory(), iov, count)?;
-    let append =
-        append || (!keep && file.flags().contains(lx_core::abi::fcntl::OpenFlags::O_APPEND));
-    let own_position = pos == -1;
-    let pos = if own_position { file.position() } else { offset(pos)? };
-    let (done, end) = file.ops().write_at(&task.caller(), &file, pos, append, &mut src)?;
-    if own_position {
+    let place = at.unwrap_or_else(|| file.position());
+    let (done, end) = file.ops().write_at(&task.caller(), file, place, append, src)?;
+    if at.is_none() {
         file.seek(&task.caller(), end.cast_signed(), Whence::SEEK_SET.0)?;
     }
     Ok(done)
