@@ -264,10 +264,12 @@ fn read_lock(
     arg: u64,
 ) -> Result<(Flock, Owner)> {
     let lock: Flock = task.memory().read(UserPtr::new(arg))?;
-    if of_description && lock.l_pid != 0 {
-        return Err(Errno::EINVAL.into());
-    }
     Ok((lock, file_lock::owner(&task.caller(), file, of_description)))
+}
+
+/// Locks of a description are asked for without a process.
+fn check_no_process(lock: &Flock, of_description: bool) -> Result<()> {
+    if of_description && lock.l_pid != 0 { Err(Errno::EINVAL.into()) } else { Ok(()) }
 }
 
 fn get_lock(
@@ -276,10 +278,20 @@ fn get_lock(
     command: FcntlCmd,
     arg: u64,
 ) -> Result<u64> {
-    let (mut lock, owner) = read_lock(task, file, command == FcntlCmd::F_OFD_GETLK, arg)?;
-    let kind = lock_kind(&lock)?.ok_or(Errno::EINVAL)?;
+    let of_description = command == FcntlCmd::F_OFD_GETLK;
+    let (mut lock, owner) = read_lock(task, file, of_description, arg)?;
+    if !of_description && lock_kind(&lock)?.is_none() {
+        return Err(Errno::EINVAL.into());
+    }
     let range = lock_range(task, file, &lock)?;
-    match file_lock::conflicting_record(&task.caller(), file, owner, kind, range)? {
+    let kind = lock_kind(&lock)?;
+    check_no_process(&lock, of_description)?;
+    let caller = task.caller();
+    let found = match kind {
+        Some(kind) => file_lock::conflicting_record(&caller, file, owner, kind, range)?,
+        None => file_lock::own_record(&caller, file, owner, range)?,
+    };
+    match found {
         None => lock.l_type = F_UNLCK,
         Some(found) => {
             lock.l_type = if found.kind == Kind::Read { F_RDLCK } else { F_WRLCK };
@@ -318,13 +330,13 @@ fn set_lock(
     if !allowed {
         return Err(Errno::EBADF.into());
     }
+    check_no_process(&lock, of_description)?;
     file_lock::set_record(&task.caller(), file, owner, kind, range, wait)?;
     Ok(0)
 }
 
 /// `flock(2)`.
 pub(crate) fn sys_flock(task: &CurrentTask<'_>, fd: Fd, operation: FlockFlags) -> Result<()> {
-    let file = task.files().get(fd)?;
     let wait = !operation.contains(FlockFlags::LOCK_NB);
     let exclusive = match operation - FlockFlags::LOCK_NB {
         FlockFlags::LOCK_SH => Some(false),
@@ -332,5 +344,6 @@ pub(crate) fn sys_flock(task: &CurrentTask<'_>, fd: Fd, operation: FlockFlags) -
         FlockFlags::LOCK_UN => None,
         _ => return Err(Errno::EINVAL.into()),
     };
+    let file = task.files().get(fd)?;
     file_lock::flock(&task.caller(), &file, exclusive, wait)
 }

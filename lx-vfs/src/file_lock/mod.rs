@@ -129,10 +129,12 @@ fn attach_release(file: &Arc<OpenFile>, key: Key) {
 }
 
 /// Takes a step, or waits for the queue of the file until it can be taken. `step` gets the locks
-/// and says whether it was done, or who is in the way.
+/// and says whether it was done, or who is in the way. `waiter` is the process of which a deadlock
+/// is found: only among record locks of processes.
 fn acquire(
     caller: &Caller<'_>,
     key: Key,
+    waiter: Option<i32>,
     wait: bool,
     mut step: impl FnMut(&mut Table) -> core::result::Result<Arc<WaitQueue>, Owner>,
 ) -> Result<()> {
@@ -152,11 +154,13 @@ fn acquire(
                 let table = table(&mut guard);
                 match step(table) {
                     Ok(queue) => Some(Ok(queue)),
-                    Err(Owner::Process(blocker)) if deadlocks(table, caller.tgid, blocker) => {
+                    Err(Owner::Process(blocker))
+                        if waiter.is_some_and(|waiter| deadlocks(table, waiter, blocker)) =>
+                    {
                         Some(Err(Errno::EDEADLK))
                     }
                     Err(blocker) => {
-                        set_waiting(table, caller.tgid, Some(blocker));
+                        set_waiting(table, waiter, Some(blocker));
                         None
                     }
                 }
@@ -164,7 +168,7 @@ fn acquire(
             {
                 let mut guard = lock_table();
                 let table = table(&mut guard);
-                set_waiting(table, caller.tgid, None);
+                set_waiting(table, waiter, None);
                 if let Some(locks) = table.files.get_mut(&key) {
                     locks.waiters = locks.waiters.saturating_sub(1);
                     if locks.is_unused() {
@@ -180,7 +184,8 @@ fn acquire(
     Ok(())
 }
 
-fn set_waiting(table: &mut Table, tgid: i32, blocker: Option<Owner>) {
+fn set_waiting(table: &mut Table, waiter: Option<i32>, blocker: Option<Owner>) {
+    let Some(tgid) = waiter else { return };
     table.waits.retain(|(waiter, _)| *waiter != tgid);
     if let Some(Owner::Process(blocker)) = blocker {
         table.waits.push((tgid, blocker));
@@ -222,7 +227,7 @@ pub fn flock(
         return Ok(());
     };
     attach_release(file, key);
-    acquire(caller, key, wait, |table| {
+    acquire(caller, key, None, wait, |table| {
         let mut blocker = None;
         let queue = change(table, key, |locks| {
             if locks.whole.contains(&(me, exclusive)) {
@@ -264,7 +269,11 @@ pub fn set_record(
     if matches!(owner, Owner::Description(_)) {
         attach_release(file, key);
     }
-    acquire(caller, key, wait, |table| {
+    let waiter = match owner {
+        Owner::Process(tgid) => Some(tgid),
+        Owner::Description(_) => None,
+    };
+    acquire(caller, key, waiter, wait, |table| {
         let records = table.files.get(&key).map_or(&[][..], |locks| &locks.records);
         if let Some(kind) = kind
             && let Some(conflict) = range::conflict(records, owner, kind, range)
@@ -292,9 +301,26 @@ pub fn conflicting_record(
     Ok(range::conflict(records, owner, kind, range))
 }
 
-/// The caller's process closed a descriptor of `file`: its record locks on that file end.
+/// `F_OFD_GETLK` of `F_UNLCK`: the owner's first lock in the range.
+///
+/// # Errors
+/// The file's.
+pub fn own_record(
+    caller: &Caller<'_>,
+    file: &Arc<OpenFile>,
+    owner: Owner,
+    range: Range,
+) -> Result<Option<Record>> {
+    let key = key(caller, file)?;
+    let mut guard = lock_table();
+    let records = table(&mut guard).files.get(&key).map_or(&[][..], |locks| &locks.records);
+    Ok(range::own(records, owner, range))
+}
+
+/// The caller's process closed a descriptor of `file`: its record locks on that file end, unless
+/// the descriptor only stood for a place.
 pub fn descriptor_closed(caller: &Caller<'_>, file: &OpenFile) {
-    if PROCESS_RECORDS.load(Ordering::Relaxed) == 0 {
+    if PROCESS_RECORDS.load(Ordering::Relaxed) == 0 || file.is_path_only() {
         return;
     }
     let Ok(key) = key(caller, file) else { return };

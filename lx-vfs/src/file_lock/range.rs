@@ -54,6 +54,11 @@ pub struct Record {
     pub range: Range,
 }
 
+/// The first lock of `owner` that covers some of the range.
+pub(super) fn own(records: &[Record], owner: Owner, range: Range) -> Option<Record> {
+    records.iter().find(|record| record.owner == owner && record.range.overlaps(range)).copied()
+}
+
 /// The first lock of somebody else that forbids one like this.
 pub(super) fn conflict(
     records: &[Record],
@@ -66,18 +71,20 @@ pub(super) fn conflict(
             && record.range.overlaps(range)
             && (kind == Kind::Write || record.kind == Kind::Write)
     };
-    records.iter().filter(conflicts).min_by_key(|record| record.range.start).copied()
+    records.iter().find(conflicts).copied()
 }
 
 /// Replaces what `owner` holds in `range` by a lock of `kind`, or by nothing. Parts of its locks
 /// outside of the range stay; neighbours of the same kind become one lock.
+///
+/// The locks are in Linux's order, which `F_GETLK` shows: owners by their first lock, and then by
+/// its start.
 pub(super) fn set(records: &mut Vec<Record>, owner: Owner, kind: Option<Kind>, range: Range) {
     let mut new = range;
+    let place = records.iter().position(|record| record.owner == owner);
+    let mut own: Vec<Record> = records.extract_if(.., |record| record.owner == owner).collect();
     let mut rest = Vec::new();
-    records.retain(|record| {
-        if record.owner != owner {
-            return true;
-        }
+    own.retain(|record| {
         if Some(record.kind) == kind && record.range.touches(range) {
             new.start = new.start.min(record.range.start);
             new.end = new.end.max(record.range.end);
@@ -98,10 +105,13 @@ pub(super) fn set(records: &mut Vec<Record>, owner: Owner, kind: Option<Kind>, r
         }
         false
     });
-    records.append(&mut rest);
+    own.append(&mut rest);
     if let Some(kind) = kind {
-        records.push(Record { owner, kind, range: new });
+        own.push(Record { owner, kind, range: new });
     }
+    own.sort_by_key(|record| record.range.start);
+    let place = place.unwrap_or(records.len());
+    records.splice(place..place, own);
 }
 
 #[cfg(test)]
