@@ -213,6 +213,14 @@ fn set_all(old: [u32; 3], wanted: [u32; 3], privileged: bool) -> Result<[u32; 3]
     Ok(new)
 }
 
+/// Whether `setresuid(2)` is asked for what is already there: then the id for files, which would
+/// become the effective one, stays as well.
+fn changes_nothing(old: [u32; 3], for_files: u32, wanted: [u32; 3]) -> bool {
+    let kept = old.iter().zip(&wanted).all(|(old, wanted)| *wanted == KEEP || wanted == old);
+    let [_, effective, _] = wanted;
+    kept && (effective == KEEP || effective == for_files)
+}
+
 /// `setreuid(2)`.
 ///
 /// # Errors
@@ -248,6 +256,9 @@ pub(crate) fn sys_setregid(task: &CurrentTask<'_>, rgid: u32, egid: u32) -> Resu
 /// - `EPERM`: an id that the caller does not have.
 pub(crate) fn sys_setresuid(task: &CurrentTask<'_>, ruid: u32, euid: u32, suid: u32) -> Result<()> {
     let mut new = Credentials::clone(task.cred());
+    if changes_nothing([new.uid, new.euid, new.suid], new.fsuid, [ruid, euid, suid]) {
+        return Ok(());
+    }
     let privileged = new.has(Capabilities::SETUID);
     [new.uid, new.euid, new.suid] =
         set_all([new.uid, new.euid, new.suid], [ruid, euid, suid], privileged)?;
@@ -262,6 +273,9 @@ pub(crate) fn sys_setresuid(task: &CurrentTask<'_>, ruid: u32, euid: u32, suid: 
 /// - `EPERM`: an id that the caller does not have.
 pub(crate) fn sys_setresgid(task: &CurrentTask<'_>, rgid: u32, egid: u32, sgid: u32) -> Result<()> {
     let mut new = Credentials::clone(task.cred());
+    if changes_nothing([new.gid, new.egid, new.sgid], new.fsgid, [rgid, egid, sgid]) {
+        return Ok(());
+    }
     let privileged = new.has(Capabilities::SETGID);
     [new.gid, new.egid, new.sgid] =
         set_all([new.gid, new.egid, new.sgid], [rgid, egid, sgid], privileged)?;
