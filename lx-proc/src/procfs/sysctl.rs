@@ -29,7 +29,7 @@ const CONSTANTS: &[(&str, &[(&str, &str)])] = &[
             ("file-max", "9223372036854775807\n"),
             ("lease-break-time", "45\n"),
             ("protected_fifos", "0\n"),
-            ("protected_hardlinks", "0\n"),
+            ("protected_hardlinks", "1\n"),
             ("protected_regular", "0\n"),
             ("protected_symlinks", "1\n"),
             ("suid_dumpable", "0\n"),
