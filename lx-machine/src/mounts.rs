@@ -76,7 +76,7 @@ pub(crate) fn build(
 ) -> Result<(Arc<MountTree>, HostEnv)> {
     let host = kernel.host;
     let (root, source) = root(host, configure, memory)?;
-    let tree = MountTree::new(root, source, MountFlags::empty());
+    let tree = MountTree::new(root, source, MountFlags::RELATIME);
     let boot = Boot::new(host, Credentials::new(0, 0, Vec::new()));
     let builder = Builder { host, boot: &boot, fs: FsContext::new(Arc::clone(&tree)), tree: &tree };
     builder.fs.set_umask(0);
@@ -169,7 +169,7 @@ impl Builder<'_> {
     fn mount(&self, path: &[u8], fs: Arc<dyn FileSystem>, source: &str) -> Result<()> {
         let at = self.directory(path)?;
         self.tree
-            .mount(fs, &at, source, MountFlags::empty())
+            .mount(fs, &at, source, MountFlags::RELATIME)
             .map(drop)
             .map_err(|error| cannot("mount on", path, error.errno()))
     }
@@ -229,7 +229,8 @@ impl Builder<'_> {
     fn bind(&self, mount: &BindMount) -> Result<()> {
         let (host_path, path) = (&*mount.host_path, &*mount.guest_path);
         let failed = |error: SysError| cannot("mount", host_path, error.errno());
-        let flags = if mount.read_only { MountFlags::RDONLY } else { MountFlags::empty() };
+        let mut flags = MountFlags::RELATIME;
+        flags.set(MountFlags::RDONLY, mount.read_only);
         let folder = open_folder(self.host, host_path)?;
         let fs = HostFs::new_at(self.host, folder, host_path).map_err(failed)?;
         let shown = MountTree::new(fs, &String::from_utf8_lossy(host_path), flags);

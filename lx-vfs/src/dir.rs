@@ -118,6 +118,7 @@ impl FileOps for DirFile {
             }
             position = position.saturating_add(1);
         }
+        self.inode.was_read(caller, file);
         Ok(position)
     }
 

@@ -7,7 +7,7 @@ use core::any::Any;
 use lx_core::abi::stat::{FileType, S_IALLUGO, Stat, Statfs};
 use lx_core::abi::{Errno, fcntl::OpenFlags};
 use lx_core::caller::Caller;
-use lx_core::file::FileOps;
+use lx_core::file::{FileOps, OpenFile};
 use lx_core::time::split_time;
 use lx_core::{Result, SysError};
 
@@ -331,6 +331,11 @@ pub trait InodeOps: Any + Send + Sync {
         Err(Errno::ENOTDIR.into())
     }
 
+    /// The directory was read through `file`, for those that keep access times.
+    fn was_read(&self, caller: &Caller<'_>, file: &OpenFile) {
+        let _ = (caller, file);
+    }
+
     /// All entries.
     ///
     /// # Errors
@@ -495,6 +500,11 @@ pub trait FileSystem: Send + Sync {
     /// The host path of its root, if it is a directory of the host and native programs may know it.
     fn host_path(&self) -> Option<&[u8]> {
         None
+    }
+
+    /// Whether files are in use that have no name any more.
+    fn has_removed(&self) -> bool {
+        false
     }
 
     /// Options in `/proc/mounts` after `rw` or `ro`, each with a comma before it.

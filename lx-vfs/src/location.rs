@@ -3,11 +3,12 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use lx_core::abi::fcntl::OpenFlags;
 use lx_core::file::OpenFile;
 
 use crate::dentry::Dentry;
 use crate::inode::InodeOps;
-use crate::mount::Mount;
+use crate::mount::{AccessTimes, Mount};
 
 /// A place in the tree, stored in [`OpenFile`] as its location.
 #[derive(Clone, Debug)]
@@ -40,6 +41,19 @@ impl Path {
         Self { mount: Arc::clone(&self.mount), dentry }
     }
 
+    /// Whether reading `file` moves its access time, which is `old` or not.
+    pub(crate) fn moves_access_time(file: &OpenFile, directory: bool, old: bool) -> bool {
+        if file.flags().contains(OpenFlags::O_NOATIME) {
+            return false;
+        }
+        let when = Self::of(file).map(|path| path.mount.access_times(directory));
+        match when.unwrap_or(AccessTimes::IfOld) {
+            AccessTimes::Never => false,
+            AccessTimes::IfOld => old,
+            AccessTimes::Always => true,
+        }
+    }
+
     /// Whether this is the root of its mount.
     pub fn is_mount_root(&self) -> bool {
         Arc::ptr_eq(&self.dentry, self.mount.root_dentry())
@@ -47,9 +61,21 @@ impl Path {
 
     /// The place above; `None` at the top of the tree.
     pub fn parent(&self) -> Option<Self> {
+        self.parent_unless(|_| false)
+    }
+
+    /// The place above; `None` at `root`, and on mounts that cover it.
+    pub fn parent_within(&self, root: &Self) -> Option<Self> {
+        self.parent_unless(|at| at == root)
+    }
+
+    fn parent_unless(&self, is_top: impl Fn(&Self) -> bool) -> Option<Self> {
         let mut at = self.clone();
-        while at.is_mount_root() {
+        while !is_top(&at) && at.is_mount_root() {
             at = at.mount.mountpoint()?;
+        }
+        if is_top(&at) {
+            return None;
         }
         let parent = at.dentry.parent()?;
         Some(at.with(parent))

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use lx_core::Result;
@@ -36,6 +36,17 @@ bitflags::bitflags! {
     }
 }
 
+/// When a read moves the access time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AccessTimes {
+    /// Not at all.
+    Never,
+    /// If it is not younger than the last change, `relatime`.
+    IfOld,
+    /// Each time, `strictatime`.
+    Always,
+}
+
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// A file system, or a part of one, at a place in the tree.
@@ -45,6 +56,8 @@ pub struct Mount {
     root: Arc<Dentry>,
     source: String,
     flags: AtomicU32,
+    /// Whether the file system is read-only, through whichever of its mounts.
+    fs_read_only: Arc<AtomicBool>,
     /// Descriptions of regular files that are open for writing here.
     writers: AtomicI32,
     links: Mutex<Links, { level::MOUNT }>,
@@ -63,6 +76,7 @@ impl Mount {
         root: Arc<Dentry>,
         source: &str,
         flags: MountFlags,
+        fs_read_only: Arc<AtomicBool>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
@@ -70,6 +84,7 @@ impl Mount {
             root,
             source: source.into(),
             flags: AtomicU32::new(flags.bits()),
+            fs_read_only,
             writers: AtomicI32::new(0),
             links: Mutex::default(),
         })
@@ -77,7 +92,7 @@ impl Mount {
 
     /// A mount outside the tree, for inodes without a name (pipes, sockets, memfds).
     pub fn detached(fs: Arc<dyn FileSystem>, root: Arc<Dentry>) -> Arc<Self> {
-        Self::new(fs, root, "none", MountFlags::empty())
+        Self::new(fs, root, "none", MountFlags::RELATIME, Arc::default())
     }
 
     /// Its number, as in `/proc/self/mountinfo`.
@@ -118,9 +133,29 @@ impl Mount {
         self.writers.fetch_add(by, Ordering::Relaxed);
     }
 
-    /// Whether writing is forbidden.
+    /// Whether writing is forbidden, here or to the file system.
     pub fn is_read_only(&self) -> bool {
-        self.flags().contains(MountFlags::RDONLY)
+        self.flags().contains(MountFlags::RDONLY) || self.is_fs_read_only()
+    }
+
+    /// Whether the file system is read-only.
+    pub fn is_fs_read_only(&self) -> bool {
+        self.fs_read_only.load(Ordering::Relaxed)
+    }
+
+    /// Which reads move access times.
+    pub(crate) fn access_times(&self, directory: bool) -> AccessTimes {
+        let flags = self.flags();
+        if self.is_read_only()
+            || flags.contains(MountFlags::NOATIME)
+            || (directory && flags.contains(MountFlags::NODIRATIME))
+        {
+            AccessTimes::Never
+        } else if flags.contains(MountFlags::RELATIME) {
+            AccessTimes::IfOld
+        } else {
+            AccessTimes::Always
+        }
     }
 
     /// `EROFS` if writing is forbidden.
@@ -180,7 +215,8 @@ impl MountTree {
     /// A tree with `fs` at its root.
     pub fn new(fs: Arc<dyn FileSystem>, source: &str, flags: MountFlags) -> Arc<Self> {
         let dentry = Dentry::new_root(fs.root());
-        let mount = Mount::new(fs, Arc::clone(&dentry), source, flags);
+        let fs_read_only = Arc::new(AtomicBool::new(flags.contains(MountFlags::RDONLY)));
+        let mount = Mount::new(fs, Arc::clone(&dentry), source, flags, fs_read_only);
         let all = Mutex::new(alloc::vec![Arc::downgrade(&mount)]);
         Arc::new(Self { root: Path { mount, dentry }, paths: PathCache::new(), all })
     }
@@ -202,7 +238,8 @@ impl MountTree {
         flags: MountFlags,
     ) -> Result<Arc<Mount>> {
         let root = Dentry::new_root(fs.root());
-        self.attach(Mount::new(fs, root, source, flags), at)
+        let fs_read_only = Arc::new(AtomicBool::new(flags.contains(MountFlags::RDONLY)));
+        self.attach(Mount::new(fs, root, source, flags, fs_read_only), at)
     }
 
     /// Shows `from` (without the mounts below it) at `at` too, `MS_BIND`.
@@ -212,7 +249,8 @@ impl MountTree {
     pub fn bind(&self, from: &Path, at: &Path, flags: MountFlags) -> Result<Arc<Mount>> {
         let fs = Arc::clone(from.mount.fs());
         let source = from.mount.source();
-        self.attach(Mount::new(fs, Arc::clone(&from.dentry), source, flags), at)
+        let fs_read_only = Arc::clone(&from.mount.fs_read_only);
+        self.attach(Mount::new(fs, Arc::clone(&from.dentry), source, flags, fs_read_only), at)
     }
 
     /// As [`bind`](Self::bind), with the mounts below `from`, `MS_REC`.
@@ -249,6 +287,9 @@ impl MountTree {
     }
 
     fn attach(&self, mount: Arc<Mount>, at: &Path) -> Result<Arc<Mount>> {
+        if !self.contains(&at.mount) {
+            return Err(Errno::ENOENT.into());
+        }
         if mount.root.is_dir() != at.dentry.is_dir() {
             return Err(Errno::ENOTDIR.into());
         }
@@ -273,7 +314,7 @@ impl MountTree {
     ///
     /// # Errors
     /// `EBUSY` if it is to be read-only and a file is open for writing, without `only_here` on any
-    /// mount of the file system.
+    /// mount of the file system, or removed but still in use.
     pub fn remount(&self, mount: &Mount, flags: MountFlags, only_here: bool) -> Result<()> {
         if flags.contains(MountFlags::RDONLY) {
             let all: Vec<_> = self.all.lock().iter().filter_map(Weak::upgrade).collect();
@@ -281,9 +322,13 @@ impl MountTree {
                 true => core::ptr::eq(other, mount),
                 false => Arc::ptr_eq(&other.fs, &mount.fs),
             };
-            if all.iter().any(|other| concerns(other) && other.is_written()) {
+            let written = all.iter().any(|other| concerns(other) && other.is_written());
+            if written || (!only_here && mount.fs.has_removed()) {
                 return Err(Errno::EBUSY.into());
             }
+        }
+        if !only_here {
+            mount.fs_read_only.store(flags.contains(MountFlags::RDONLY), Ordering::Relaxed);
         }
         mount.set_flags(flags);
         Ok(())
@@ -302,10 +347,16 @@ impl MountTree {
     /// Moves a mount, given by its root, `MS_MOVE`.
     ///
     /// # Errors
-    /// `EINVAL` if `from` is not the root of a mount, or the root of the tree; `ELOOP` if `to` lies
-    /// below it; as [`mount`](Self::mount).
+    /// `EINVAL` if `from` is not the root of a mount, or the root of the tree, or only one of both
+    /// is a directory; `ENOENT` if `to` is not in the tree; `ELOOP` if `to` lies below `from`.
     pub fn move_mount(&self, from: &Path, to: &Path) -> Result<()> {
-        if !from.is_mount_root() || from.mount.mountpoint().is_none() {
+        if !from.is_mount_root() || from.dentry.is_dir() != to.dentry.is_dir() {
+            return Err(Errno::EINVAL.into());
+        }
+        if !self.contains(&to.mount) {
+            return Err(Errno::ENOENT.into());
+        }
+        if !self.contains(&from.mount) || from.mount.mountpoint().is_none() {
             return Err(Errno::EINVAL.into());
         }
         let mut above = Some(to.clone());
@@ -315,22 +366,28 @@ impl MountTree {
             }
             above = at.mount.mountpoint();
         }
-        if from.dentry.is_dir() != to.dentry.is_dir() {
-            return Err(Errno::ENOTDIR.into());
-        }
         self.detach(&from.mount)?;
         self.attach(Arc::clone(&from.mount), to).map(drop)
     }
 
-    /// Takes a mount, given by its root, out of the tree. With `lazy` it may be in use and mounts
-    /// below it go along.
+    /// Whether a mount is in the tree.
+    pub fn contains(&self, mount: &Arc<Mount>) -> bool {
+        let mut at = Arc::clone(mount);
+        while let Some(above) = at.mountpoint() {
+            at = above.mount;
+        }
+        Arc::ptr_eq(&at, &self.root.mount)
+    }
+
+    /// Takes a mount, given by its root, out of the tree. With `lazy` it may be in use, and mounts
+    /// below it are taken out as well, each from its place.
     ///
     /// # Errors
     /// `EINVAL` if `at` is not the root of a mount, or the root of the tree; `EBUSY` if it is in
     /// use, by more than `at` itself.
     pub fn unmount(&self, at: &Path, lazy: bool) -> Result<()> {
         let mount = &at.mount;
-        if !at.is_mount_root() || mount.mountpoint().is_none() {
+        if !at.is_mount_root() || mount.mountpoint().is_none() || !self.contains(mount) {
             return Err(Errno::EINVAL.into());
         }
         // The place that it is mounted on, and the caller.
@@ -338,6 +395,17 @@ impl MountTree {
         if !lazy && (Arc::strong_count(mount) > OWN_USERS || !mount.children().is_empty()) {
             return Err(Errno::EBUSY.into());
         }
+        let mut gone = alloc::vec![Arc::clone(mount)];
+        while let Some(mount) = gone.pop() {
+            gone.extend(mount.children());
+            self.take_out(&mount)?;
+        }
+        Ok(())
+    }
+
+    /// Takes a mount from its place for good. With the last mount of a file system, what is known
+    /// of its names goes.
+    fn take_out(&self, mount: &Arc<Mount>) -> Result<()> {
         self.detach(mount)?;
         let last_of_fs = {
             let mut all = self.all.lock();
@@ -346,7 +414,11 @@ impl MountTree {
             !all.iter().filter_map(Weak::upgrade).any(same_fs)
         };
         if last_of_fs {
-            mount.root.forget_tree();
+            let mut top = Arc::clone(&mount.root);
+            while let Some(above) = top.parent() {
+                top = above;
+            }
+            top.forget_tree();
         }
         Ok(())
     }

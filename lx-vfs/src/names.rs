@@ -114,6 +114,7 @@ impl FsContext {
         if child.is_dir() {
             return Err(Errno::EISDIR.into());
         }
+        check_not_covered(&child)?;
         parent.dir.inode().unlink(caller, name)?;
         parent.dir.dentry.removed(name, &child, changes);
         notify::removed(caller, &parent.dir, name, &child);
@@ -139,6 +140,7 @@ impl FsContext {
         if !child.is_dir() {
             return Err(Errno::ENOTDIR.into());
         }
+        check_not_covered(&child)?;
         parent.dir.inode().rmdir(caller, name)?;
         parent.dir.dentry.removed(name, &child, changes);
         notify::removed(caller, &parent.dir, name, &child);
@@ -164,7 +166,7 @@ impl FsContext {
         }
         let old = self.lookup_parent(caller, from.0, from.1)?;
         let new = self.lookup_parent(caller, to.0, to.1)?;
-        if !Arc::ptr_eq(&old.dir.mount, &new.dir.mount) {
+        if !Arc::ptr_eq(&old.mount, &new.mount) {
             return Err(Errno::EXDEV.into());
         }
         let Last::Name(old_name) = &old.last else { return Err(Errno::EBUSY.into()) };
@@ -226,6 +228,10 @@ impl FsContext {
                 check_new_parent(caller, target)?;
             }
         }
+        check_not_covered(&source)?;
+        if let Some(target) = &target {
+            check_not_covered(target)?;
+        }
         let new_dir = Arc::clone(new.dir.inode());
         old.dir.inode().rename(caller, old_name, &new_dir, new_name, flags)?;
         let (from, to) = ((&old.dir, &**old_name), (&new.dir, &**new_name));
@@ -277,11 +283,12 @@ fn check_can_remove(caller: &Caller<'_>, dir: &Path, child: &Dentry) -> Result<(
     let (parent, file) = (dir.inode().permissions(), child.inode().permissions());
     check_not_append(&parent)?;
     check_sticky(caller.cred(), &parent, &file)?;
-    check_not_fixed(&file)?;
-    if child.is_mountpoint() {
-        return Err(Errno::EBUSY.into());
-    }
-    Ok(())
+    check_not_fixed(&file)
+}
+
+/// What something is mounted on stays.
+fn check_not_covered(dentry: &Dentry) -> Result<()> {
+    if dentry.is_mountpoint() { Err(Errno::EBUSY.into()) } else { Ok(()) }
 }
 
 /// `fs.protected_hardlinks`: one may link to what one owns or could read and write anyway.

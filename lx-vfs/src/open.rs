@@ -162,6 +162,11 @@ impl FsContext {
                 return Ok(None);
             }
             let path = parent.dir.with(child).cross_mounts();
+            if how.resolve.contains(ResolveFlags::RESOLVE_NO_XDEV)
+                && !Arc::ptr_eq(&path.mount, &parent.dir.mount)
+            {
+                return Err(Errno::EXDEV.into());
+            }
             return open_existing(caller, path, how).map(Some);
         }
         match self.create_file(caller, &parent, name, how, changes) {

@@ -13,6 +13,7 @@ use crate::dentry::{Cached, Dentry};
 use crate::fs_context::FsContext;
 use crate::inode::{NAME_MAX, NameCaching, is_missing};
 use crate::location::Path;
+use crate::mount::Mount;
 use crate::path_cache::{self, Hit, Outcome, UNKNOWN_CHANGES, UNKNOWN_VERSION, Walked};
 use crate::permission::{Access, check};
 use crate::walk::Walker;
@@ -61,6 +62,8 @@ pub struct Parent {
     pub last: Last,
     /// A slash follows it.
     pub trailing_slash: bool,
+    /// The mount in which the last component stands, which `..` may leave.
+    pub(crate) mount: Arc<Mount>,
 }
 
 impl Parent {
@@ -259,7 +262,8 @@ impl FsContext {
             return Err(Errno::ENOTDIR.into());
         }
         check_search(caller, &dir.dentry)?;
-        Ok(Parent { dir, last, trailing_slash })
+        let mount = Arc::clone(&dir.mount);
+        Ok(Parent { dir, last, trailing_slash, mount })
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Walker<'a> {
     links: Vec<Link>,
     followed: usize,
     resolve: ResolveFlags,
+    /// Whether the walk has met the root. Before that Linux takes it for another mount.
+    met_root: bool,
     mount: Arc<Mount>,
     pub(crate) dentry: Arc<Dentry>,
     /// The version of `dentry` when it was found.
@@ -103,6 +105,7 @@ impl<'a> Walker<'a> {
             links: Vec::new(),
             followed: 0,
             resolve,
+            met_root: absolute || beneath || in_root,
             mount: Arc::clone(&from.mount),
             dentry: Arc::clone(&from.dentry),
             version: from.dentry.version(),
@@ -202,12 +205,14 @@ impl<'a> Walker<'a> {
         loop {
             let Component::Name { from, to } = self.next() else {
                 let last = Last::Directory { dot: false, dot_dot: false };
-                return Ok(Parent { dir: self.here(), last, trailing_slash: false });
+                let mount = Arc::clone(&self.mount);
+                return Ok(Parent { dir: self.here(), last, trailing_slash: false, mount });
             };
             let last = self.is_last();
             let name = self.text().get(from..to).unwrap_or_default();
             let (dot, dot_dot) = (name == b".", name == b"..");
             if dot || dot_dot {
+                let mount = Arc::clone(&self.mount);
                 if dot {
                     check_search(self.caller, &self.dentry)?;
                 } else {
@@ -215,7 +220,7 @@ impl<'a> Walker<'a> {
                 }
                 if last {
                     let last = Last::Directory { dot, dot_dot };
-                    return Ok(Parent { dir: self.here(), last, trailing_slash: true });
+                    return Ok(Parent { dir: self.here(), last, trailing_slash: true, mount });
                 }
                 continue;
             }
@@ -225,6 +230,7 @@ impl<'a> Walker<'a> {
                     dir: self.here(),
                     last: Last::name(name),
                     trailing_slash: self.has_trailing_slash(),
+                    mount: Arc::clone(&self.mount),
                 });
             }
             check_search(self.caller, &self.dentry)?;
@@ -262,23 +268,22 @@ impl<'a> Walker<'a> {
 
     fn step_up(&mut self) -> Result<()> {
         self.cacheable = false;
+        self.met_root = true;
         check_search(self.caller, &self.dentry)?;
-        let here = self.here();
-        if here == *self.root() {
+        let Some(parent) = self.here().parent_within(self.root()) else {
             if self.resolve.contains(ResolveFlags::RESOLVE_BENEATH) {
                 return Err(Errno::EXDEV.into());
             }
-            return Ok(());
+            // At the top one stays, but on what is mounted there.
+            return self.cross_mounts();
+        };
+        let parent = parent.cross_mounts();
+        if self.resolve.contains(ResolveFlags::RESOLVE_NO_XDEV)
+            && !Arc::ptr_eq(&parent.mount, &self.mount)
+        {
+            return Err(Errno::EXDEV.into());
         }
-        if let Some(parent) = here.parent() {
-            let parent = parent.cross_mounts();
-            if self.resolve.contains(ResolveFlags::RESOLVE_NO_XDEV)
-                && !Arc::ptr_eq(&parent.mount, &self.mount)
-            {
-                return Err(Errno::EXDEV.into());
-            }
-            (self.mount, self.dentry) = (parent.mount, parent.dentry);
-        }
+        (self.mount, self.dentry) = (parent.mount, parent.dentry);
         Ok(())
     }
 
@@ -331,10 +336,11 @@ impl<'a> Walker<'a> {
             }
             let root = self.root().clone();
             if self.resolve.contains(ResolveFlags::RESOLVE_NO_XDEV)
-                && !Arc::ptr_eq(&root.mount, &self.mount)
+                && !(self.met_root && Arc::ptr_eq(&root.mount, &self.mount))
             {
                 return Err(Errno::EXDEV.into());
             }
+            self.met_root = true;
             self.version = root.dentry.version();
             (self.mount, self.dentry) = (root.mount, root.dentry);
         }

@@ -23,7 +23,7 @@ fn escape(text: &mut Vec<u8>, field: &[u8]) {
 }
 
 /// The options of a mount as `mount(8)` names them.
-fn options(flags: MountFlags) -> Vec<u8> {
+fn options(flags: MountFlags, read_only: bool) -> Vec<u8> {
     const NAMES: [(MountFlags, &str); 6] = [
         (MountFlags::NOSUID, ",nosuid"),
         (MountFlags::NODEV, ",nodev"),
@@ -32,7 +32,7 @@ fn options(flags: MountFlags) -> Vec<u8> {
         (MountFlags::NODIRATIME, ",nodiratime"),
         (MountFlags::RELATIME, ",relatime"),
     ];
-    let mut text = Vec::from(if flags.contains(MountFlags::RDONLY) { *b"ro" } else { *b"rw" });
+    let mut text = Vec::from(if read_only { *b"ro" } else { *b"rw" });
     for (flag, name) in NAMES {
         if flags.contains(flag) {
             text.extend_from_slice(name.as_bytes());
@@ -49,7 +49,7 @@ fn list(view: &View) -> Result<Vec<MountInfo>> {
 
 /// Options of the file system itself.
 fn super_options(mount: &Mount) -> Vec<u8> {
-    let mut text = Vec::from(*b"rw");
+    let mut text = Vec::from(if mount.is_fs_read_only() { *b"ro" } else { *b"rw" });
     text.extend_from_slice(mount.fs().options().as_bytes());
     text
 }
@@ -65,7 +65,7 @@ pub(super) fn mounts(view: &View, _caller: &Caller<'_>) -> Result<Vec<u8>> {
         text.push(b' ');
         text.extend_from_slice(mount.fs().name().as_bytes());
         text.push(b' ');
-        text.extend_from_slice(&options(mount.flags()));
+        text.extend_from_slice(&options(mount.flags(), mount.is_read_only()));
         text.extend_from_slice(mount.fs().options().as_bytes());
         text.extend_from_slice(b" 0 0\n");
     }
@@ -84,7 +84,8 @@ pub(super) fn mountinfo(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
         text.push(b' ');
         escape(&mut text, &info.path);
         text.push(b' ');
-        text.extend_from_slice(&options(mount.flags()));
+        let read_only = mount.flags().contains(MountFlags::RDONLY);
+        text.extend_from_slice(&options(mount.flags(), read_only));
         text.extend_from_slice(b" - ");
         text.extend_from_slice(mount.fs().name().as_bytes());
         text.push(b' ');
@@ -109,8 +110,8 @@ mod tests {
 
     #[test]
     fn option_names() {
-        assert_eq!(options(MountFlags::empty()), b"rw");
+        assert_eq!(options(MountFlags::empty(), false), b"rw");
         let flags = MountFlags::RDONLY | MountFlags::NOEXEC | MountFlags::RELATIME;
-        assert_eq!(options(flags), b"ro,noexec,relatime");
+        assert_eq!(options(flags, true), b"ro,noexec,relatime");
     }
 }

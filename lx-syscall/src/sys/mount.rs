@@ -54,12 +54,21 @@ pub(crate) fn sys_mount(
         | MountFlags::MS_UNBINDABLE;
     let mounts = task.fs().mounts();
     if flags.contains(MountFlags::MS_REMOUNT) {
-        if !target.is_mount_root() {
+        if !target.is_mount_root() || !mounts.contains(&target.mount) {
             return Err(Errno::EINVAL.into());
         }
-        mounts.remount(&target.mount, forbids(flags), flags.contains(MountFlags::MS_BIND))
+        let mut new = forbids(flags);
+        if !flags.intersects(ACCESS_TIMES) {
+            // What is not said of access times stays.
+            let kept = Forbids::NOATIME | Forbids::NODIRATIME | Forbids::RELATIME;
+            new = new.difference(kept) | target.mount.flags() & kept;
+        }
+        mounts.remount(&target.mount, new, flags.contains(MountFlags::MS_BIND))
     } else if flags.contains(MountFlags::MS_BIND) {
         let from = find_source(task, source_name)?;
+        if mounts.contains(&target.mount) && !mounts.contains(&from.mount) {
+            return Err(Errno::EINVAL.into());
+        }
         if flags.contains(MountFlags::MS_REC) {
             mounts.bind_tree(&from, &target, from.mount.flags())
         } else {
@@ -117,15 +126,22 @@ fn change_propagation(target: &Path, flags: MountFlags, kinds: MountFlags) -> Re
     }
 }
 
+/// The flags about access times.
+const ACCESS_TIMES: MountFlags = MountFlags::MS_NOATIME
+    .union(MountFlags::MS_NODIRATIME)
+    .union(MountFlags::MS_RELATIME)
+    .union(MountFlags::MS_STRICTATIME);
+
 fn forbids(flags: MountFlags) -> Forbids {
     let mut forbids = Forbids::empty();
     forbids.set(Forbids::RDONLY, flags.contains(MountFlags::MS_RDONLY));
     forbids.set(Forbids::NOSUID, flags.contains(MountFlags::MS_NOSUID));
     forbids.set(Forbids::NODEV, flags.contains(MountFlags::MS_NODEV));
     forbids.set(Forbids::NOEXEC, flags.contains(MountFlags::MS_NOEXEC));
-    forbids.set(Forbids::NOATIME, flags.contains(MountFlags::MS_NOATIME));
     forbids.set(Forbids::NODIRATIME, flags.contains(MountFlags::MS_NODIRATIME));
-    forbids.set(Forbids::RELATIME, flags.contains(MountFlags::MS_RELATIME));
+    let strict = flags.contains(MountFlags::MS_STRICTATIME);
+    forbids.set(Forbids::NOATIME, flags.contains(MountFlags::MS_NOATIME) && !strict);
+    forbids.set(Forbids::RELATIME, !flags.contains(MountFlags::MS_NOATIME) && !strict);
     forbids
 }
 
@@ -167,7 +183,10 @@ fn new_drive(task: &CurrentTask<'_>, source: &[u8], options: &[u8]) -> Result<Ar
 /// `tmpfs(5)`, within the memory of the region.
 fn new_tmpfs(task: &CurrentTask<'_>, options: &[u8]) -> Result<Arc<dyn FileSystem>> {
     let (_, memory) = task.host().region_usage();
-    let options = tmpfs::Options::parse(options, memory)?;
+    let mut options = tmpfs::Options::parse(options, memory)?;
+    let cred = task.cred();
+    options.uid.get_or_insert(cred.fsuid);
+    options.gid.get_or_insert(cred.fsgid);
     Ok(TmpFs::with_options(task.host(), &options))
 }
 
@@ -183,10 +202,6 @@ pub(crate) fn sys_umount2(
     target: UserCStr,
     flags: UmountFlags,
 ) -> Result<()> {
-    if flags.contains(UmountFlags::MNT_EXPIRE) {
-        unsupported::note("umount2 flag", u64::from(flags.bits()));
-        return Err(Errno::EINVAL.into());
-    }
     let mut how = Lookup::FOLLOW;
     how.set(Lookup::FOLLOW, !flags.contains(UmountFlags::UMOUNT_NOFOLLOW));
     let mut buffer = PathBuffer::new();
@@ -195,5 +210,16 @@ pub(crate) fn sys_umount2(
     if !task.cred().has(Capabilities::SYS_ADMIN) {
         return Err(Errno::EPERM.into());
     }
-    task.fs().mounts().unmount(&target, flags.contains(UmountFlags::MNT_DETACH))
+    let detach = flags.contains(UmountFlags::MNT_DETACH);
+    if flags.contains(UmountFlags::MNT_EXPIRE) && target.is_mount_root() {
+        unsupported::note("umount2 flag", u64::from(flags.bits()));
+        return Err(Errno::EINVAL.into());
+    }
+    let mounts = task.fs().mounts();
+    let is_root = Arc::ptr_eq(&target.mount, &task.fs().root().mount);
+    if is_root && !detach && target.is_mount_root() && mounts.contains(&target.mount) {
+        // The root stays, but nobody writes there any more.
+        return mounts.remount(&target.mount, target.mount.flags() | Forbids::RDONLY, false);
+    }
+    mounts.unmount(&target, detach)
 }

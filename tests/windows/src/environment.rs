@@ -107,7 +107,7 @@ fn folder() -> Result<(), Failed> {
                   cat /proc/mounts | (read line; echo $line)";
     let outcome = run(&root, &[], script)?;
     let expected = "1\nB\n1\n755 0\n0\nroot:x:0:0:root:/root:/bin/sh\n1\n1\n2\n\
-                    lx / drvfs rw,uid=0,gid=0,umask=022,metadata,case=dir 0 0\n";
+                    lx / drvfs rw,relatime,uid=0,gid=0,umask=022,metadata,case=dir 0 0\n";
     expect(&outcome, |said| said == expected)?;
     let left = fs::read_to_string(root.join("tmp/last"))?;
     let others = fs::read_dir(root.join("tmp"))?.count();

@@ -15,6 +15,7 @@ use super::file::LayerFile;
 use super::node::Node;
 use crate::dir::DirFile;
 use crate::inode::{Attr, DirListing, InodeOps, NewInode, Permissions, SetAttr, downcast};
+use crate::inode_flags::InodeFlags;
 use crate::location::Path;
 use crate::write_access::WriteCount;
 
@@ -44,7 +45,7 @@ impl InodeOps for Node {
     fn permissions(&self) -> Permissions {
         match self.real() {
             Ok(real) => real.permissions(),
-            Err(_) => Permissions { mode: 0, uid: 0, gid: 0 },
+            Err(_) => Permissions { mode: 0, uid: 0, gid: 0, flags: InodeFlags::empty() },
         }
     }
 

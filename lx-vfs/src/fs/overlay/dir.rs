@@ -9,7 +9,7 @@ use lx_core::abi::Errno;
 use lx_core::abi::fcntl::{OpenFlags, RenameFlags};
 use lx_core::abi::stat::FileType;
 use lx_core::caller::Caller;
-use lx_core::file::FileOps;
+use lx_core::file::{FileOps, OpenFile};
 use spin::Once;
 
 use super::file::OverlayFile;
@@ -254,10 +254,15 @@ impl InodeOps for OverlayDir {
         self.child(name)
     }
 
-    fn list(&self, caller: &Caller<'_>, listing: &mut DirListing) -> Result<()> {
-        if let Some(meta) = self.meta.get().filter(|meta| meta.needs_atime()) {
+    fn was_read(&self, caller: &Caller<'_>, file: &OpenFile) {
+        if let Some(meta) = self.meta.get()
+            && Path::moves_access_time(file, true, meta.needs_atime())
+        {
             meta.accessed(caller.now());
         }
+    }
+
+    fn list(&self, caller: &Caller<'_>, listing: &mut DirListing) -> Result<()> {
         let changes = self.shared.tree.lock().changes(self.ino);
         let (nodes, hidden) = changes.unwrap_or_default();
         if let Some(lower) = &self.lower {

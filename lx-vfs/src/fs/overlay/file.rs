@@ -289,7 +289,7 @@ impl LowerFile {
         if !self.inode.is_copied() {
             return None;
         }
-        self.inode.upper.get().map(|upper| TmpFile::new(Arc::clone(upper), OpenFlags::empty()))
+        self.inode.upper.get().map(|upper| TmpFile::new(Arc::clone(upper)))
     }
 }
 

@@ -15,19 +15,18 @@ use lx_core::rlimit::Resource;
 
 use super::TmpInode;
 use super::data::MAX_SIZE;
+use crate::location::Path;
 use crate::permission::without_set_id;
 
 /// An open regular file.
 pub(crate) struct TmpFile {
     inode: Arc<TmpInode>,
-    /// `O_NOATIME`.
-    no_atime: bool,
 }
 
 impl TmpFile {
     /// Opens `inode`.
-    pub(crate) fn new(inode: Arc<TmpInode>, flags: OpenFlags) -> Self {
-        Self { inode, no_atime: flags.contains(OpenFlags::O_NOATIME) }
+    pub(crate) fn new(inode: Arc<TmpInode>) -> Self {
+        Self { inode }
     }
 }
 
@@ -39,13 +38,14 @@ impl FileOps for TmpFile {
     fn read_at(
         &self,
         caller: &Caller<'_>,
-        _file: &OpenFile,
+        file: &OpenFile,
         offset: u64,
         dst: &mut IoDst<'_>,
     ) -> Result<usize> {
         let count = self.inode.data()?.read_at(offset, dst)?;
-        if !self.no_atime && self.inode.meta.needs_atime() {
-            self.inode.meta.accessed(caller.now());
+        let meta = &self.inode.meta;
+        if Path::moves_access_time(file, false, meta.needs_atime()) {
+            meta.accessed(caller.now());
         }
         Ok(count)
     }

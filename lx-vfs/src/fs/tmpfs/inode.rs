@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 
 use lx_core::Result;
 use lx_core::abi::Errno;
@@ -9,7 +10,7 @@ use lx_core::abi::fcntl::{OpenFlags, RenameFlags};
 use lx_core::abi::memfd::Seals;
 use lx_core::abi::stat::FileType;
 use lx_core::caller::Caller;
-use lx_core::file::{FileIdentity, FileOps, PageSource};
+use lx_core::file::{FileIdentity, FileOps, OpenFile, PageSource};
 use lx_core::host::PageBlock;
 use lx_core::io::IoSrc;
 
@@ -159,8 +160,19 @@ impl TmpInode {
 
     /// One link more, or fewer, for a file system that keeps the names itself.
     pub(crate) fn add_links(&self, by: i32, now: i64) {
-        self.meta.add_links(by);
+        self.count_links(|meta| meta.add_links(by));
         self.meta.changed(now);
+    }
+
+    /// Changes the number of links, and counts the inode among the removed ones if none is left.
+    fn count_links(&self, change: impl FnOnce(&Meta)) {
+        let before = self.meta.nlink();
+        change(&self.meta);
+        match (before, self.meta.nlink()) {
+            (1.., 0) => self.shared.removed.fetch_add(1, Ordering::Relaxed),
+            (0, 1..) => self.shared.removed.fetch_sub(1, Ordering::Relaxed),
+            _ => 0,
+        };
     }
 
     /// Stores bytes and leaves the times alone.
@@ -189,10 +201,10 @@ impl TmpInode {
     /// A name of `inode` is gone.
     fn unlinked(&self, inode: &Self, now: i64) {
         if inode.file_type == FileType::Directory {
-            inode.meta.set_nlink(0);
+            inode.count_links(|meta| meta.set_nlink(0));
             self.meta.add_links(-1);
         } else {
-            inode.meta.add_links(-1);
+            inode.count_links(|meta| meta.add_links(-1));
             if inode.meta.nlink() > 0 {
                 self.shared.inode_space.give_back(INODE_SPACE);
             }
@@ -206,6 +218,7 @@ impl Drop for TmpInode {
     fn drop(&mut self) {
         let attributes = self.xattrs.space();
         self.shared.inode_space.give_back(INODE_SPACE.saturating_add(attributes));
+        self.count_links(|meta| meta.set_nlink(1));
     }
 }
 
@@ -243,7 +256,7 @@ impl InodeOps for TmpInode {
         flags: OpenFlags,
     ) -> Result<Arc<dyn FileOps>> {
         match &self.body {
-            Body::File(_) => Ok(Arc::new(TmpFile::new(self, flags))),
+            Body::File(_) => Ok(Arc::new(TmpFile::new(self))),
             Body::Directory => Ok(DirFile::open(self)),
             Body::Symlink(_) => Err(Errno::ELOOP.into()),
             Body::Fifo(fifo) => {
@@ -266,10 +279,13 @@ impl InodeOps for TmpInode {
         Ok(Arc::clone(self.shared.tree.lock().get(self.ino, name)?) as _)
     }
 
-    fn list(&self, caller: &Caller<'_>, listing: &mut DirListing) -> Result<()> {
-        if self.meta.needs_atime() {
+    fn was_read(&self, caller: &Caller<'_>, file: &OpenFile) {
+        if Path::moves_access_time(file, true, self.meta.needs_atime()) {
             self.meta.accessed(caller.now());
         }
+    }
+
+    fn list(&self, _caller: &Caller<'_>, listing: &mut DirListing) -> Result<()> {
         for (name, inode) in self.shared.tree.lock().entries(self.ino) {
             listing.push(inode.ino, inode.file_type.dirent_type(), name);
         }
@@ -294,7 +310,7 @@ impl InodeOps for TmpInode {
 
     fn create_unnamed(&self, caller: &Caller<'_>, new: &NewInode<'_>) -> Result<Arc<dyn InodeOps>> {
         let inode = Self::new_within_limit(&self.shared, new, caller.now())?;
-        inode.meta.set_nlink(0);
+        inode.count_links(|meta| meta.set_nlink(0));
         Ok(inode)
     }
 

@@ -13,6 +13,8 @@ mod options;
 mod seals;
 mod tree;
 
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,6 +37,8 @@ use tree::Tree;
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 /// What an inode takes of the limit of them, in units of bytes of extended attributes.
 const INODE_SPACE: u64 = 1024;
+/// The mode of a root of which nothing was said, which `/proc/mounts` does not name.
+const DEFAULT_MODE: u32 = 0o1777;
 /// Unit of sizes that guests see.
 const PAGE: u64 = 4096;
 
@@ -47,6 +51,8 @@ pub(crate) struct Shared {
     inode_space: Quota,
     /// Pages of files; counted if they are limited.
     pages: Option<Arc<Quota>>,
+    /// Inodes that have no name any more.
+    removed: AtomicU64,
     tree: Mutex<Tree, { level::DIRECTORY }>,
 }
 
@@ -54,6 +60,8 @@ pub(crate) struct Shared {
 pub struct TmpFs {
     shared: Arc<Shared>,
     root: Arc<TmpInode>,
+    /// Mode, user and group that the root began with.
+    began: (u32, u32, u32),
 }
 
 impl TmpFs {
@@ -80,6 +88,7 @@ impl TmpFs {
             next_ino: AtomicU64::new(first_ino),
             inode_space: Quota::new(options.inodes.map(|count| count.saturating_mul(INODE_SPACE))),
             pages: options.pages.map(|pages| Arc::new(Quota::new(Some(pages)))),
+            removed: AtomicU64::new(0),
             tree: Mutex::default(),
         });
         let new = NewInode {
@@ -91,7 +100,7 @@ impl TmpFs {
         let now = host.realtime().cast_signed();
         let root = TmpInode::new(&shared, &new, now);
         shared.tree.lock().add_dir(root.ino(), root.ino());
-        Arc::new(Self { shared, root })
+        Arc::new(Self { shared, root, began: (new.mode, new.uid, new.gid) })
     }
 
     /// An inode that is in no directory; a directory cannot be made this way.
@@ -130,6 +139,30 @@ impl FileSystem for TmpFs {
 
     fn root(&self) -> Arc<dyn InodeOps> {
         Arc::clone(&self.root) as _
+    }
+
+    fn has_removed(&self) -> bool {
+        self.shared.removed.load(Ordering::Relaxed) > 0
+    }
+
+    fn options(&self) -> String {
+        let (mode, uid, gid) = self.began;
+        let mut text = String::new();
+        if let Some(pages) = self.shared.pages.as_ref().and_then(|pages| pages.limit()) {
+            text.push_str(&format!(",size={}k", pages.saturating_mul(PAGE / 1024)));
+        }
+        if let Some(space) = self.shared.inode_space.limit() {
+            text.push_str(&format!(",nr_inodes={}", space / INODE_SPACE));
+        }
+        if mode != DEFAULT_MODE {
+            text.push_str(&format!(",mode={mode:03o}"));
+        }
+        for (name, id) in [("uid", uid), ("gid", gid)] {
+            if id != 0 {
+                text.push_str(&format!(",{name}={id}"));
+            }
+        }
+        text
     }
 
     fn statfs(&self, _caller: &Caller<'_>) -> Result<Statfs> {
