@@ -5,7 +5,11 @@ use std::process::ExitCode;
 use lx_guest_tests::random;
 
 fn main() -> ExitCode {
-    let name = std::env::args().nth(1).unwrap_or_default();
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    if let Some(code) = random::resume(&words) {
+        return ExitCode::from(code as u8);
+    }
+    let name = words.first().cloned().unwrap_or_default();
     let Some(area) = random::AREAS.iter().find(|area| area.name == name) else {
         eprintln!("random: there is no area \"{name}\"");
         return ExitCode::FAILURE;

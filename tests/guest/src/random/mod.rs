@@ -7,18 +7,25 @@
 //!
 //! `tests/differential/tests/random.rs` makes the sequences and compares.
 
+mod confined;
+mod contents;
+mod locks;
 mod memory;
 mod messages;
+mod paths;
 mod pipes;
 mod unix;
 
 use std::io::{self, BufRead, Write};
 use std::ptr::null_mut;
 
-use crate::{Ended, Scratch, call, fork};
+use crate::{Ended, Scratch, c, call, fork};
 
 /// The descriptor that results are written to.
 pub const RESULTS: i32 = 200;
+
+/// The descriptor of `/proc` in sequences that have a root of their own.
+const PROC: i32 = 201;
 
 /// One step of a sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +87,11 @@ pub struct Area {
 }
 
 /// All areas.
-pub const AREAS: &[Area] = &[memory::AREA, pipes::AREA, unix::AREA];
+pub const AREAS: &[Area] =
+    &[paths::AREA, contents::AREA, locks::AREA, memory::AREA, pipes::AREA, unix::AREA];
+
+/// The areas whose sequences take root, for a root folder and mounts of their own.
+pub const NEED_ROOT: &[&str] = &["paths"];
 
 /// `choices[number]`, from the start again when there are not so many.
 pub fn pick<T: Copy>(number: u32, choices: &[T]) -> T {
@@ -93,6 +104,24 @@ fn descriptor(number: u32, limit: u32) -> i32 {
     let open: Vec<i32> = all.filter(|fd| call!(fcntl(*fd, libc::F_GETFD)).is_ok()).collect();
     let any = (number % (limit + 1)).cast_signed();
     open.get(number as usize % (open.len() + 1)).copied().unwrap_or(any)
+}
+
+/// A file's type, as in its mode.
+fn file_type(fd: i32) -> Result<u32, i32> {
+    // SAFETY: zeroes are a valid structure.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    call!(fstat(fd, &mut stat)).map(|_| stat.st_mode & libc::S_IFMT)
+}
+
+/// Goes on as a process of a sequence that has executed this program: `words` are the area and what
+/// it was told. The exit code.
+pub fn resume(words: &[String]) -> Option<i32> {
+    match words {
+        [area, word, number] if area == "locks" && word == "resume" => {
+            Some(locks::resume(number.parse().ok()?))
+        }
+        _ => None,
+    }
 }
 
 /// How long a sequence may take, in seconds.
@@ -132,6 +161,11 @@ fn perform(area: &Area, steps: &[Step]) -> io::Result<String> {
     let ended = call!(waitpid(pid, &mut status, 0));
     let _ = call!(alarm(0));
     end_all(pid);
+    // What `confined` has mounted there, if this kernel has one namespace.
+    if let Ok(folder) = std::env::current_dir() {
+        let folder = c(&folder.to_string_lossy());
+        let _ = call!(umount2(folder.as_ptr(), libc::MNT_DETACH));
+    }
     drop(scratch);
     Ok(match ended {
         Ok(_) => match Ended::from_status(status) {
