@@ -308,7 +308,7 @@ impl TimerTarget for PosixTimer {
         let overrun = expirations.saturating_sub(1);
         self.overrun.store(overrun, Ordering::Relaxed);
         let info = |signal| SigInfo::timer(signal, self.number, overrun, self.value);
-        // Without room in the queue the expiration is lost, as on Linux.
+        // Its place in the queue is its own: there is always room.
         let _ = match (&self.notify, task) {
             (Notify::Group(signal), _) => {
                 send_to_group(&kernel, &group, *signal, info(*signal), None)

@@ -18,7 +18,8 @@ pub enum Queued {
     Full,
 }
 
-/// A queue. Standard signals are pending once, real-time signals as often as they are sent.
+/// A queue. Standard signals are pending once, real-time signals as often as they are sent. That of a
+/// timer has a place of its own, whatever else is pending.
 #[derive(Default)]
 pub struct PendingQueue {
     /// The signals in the queue, so that looking needs no lock. Written under the lock only.
@@ -35,7 +36,9 @@ impl PendingQueue {
     /// Adds a signal; at most `limit` real-time signals are kept.
     pub fn push(&self, signal: Signal, info: SigInfo, limit: usize) -> Queued {
         let mut queue = self.queue.lock();
-        if !signal.is_realtime() {
+        if info.si_code == SI_TIMER {
+            // Its timer puts none into the queue while there is one.
+        } else if !signal.is_realtime() {
             if self.set().contains(signal) {
                 return Queued::Merged;
             }
@@ -78,8 +81,7 @@ impl PendingQueue {
                 at.and_then(|at| queue.remove(at))
             }
         };
-        let more =
-            signal.is_realtime() && queue.iter().any(|info| info.si_signo == signal.number());
+        let more = queue.iter().any(|info| info.si_signo == signal.number());
         if !more {
             self.bits.store(self.set().0 & !SigSet::only(signal).0, Ordering::Release);
         }
@@ -140,6 +142,18 @@ mod tests {
         }
         assert_eq!(order, [6, 1, 3, 4]);
         assert!(queue.take(SigSet::EMPTY).is_none() && queue.is_empty());
+    }
+
+    #[test]
+    fn a_timer_has_a_place_of_its_own() {
+        let queue = PendingQueue::default();
+        push(&queue, Signal::SIGUSR1, 1);
+        let expired = SigInfo::timer(Signal::SIGUSR1, 7, 0, 2);
+        assert_eq!(queue.push(Signal::SIGUSR1, expired, 0), Queued::Added);
+        assert_eq!(push(&queue, Signal::SIGUSR1, 3), Queued::Merged);
+        assert_eq!(queue.take(SigSet::EMPTY).unwrap().1.queue_fields().value, 1);
+        assert_eq!(queue.take(SigSet::EMPTY).unwrap().1.timer_fields().timer_id, 7);
+        assert!(queue.is_empty());
     }
 
     #[test]
