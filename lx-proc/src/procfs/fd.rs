@@ -35,7 +35,7 @@ pub(super) struct FdDir {
 fn open_file(subject: &Subject, caller: &Caller<'_>, fd: Fd) -> Result<(Arc<OpenFile>, bool)> {
     let view = subject.view().map_err(|_| Errno::ENOENT)?;
     let task = view.task.ok_or(Errno::ENOENT)?;
-    check_readable(caller, &task.cred())?;
+    check_readable(caller, &task)?;
     let files = task.files();
     let file = files.get_any(fd).map_err(|_| Errno::ENOENT)?;
     Ok((file, files.cloexec(fd).unwrap_or(false)))
@@ -69,7 +69,7 @@ impl DirSource for FdDir {
     fn list(&self, caller: &Caller<'_>, listing: &mut DirListing) -> Result<()> {
         let view = self.subject.view().map_err(|_| Errno::ENOENT)?;
         let Some(task) = view.task else { return Ok(()) };
-        check_readable(caller, &task.cred())?;
+        check_readable(caller, &task)?;
         let file_type = if self.infos { DT_REG } else { DT_LNK };
         for fd in task.files().list() {
             listing.push(self.ino(fd), file_type, format!("{fd}").as_bytes());

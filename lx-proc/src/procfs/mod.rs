@@ -22,12 +22,13 @@ use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::abi::dirent::DT_DIR;
 use lx_core::caller::Caller;
-use lx_core::cred::{Capabilities, Credentials};
+use lx_core::cred::Capabilities;
 use lx_vfs::fs::new_dev;
 use lx_vfs::fs::pseudo::{DirSource, Node, NodeInfo, PseudoFs};
 use lx_vfs::inode::DirListing;
 
 use crate::kernel::Kernel;
+use crate::task::Task;
 
 /// `f_type` of procfs.
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
@@ -101,13 +102,15 @@ fn parse_id(name: &[u8]) -> Option<i32> {
     }
 }
 
-/// Whether the caller may see the inside of a process with these credentials, as
-/// `PTRACE_MODE_READ` in `ptrace(2)`.
+/// Whether the caller may see the inside of a task's process, as `PTRACE_MODE_READ` in `ptrace(2)`.
 ///
 /// # Errors
 /// `EACCES`.
-fn check_readable(caller: &Caller<'_>, target: &Credentials) -> Result<()> {
-    let cred = caller.cred();
+fn check_readable(caller: &Caller<'_>, task: &Task) -> Result<()> {
+    if caller.tgid == task.tgid() {
+        return Ok(());
+    }
+    let (cred, target) = (caller.cred(), task.cred());
     let same_user = [target.uid, target.euid, target.suid].iter().all(|id| *id == cred.fsuid);
     let same_group = [target.gid, target.egid, target.sgid].iter().all(|id| *id == cred.fsgid);
     if (same_user && same_group) || cred.has(Capabilities::SYS_PTRACE) {

@@ -54,8 +54,14 @@ impl Subject {
             let task = pids.task(self.id).or_else(|| group.any_task());
             (group, task)
         } else {
-            let task = pids.task(self.id).ok_or(Errno::ESRCH)?;
-            (Arc::clone(task.group()), Some(task))
+            match pids.task(self.id) {
+                Some(task) => (Arc::clone(task.group()), Some(task)),
+                // A zombie keeps its leader.
+                None => {
+                    let group = pids.group(self.id).filter(|group| group.is_zombie());
+                    (group.ok_or(Errno::ESRCH)?, None)
+                }
+            }
         };
         Ok(View { kernel: Arc::clone(&self.kernel), group, task, whole: self.whole })
     }
@@ -74,7 +80,7 @@ impl View {
     /// Its memory, if the caller may look at it; `None` for zombies.
     fn memory(&self, caller: &Caller<'_>) -> Result<Option<Arc<AddressSpace>>> {
         let Some(task) = &self.task else { return Ok(None) };
-        check_readable(caller, &task.cred())?;
+        check_readable(caller, task)?;
         Ok(Some(task.mm()))
     }
 
@@ -255,7 +261,7 @@ impl PlaceLink {
     fn place(&self, caller: &Caller<'_>) -> Result<Path> {
         let view = self.subject.view().map_err(|_| Errno::ENOENT)?;
         let Some(task) = &view.task else { return self.place_of_init(&view, caller) };
-        check_readable(caller, &task.cred())?;
+        check_readable(caller, task)?;
         match self.place {
             Place::Cwd => Ok(task.fs().cwd()),
             Place::Root => Ok(task.fs().root()),
@@ -295,17 +301,25 @@ struct TaskDir(Subject);
 impl DirSource for TaskDir {
     fn lookup(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Node> {
         let tid = parse_id(name).ok_or(Errno::ENOENT)?;
-        let task = self.0.kernel.pids.task(tid).ok_or(Errno::ENOENT)?;
-        if task.tgid() != self.0.id {
+        let is_member = match self.0.kernel.pids.task(tid) {
+            Some(task) => task.tgid() == self.0.id,
+            None => tid == self.0.id && self.0.view().is_ok_and(|view| view.group.is_zombie()),
+        };
+        if !is_member {
             return Err(Errno::ENOENT.into());
         }
         make(&self.0.kernel, self.0.info, tid, false)
     }
 
     fn list(&self, _caller: &Caller<'_>, listing: &mut DirListing) -> Result<()> {
-        for task in self.0.view().map_err(|_| Errno::ENOENT)?.group.tasks() {
-            let name = format!("{}", task.tid());
-            listing.push(ino(task.tid(), 0), DT_DIR, name.as_bytes());
+        let group = self.0.view().map_err(|_| Errno::ENOENT)?.group;
+        let mut ids: Vec<i32> = group.tasks().iter().map(|task| task.tid()).collect();
+        if group.is_zombie() {
+            ids.push(group.tgid());
+        }
+        for tid in ids {
+            let name = format!("{tid}");
+            listing.push(ino(tid, 0), DT_DIR, name.as_bytes());
         }
         Ok(())
     }
@@ -360,7 +374,7 @@ fn statm(view: &View, _caller: &Caller<'_>) -> Result<Vec<u8>> {
 
 fn personality(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
     let task = view.living()?;
-    check_readable(caller, &task.cred())?;
+    check_readable(caller, task)?;
     Ok(format!("{:08x}\n", task.personality()).into_bytes())
 }
 
