@@ -232,10 +232,10 @@ fn prepare_pidfd<'a>(
 fn new_group(current: &CurrentTask<'_>, tid: i32, request: &CloneRequest) -> Arc<ThreadGroup> {
     let flags = request.flags;
     let parent = current.group();
-    let (parent_tgid, exit_signal) = if flags.contains(CloneFlags::CLONE_PARENT) {
-        (parent.parent_tgid(), parent.exit_signal())
+    let (parent_tgid, parent_tid, exit_signal) = if flags.contains(CloneFlags::CLONE_PARENT) {
+        (parent.parent_tgid(), parent.parent_tid(), parent.exit_signal())
     } else {
-        (parent.tgid(), request.exit_signal)
+        (parent.tgid(), current.task().tid(), request.exit_signal)
     };
     let actions = if flags.contains(CloneFlags::CLONE_SIGHAND) {
         parent.actions()
@@ -255,6 +255,12 @@ fn new_group(current: &CurrentTask<'_>, tid: i32, request: &CloneRequest) -> Arc
         actions,
         parent.signal_queue(),
     );
+    group.set_parent_tid(parent_tid);
+    group.set_parent_programs(if flags.contains(CloneFlags::CLONE_PARENT) {
+        parent.parent_programs()
+    } else {
+        parent.programs()
+    });
     group.set_exit_signal(exit_signal);
     timer::watch_cpu_limit(current.kernel(), &group);
     group.set_dumpable(parent.dumpable());
@@ -270,7 +276,7 @@ pub(crate) fn forget(child: &Arc<Task>) {
     let group = child.group();
     let empty = {
         let mut state = group.state();
-        state.tasks.retain(|task| !Arc::ptr_eq(task, child));
+        state.remove(child);
         state.tasks.is_empty()
     };
     let pids = &child.kernel().pids;

@@ -105,11 +105,11 @@ fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
     let kernel = task.kernel();
     let group = task.group();
     group.add_dead_cpu(cpu);
-    let uid = task.cred().uid;
+    let cred = task.cred();
     let mut stopped_by = None;
     let last = {
         let mut state = group.state();
-        state.tasks.retain(|other| !Arc::ptr_eq(other, task));
+        state.remove(task);
         if task.tid() == group.tgid() {
             state.leader_status = Some(status);
         }
@@ -122,7 +122,7 @@ fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
     kernel.pids.remove_task(task.tid());
     match last {
         Some(status) => {
-            group.set_last_uid(uid);
+            group.set_last_cred(cred);
             group.set_last_name(task.name());
             timer::release(kernel, group);
             // Whoever learns of the end may write the program's file.
@@ -209,6 +209,9 @@ fn give_children_away(
             } else if let Some(adopter) = tree.group(reaper).cloned() {
                 child.set_exit_signal(Signal::SIGCHLD.number());
                 signal_end(&adopter, &child);
+                if adopter.with_actions(|actions| actions.reaps_children()) {
+                    released.extend(tree.release(&child));
+                }
             }
             continue;
         }
@@ -249,7 +252,7 @@ fn tell_parent(
     let parent = tree.group(group.parent_tgid()).cloned();
     match parent {
         Some(parent) if parent.tgid() != INIT_TGID => {
-            let to_parent = group.exit_signal() == Signal::SIGCHLD.number();
+            let to_parent = end_signal(&parent, group) == Signal::SIGCHLD.number();
             if to_parent && parent.with_actions(|actions| actions.reaps_children()) {
                 signal_end(&parent, group);
                 released.extend(tree.release(group));
@@ -266,13 +269,29 @@ fn tell_parent(
     }
 }
 
-/// Sends the parent what it asked for when it made the child.
+/// Number of the signal that tells the parent of the child's end: what it asked for when it made the
+/// child, but a program that was executed since then gets `SIGCHLD`.
+fn end_signal(parent: &ThreadGroup, child: &ThreadGroup) -> i32 {
+    if child.parent_programs() == parent.programs() {
+        child.exit_signal()
+    } else {
+        Signal::SIGCHLD.number()
+    }
+}
+
+/// Sends the parent the signal for the child's end. `SIGCHLD` is not even pending if it is ignored.
 fn signal_end(parent: &ThreadGroup, child: &ThreadGroup) {
-    if let Some(signal) = Signal::new(child.exit_signal()) {
+    let ignored = |signal| {
+        signal == Signal::SIGCHLD
+            && parent.with_actions(|actions| actions.ignores_explicitly(signal))
+    };
+    if let Some(signal) = Signal::new(end_signal(parent, child))
+        && !ignored(signal)
+    {
         let info = child_info(signal, child, child.status());
         // The tree is locked, so signals that stop or continue cannot be sent from here; nobody
         // asks for one as exit signal.
-        let _ = queue_for_group(parent, signal, info, None);
+        let _ = queue_for_group(parent, child.parent_tid(), signal, info, None);
     }
     parent.changes().wake_all(ANY_CHANGE);
 }
@@ -321,7 +340,8 @@ pub(crate) fn report_job_change(kernel: &Kernel, group: &ThreadGroup, change: Wa
     }
     if parent.with_actions(|actions| actions.wants_child_stops()) {
         let signal = Signal::SIGCHLD;
-        let _ = queue_for_group(&parent, signal, child_info(signal, group, change), None);
+        let info = child_info(signal, group, change);
+        let _ = queue_for_group(&parent, group.parent_tid(), signal, info, None);
     }
     parent.changes().wake_all(ANY_CHANGE);
 }

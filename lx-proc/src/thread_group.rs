@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use lx_core::abi::wait::WaitStatus;
+use lx_core::cred::Credentials;
 use lx_core::host::Nanos;
 use lx_core::rlimit::Rlimits;
 use lx_core::sync::{Mutex, WaitQueue, level};
@@ -29,6 +30,8 @@ pub struct ThreadGroup {
     pgid: AtomicI32,
     sid: AtomicI32,
     parent_tgid: AtomicI32,
+    /// The task of the parent that has made it, which signals about it are meant for first.
+    parent_tid: AtomicI32,
     rlimits: Rlimits,
     /// What the parent gets when the group ends, 0 for nothing.
     exit_signal: AtomicI32,
@@ -40,8 +43,11 @@ pub struct ThreadGroup {
     dumpable: AtomicU32,
     /// `PR_SET_THP_DISABLE`.
     no_huge_pages: AtomicBool,
-    /// It has called `execve`, after which its parent may not move it to another process group.
-    has_execed: AtomicBool,
+    /// How many programs it has executed, after the first of which its parent may not move it to
+    /// another process group.
+    programs: AtomicU32,
+    /// How many its parent had executed when it was made.
+    parent_programs: AtomicU32,
     /// It runs in the host process and the memory of another group (`CLONE_VM`).
     borrows_memory: AtomicBool,
     /// The group is ending: every task leaves at the next occasion.
@@ -49,8 +55,8 @@ pub struct ThreadGroup {
     /// It has no task any more; [`status`](Self::status) is valid.
     zombie: AtomicBool,
     status: AtomicU32,
-    /// Real user id of the last task, for signals about a zombie.
-    last_uid: AtomicU32,
+    /// Credentials of the last task: a zombie's.
+    last_cred: Mutex<Option<Arc<Credentials>>, { level::TASK }>,
     /// Name of the last task, for what is said of a zombie.
     last_name: Mutex<[u8; NAME_LEN], { level::TASK }>,
     /// Keeps writers away from the program's file until the group ends.
@@ -79,12 +85,29 @@ pub struct ThreadGroup {
 pub(crate) struct GroupState {
     /// The living tasks, oldest first.
     pub(crate) tasks: Vec<Arc<Task>>,
+    /// The task whose turn it is to take a signal of the group that the task it was meant for does
+    /// not take.
+    pub(crate) turn: i32,
     /// How the group ends, once that is decided.
     pub(crate) exit: Option<WaitStatus>,
     /// How the leader ended, if others live on.
     pub(crate) leader_status: Option<WaitStatus>,
     /// A task waits in `execve` for all others to end.
     pub(crate) exec_pending: bool,
+}
+
+impl GroupState {
+    /// Takes a task out.
+    pub(crate) fn remove(&mut self, task: &Task) {
+        let Some(at) = self.tasks.iter().position(|other| core::ptr::eq(&**other, task)) else {
+            return;
+        };
+        self.tasks.remove(at);
+        if self.turn == task.tid() {
+            self.turn =
+                self.tasks.get(at).or_else(|| self.tasks.first()).map_or(0, |next| next.tid());
+        }
+    }
 }
 
 impl ThreadGroup {
@@ -103,18 +126,20 @@ impl ThreadGroup {
             pgid: AtomicI32::new(pgid),
             sid: AtomicI32::new(sid),
             parent_tgid: AtomicI32::new(parent_tgid),
+            parent_tid: AtomicI32::new(parent_tgid),
             rlimits,
             exit_signal: AtomicI32::new(0),
             parent_death_signal: AtomicI32::new(0),
             subreaper: AtomicBool::new(false),
             dumpable: AtomicU32::new(1),
             no_huge_pages: AtomicBool::new(false),
-            has_execed: AtomicBool::new(false),
+            programs: AtomicU32::new(0),
+            parent_programs: AtomicU32::new(0),
             borrows_memory: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
             zombie: AtomicBool::new(false),
             status: AtomicU32::new(0),
-            last_uid: AtomicU32::new(0),
+            last_cred: Mutex::new(None),
             last_name: Mutex::new([0; NAME_LEN]),
             executable: Mutex::new(None),
             dead_cpu: AtomicU64::new(0),
@@ -182,8 +207,19 @@ impl ThreadGroup {
         self.parent_tgid.load(Ordering::Relaxed)
     }
 
+    /// Changes the parent, to one that has not made it.
     pub(crate) fn set_parent_tgid(&self, tgid: i32) {
         self.parent_tgid.store(tgid, Ordering::Relaxed);
+        self.set_parent_tid(tgid);
+    }
+
+    /// The task of the parent that learns of the group's changes first.
+    pub(crate) fn parent_tid(&self) -> i32 {
+        self.parent_tid.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_parent_tid(&self, tid: i32) {
+        self.parent_tid.store(tid, Ordering::Relaxed);
     }
 
     /// Number of the signal that tells the parent of the group's end, 0 for none.
@@ -238,11 +274,26 @@ impl ThreadGroup {
 
     /// Whether it has called `execve`.
     pub fn has_execed(&self) -> bool {
-        self.has_execed.load(Ordering::Relaxed)
+        self.programs() != 0
     }
 
     pub(crate) fn set_execed(&self) {
-        self.has_execed.store(true, Ordering::Relaxed);
+        self.programs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many programs it has executed.
+    pub(crate) fn programs(&self) -> u32 {
+        self.programs.load(Ordering::Relaxed)
+    }
+
+    /// How many programs its parent had executed when the group was made: to another one the child's
+    /// exit signal means nothing.
+    pub(crate) fn parent_programs(&self) -> u32 {
+        self.parent_programs.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_parent_programs(&self, programs: u32) {
+        self.parent_programs.store(programs, Ordering::Relaxed);
     }
 
     /// Whether it runs in the memory of another group: after `vfork`, until `execve`.
@@ -276,14 +327,19 @@ impl ThreadGroup {
 
     /// Real user id of its tasks; of the last one when it is a zombie.
     pub fn uid(&self) -> u32 {
+        self.cred().map_or(0, |cred| cred.uid)
+    }
+
+    /// The credentials of its oldest task, or of the one that ended last.
+    pub fn cred(&self) -> Option<Arc<Credentials>> {
         match self.any_task() {
-            Some(task) => task.cred().uid,
-            None => self.last_uid.load(Ordering::Relaxed),
+            Some(task) => Some(task.cred()),
+            None => self.last_cred.lock().clone(),
         }
     }
 
-    pub(crate) fn set_last_uid(&self, uid: u32) {
-        self.last_uid.store(uid, Ordering::Relaxed);
+    pub(crate) fn set_last_cred(&self, cred: Arc<Credentials>) {
+        *self.last_cred.lock() = Some(cred);
     }
 
     /// Name of the last task that ended.

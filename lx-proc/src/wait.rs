@@ -90,7 +90,10 @@ fn look(tree: &mut Tree, parent: &ThreadGroup, selector: Selector, options: Wait
             found = Found::Change(change, Some(Arc::clone(child)));
             break;
         }
-        found = Found::Nothing;
+        // One that has ended can change no more.
+        if !child.is_zombie() || options.contains(WaitOptions::WEXITED) {
+            found = Found::Nothing;
+        }
     }
     let Found::Change(change, Some(child)) = found else { return found };
     let mut released = None;

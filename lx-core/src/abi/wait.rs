@@ -29,7 +29,8 @@ impl WaitOptions {
         .union(Self::__WCLONE);
 }
 
-strict_flags_arg!(WaitOptions: u32);
+// waitid(2) stores something even if it refuses the options.
+retain_flags_arg!(WaitOptions: u32);
 
 abi_values! {
     /// What waitid's `id` names.

@@ -99,6 +99,11 @@ impl SignalActions {
             || (DEFAULT_IGNORED.contains(signal) && !self.caught().contains(signal))
     }
 
+    /// Whether the action is to ignore the signal, not just its default.
+    pub(crate) fn ignores_explicitly(&self, signal: Signal) -> bool {
+        self.get(signal).handler == SIG_IGN
+    }
+
     /// Whether children that end leave no zombie behind.
     pub fn reaps_children(&self) -> bool {
         let action = self.get(Signal::SIGCHLD);

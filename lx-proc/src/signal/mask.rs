@@ -30,14 +30,17 @@ pub fn change_mask(current: &CurrentTask<'_>, mask: SigSet) {
 }
 
 /// Signals of the group that the calling task was perhaps woken for and blocks now: others take
-/// them.
+/// them, each the next one that can.
 #[cold]
-fn pass_on(task: &Task, signals: SigSet) {
+pub(super) fn pass_on(task: &Task, mut signals: SigSet) {
     let state = task.group().state();
-    for other in &state.tasks {
-        let wants = !signals.difference(other.signals().blocked()).is_empty();
-        if !core::ptr::eq(&**other, task) && wants {
+    let at = state.tasks.iter().position(|other| core::ptr::eq(&**other, task));
+    let Some((before, after)) = at.and_then(|at| state.tasks.split_at_checked(at)) else { return };
+    for other in after.iter().skip(1).chain(before) {
+        let blocked = other.signals().blocked();
+        if !signals.difference(blocked).is_empty() {
             other.waiter().interrupt();
+            signals = signals.intersection(blocked);
         }
     }
 }

@@ -26,14 +26,7 @@ pub fn may_signal(current: &CurrentTask<'_>, group: &ThreadGroup, signal: Option
     if signal == Some(Signal::SIGCONT) && same_session {
         return true;
     }
-    let cred = current.cred();
-    match group.any_task() {
-        Some(task) => may(cred, &task.cred()),
-        None => {
-            let uid = group.uid();
-            cred.has(Capabilities::KILL) || cred.euid == uid || cred.uid == uid
-        }
-    }
+    group.cred().is_none_or(|target| may(current.cred(), &target))
 }
 
 fn may(sender: &Credentials, target: &Credentials) -> bool {
@@ -44,7 +37,8 @@ fn may(sender: &Credentials, target: &Credentials) -> bool {
         || sender.has(Capabilities::KILL)
 }
 
-/// Sends a signal to a thread group. `sender` is the task that runs this, if it is one.
+/// Sends a signal to a thread group, whose leader shall take it if it can. `sender` is the task that
+/// runs this, if it is one.
 ///
 /// # Errors
 /// `EAGAIN` if too many real-time signals are queued.
@@ -55,8 +49,23 @@ pub fn send_to_group(
     info: SigInfo,
     sender: Option<&Task>,
 ) -> Result<()> {
+    send_to_group_by(kernel, group, group.tgid(), signal, info, sender)
+}
+
+/// Sends a signal to the thread group of the task `tid`, which shall take it if it can.
+///
+/// # Errors
+/// `EAGAIN` if too many real-time signals are queued.
+pub fn send_to_group_by(
+    kernel: &Kernel,
+    group: &Arc<ThreadGroup>,
+    tid: i32,
+    signal: Signal,
+    info: SigInfo,
+    sender: Option<&Task>,
+) -> Result<()> {
     control_jobs(kernel, group, signal);
-    queue_for_group(group, signal, info, sender)
+    queue_for_group(group, tid, signal, info, sender)
 }
 
 /// Sends a signal to one task.
@@ -101,10 +110,12 @@ pub fn send_to_process_group(kernel: &Kernel, pgid: i32, signal: Signal) -> bool
     !members.is_empty()
 }
 
-/// Puts a signal into the group's queue and wakes a task that takes it. Nothing is stopped or
-/// continued: [`send_to_group`] has done that.
+/// Puts a signal into the group's queue and wakes a task that takes it: the one with the id `first`
+/// if it can, else one after the other. Nothing is stopped or continued: [`send_to_group`] has done
+/// that.
 pub(crate) fn queue_for_group(
     group: &ThreadGroup,
+    first: i32,
     signal: Signal,
     info: SigInfo,
     sender: Option<&Task>,
@@ -113,7 +124,9 @@ pub(crate) fn queue_for_group(
         kill_group(group);
         return Ok(());
     }
-    if let Some(task) = sender.filter(|sender| is_for_sender(group, signal, sender)) {
+    if let Some(task) =
+        sender.filter(|sender| sender.tid() == first && is_for_sender(group, signal, sender))
+    {
         return match group.pending().push(signal, info, limit(group)) {
             Queued::Merged => Ok(()),
             Queued::Full => full(&info),
@@ -124,9 +137,10 @@ pub(crate) fn queue_for_group(
             }
         };
     }
-    let state = group.state();
-    let Some(leader) = state.tasks.first() else { return Ok(()) };
-    if is_dropped(group, leader, signal) {
+    let mut state = group.state();
+    let named = state.tasks.iter().find(|task| task.tid() == first);
+    let Some(named) = named.or_else(|| state.tasks.first()).cloned() else { return Ok(()) };
+    if is_dropped(group, &named, signal) {
         return Ok(());
     }
     match group.pending().push(signal, info, limit(group)) {
@@ -134,17 +148,18 @@ pub(crate) fn queue_for_group(
         Queued::Full => return full(&info),
         Queued::Added => {}
     }
-    if let Some(task) = choose(&state, signal, sender) {
-        interrupt(task, sender);
+    if let Some(task) = choose(&mut state, signal, &named) {
+        interrupt(&task, sender);
     }
     drop(state);
     group.signal_queue().wake();
     Ok(())
 }
 
-/// Whether a signal of the group is one that the sender itself will take, whatever other tasks
-/// there are. That needs no look at them and so not their lock: the sender is a member of its group
-/// and has not ended, as it runs this; and of a signal that is not ignored nobody's mask matters.
+/// Whether a signal of the group that is meant for the sender first is one that it will take,
+/// whatever other tasks there are. That needs no look at them and so not their lock: the sender is a
+/// member of its group and has not ended, as it runs this; and of a signal that is not ignored
+/// nobody's mask matters.
 fn is_for_sender(group: &ThreadGroup, signal: Signal, sender: &Task) -> bool {
     core::ptr::eq(&**sender.group(), group)
         && !sender.has_ended()
@@ -152,14 +167,18 @@ fn is_for_sender(group: &ThreadGroup, signal: Signal, sender: &Task) -> bool {
         && !group.with_actions(|actions| actions.ignores(signal))
 }
 
-/// The task that shall take a signal of its group: the sender itself if it can, else the oldest.
-fn choose<'a>(state: &'a GroupState, signal: Signal, sender: Option<&'a Task>) -> Option<&'a Task> {
+/// The task that shall take a signal of its group: the named one if it can, else the next that can
+/// after the one that was chosen so the last time.
+fn choose(state: &mut GroupState, signal: Signal, named: &Arc<Task>) -> Option<Arc<Task>> {
     let takes = |task: &Task| !task.signals().blocked().contains(signal) && !task.has_ended();
-    let member = |task: &Task| state.tasks.iter().any(|other| core::ptr::eq(&**other, task));
-    if let Some(sender) = sender.filter(|sender| takes(sender) && member(sender)) {
-        return Some(sender);
+    if takes(named) {
+        return Some(Arc::clone(named));
     }
-    state.tasks.iter().map(|task| &**task).find(|task| takes(task))
+    let turn = state.tasks.iter().position(|task| task.tid() == state.turn).unwrap_or(0);
+    let (before, after) = state.tasks.split_at_checked(turn)?;
+    let chosen = after.iter().chain(before).find(|task| takes(task)).cloned()?;
+    state.turn = chosen.tid();
+    Some(chosen)
 }
 
 fn interrupt(task: &Task, sender: Option<&Task>) {

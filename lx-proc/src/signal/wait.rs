@@ -6,6 +6,7 @@ use lx_core::error::{Result, SysError};
 use lx_core::host::Nanos;
 use lx_core::sync::WaitEnd;
 
+use super::mask;
 use crate::current::CurrentTask;
 use crate::task::Task;
 
@@ -51,9 +52,23 @@ pub fn timed_wait(
     let mask = signals.blocked();
     signals.set_awaited(mask.intersection(set));
     signals.set_blocked(mask.difference(set));
-    let found = task.waiter().wait_for(deadline, || host.monotonic(), true, || take(task, set));
+    let mut shared = SigSet::EMPTY;
+    let found = task.waiter().wait_for(
+        deadline,
+        || host.monotonic(),
+        true,
+        || {
+            shared = task.group().pending().set();
+            take(task, set)
+        },
+    );
     signals.set_blocked(mask);
     signals.set_awaited(SigSet::EMPTY);
+    // As on Linux, which lets others look for the signals of the group before it takes one.
+    let shared = shared.intersection(mask).intersection(set);
+    if found.is_ok() && !shared.is_empty() {
+        mask::pass_on(task, shared);
+    }
     match found {
         Ok((_, info)) => Ok(info),
         Err(WaitEnd::TimedOut) => Err(Errno::EAGAIN.into()),

@@ -121,26 +121,29 @@ pub(crate) fn sys_prlimit64(
     let new = task.memory().read_unless_null(new)?;
     let other = match pid {
         0 => None,
-        _ => Some(task.kernel().pids.task(pid).ok_or(Errno::ESRCH)?),
+        _ => Some(task.kernel().pids.group_of(pid).ok_or(Errno::ESRCH)?),
     };
-    let target = other.as_ref().unwrap_or(task.task());
-    if let Some(other) = &other
-        && !Arc::ptr_eq(other.group(), task.group())
-    {
-        let (own, other) = (task.cred(), other.cred());
-        let same = [other.uid, other.euid, other.suid].iter().all(|id| *id == own.uid)
-            && [other.gid, other.egid, other.sgid].iter().all(|id| *id == own.gid);
-        if !same && !own.has(Capabilities::SYS_RESOURCE) {
-            return Err(Errno::EPERM.into());
-        }
+    let target = other.as_ref().unwrap_or(task.group());
+    if !Arc::ptr_eq(target, task.group()) {
+        may_limit(task, target, pid)?;
     }
     let resource = known(resource)?;
-    let limits = target.group().rlimits();
-    let former = load(limits, resource);
+    let former = load(target.rlimits(), resource);
     if let Some(new) = new {
-        store(task, target.group(), resource, new)?;
+        store(task, target, resource, new)?;
     }
     task.memory().write_unless_null(old, &former)
+}
+
+/// Whether the caller may see and change the limits of another process.
+fn may_limit(task: &CurrentTask<'_>, group: &ThreadGroup, tid: i32) -> Result<()> {
+    let own = task.cred();
+    let other = task.kernel().pids.task(tid).map(|other| other.cred()).or_else(|| group.cred());
+    let same = other.is_none_or(|other| {
+        [other.uid, other.euid, other.suid].iter().all(|id| *id == own.uid)
+            && [other.gid, other.egid, other.sgid].iter().all(|id| *id == own.gid)
+    });
+    if same || own.has(Capabilities::SYS_RESOURCE) { Ok(()) } else { Err(Errno::EPERM.into()) }
 }
 
 fn known(resource: resource::Resource) -> Result<Resource> {

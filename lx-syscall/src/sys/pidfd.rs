@@ -80,7 +80,7 @@ pub(crate) fn sys_pidfd_send_signal(
     if !known {
         return Err(Errno::ESRCH.into());
     }
-    signal::send_to_group(task, group, signal, |task, signal| {
+    signal::send_to_group(task, group, group.tgid(), signal, |task, signal| {
         info.unwrap_or_else(|| signal::kill_info(task, signal))
     })
 }

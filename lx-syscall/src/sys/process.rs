@@ -238,8 +238,30 @@ pub(crate) fn sys_waitid(
     options: WaitOptions,
     rusage: UserPtr<Rusage>,
 ) -> Result<()> {
+    let result = wait_by_id(task, which, id, options);
+    let memory = task.memory();
+    if let Ok(Some(change)) = &result {
+        memory.write_unless_null(rusage, &usage(change.cpu))?;
+    }
+    if !info.is_null() {
+        // Linux stores these fields even if the call fails, and no others.
+        let change = result.as_ref().ok().and_then(Option::as_ref);
+        let (head, fields) = child_fields(change);
+        memory.write(info.cast(), &head)?;
+        memory.write(info.byte_offset(16)?.cast(), &fields)?;
+    }
+    result.map(|_| ())
+}
+
+/// The change that `waitid(2)` finds.
+fn wait_by_id(
+    task: &CurrentTask<'_>,
+    which: IdType,
+    id: i32,
+    options: WaitOptions,
+) -> Result<Option<Change>> {
     let states = WaitOptions::WEXITED | WaitOptions::WUNTRACED | WaitOptions::WCONTINUED;
-    if !options.intersects(states) {
+    if !options.intersects(states) || !WaitOptions::all().contains(options) {
         return Err(Errno::EINVAL.into());
     }
     let mut nonblocking = WaitOptions::empty();
@@ -261,18 +283,7 @@ pub(crate) fn sys_waitid(
     if result == Ok(None) && !nonblocking.is_empty() {
         return Err(Errno::EAGAIN.into());
     }
-    let memory = task.memory();
-    if let Ok(Some(change)) = &result {
-        memory.write_unless_null(rusage, &usage(change.cpu))?;
-    }
-    if !info.is_null() {
-        // Linux stores these fields even if the call fails, and no others.
-        let change = result.as_ref().ok().and_then(Option::as_ref);
-        let (head, fields) = child_fields(change);
-        memory.write(info.cast(), &head)?;
-        memory.write(info.byte_offset(16)?.cast(), &fields)?;
-    }
-    result.map(|_| ())
+    result
 }
 
 /// `si_signo`, `si_errno`, `si_code`; `si_pid`, `si_uid`, `si_status`.

@@ -27,10 +27,12 @@ fn check_set_size(size: usize) -> Result<()> {
 pub(crate) fn sys_kill(task: &CurrentTask<'_>, pid: i32, signal: RawSignal) -> Result<()> {
     let pids = &task.kernel().pids;
     match pid {
-        1.. if pid == task.task().tgid() => send_to_group(task, task.group(), signal, kill_info),
+        1.. if pid == task.task().tgid() => {
+            send_to_group(task, task.group(), pid, signal, kill_info)
+        }
         1.. => {
             let group = pids.group_of(pid).ok_or(Errno::ESRCH)?;
-            send_to_group(task, &group, signal, kill_info)
+            send_to_group(task, &group, pid, signal, kill_info)
         }
         0 => send_to_many(task, &pids.process_group(task.group().pgid()), signal),
         -1 => {
@@ -60,7 +62,7 @@ fn send_to_many(
 ) -> Result<()> {
     let mut result = Err(Errno::ESRCH.into());
     for group in groups {
-        let sent = send_to_group(task, group, signal, kill_info);
+        let sent = send_to_group(task, group, group.tgid(), signal, kill_info);
         if result.is_err() {
             result = sent;
         }
@@ -68,10 +70,11 @@ fn send_to_many(
     result
 }
 
-/// Sends to one group; for signal 0 only the permission is checked.
+/// Sends to the group of the task `tid`; for signal 0 only the permission is checked.
 pub(super) fn send_to_group(
     task: &CurrentTask<'_>,
     group: &Arc<ThreadGroup>,
+    tid: i32,
     signal: RawSignal,
     info: impl FnOnce(&CurrentTask<'_>, Signal) -> SigInfo,
 ) -> Result<()> {
@@ -81,7 +84,7 @@ pub(super) fn send_to_group(
     }
     let Some(signal) = signal else { return Ok(()) };
     let info = info(task, signal);
-    signal::send_to_group(task.kernel(), group, signal, info, Some(task.task()))
+    signal::send_to_group_by(task.kernel(), group, tid, signal, info, Some(task.task()))
 }
 
 /// Sends to one task, which must belong to the group `tgid` if that is given.
@@ -96,7 +99,10 @@ fn send_to_task(
     let target: &Arc<Task> = if tid == task.task().tid() {
         task.task()
     } else {
-        found = task.kernel().pids.task(tid).ok_or(Errno::ESRCH)?;
+        match task.kernel().pids.task(tid) {
+            Some(other) => found = other,
+            None => return send_to_ended(task, tgid, tid, signal),
+        }
         &found
     };
     if tgid.is_some_and(|tgid| tgid != target.tgid()) {
@@ -109,6 +115,26 @@ fn send_to_task(
     let Some(signal) = signal else { return Ok(()) };
     let info = info(task, signal);
     signal::send_to_task(task.kernel(), target, signal, info, Some(task.task()))
+}
+
+/// Sends to a thread that is no more, but whose id stays known as that of its process: the process
+/// has not been waited for, or has other threads.
+#[cold]
+fn send_to_ended(
+    task: &CurrentTask<'_>,
+    tgid: Option<i32>,
+    tid: i32,
+    signal: RawSignal,
+) -> Result<()> {
+    let group = task.kernel().pids.group(tid).ok_or(Errno::ESRCH)?;
+    if tgid.is_some_and(|tgid| tgid != tid) {
+        return Err(Errno::ESRCH.into());
+    }
+    let signal = signal.check()?;
+    if !signal::may_signal(task, &group, signal) {
+        return Err(Errno::EPERM.into());
+    }
+    Ok(())
 }
 
 /// `tkill(2)`.
@@ -142,16 +168,16 @@ pub(crate) fn sys_tgkill(
     send_to_task(task, Some(tgid), tid, signal, tkill_info)
 }
 
-/// Reads what a program sends along. Only to itself may it pretend to be the kernel or `kill`.
+/// Reads what a program sends along. Only to itself may a thread pretend to be the kernel or `kill`.
 pub(super) fn read_info(
     task: &CurrentTask<'_>,
     info: UserPtr<SigInfo>,
     signal: RawSignal,
-    tgid: i32,
+    to: i32,
 ) -> Result<SigInfo> {
     let mut info = task.memory().read(info)?;
     info.si_signo = signal.0;
-    if (info.si_code >= 0 || info.si_code == SI_TKILL) && tgid != task.task().tgid() {
+    if (info.si_code >= 0 || info.si_code == SI_TKILL) && to != task.task().tid() {
         return Err(Errno::EPERM.into());
     }
     Ok(info)
@@ -170,7 +196,7 @@ pub(crate) fn sys_rt_sigqueueinfo(
 ) -> Result<()> {
     let info = read_info(task, info, signal, tgid)?;
     let group = task.kernel().pids.group_of(tgid).ok_or(Errno::ESRCH)?;
-    send_to_group(task, &group, signal, |_, _| info)
+    send_to_group(task, &group, tgid, signal, |_, _| info)
 }
 
 /// `rt_tgsigqueueinfo(2)`.
@@ -188,7 +214,7 @@ pub(crate) fn sys_rt_tgsigqueueinfo(
     if tgid <= 0 || tid <= 0 {
         return Err(Errno::EINVAL.into());
     }
-    let info = read_info(task, info, signal, tgid)?;
+    let info = read_info(task, info, signal, tid)?;
     send_to_task(task, Some(tgid), tid, signal, |_, _| info)
 }
 

@@ -37,7 +37,9 @@ fn waitid_leaves_what_it_shall_leave() {
     assert_eq!(main.plain(Sysno::waitid, &[0, 0, info, WEXITED_WNOWAIT, 0]), 0);
     let [signo, _, code, _, pid, uid, status, _]: [i32; 8] = main.get(info);
     assert_eq!((signo, code, pid, uid, status), (17, CLD_EXITED, child as i32, 0, 7));
-    assert_eq!(main.plain(Sysno::waitid, &[0, 0, info, WUNTRACED | WNOHANG, 0]), 0);
+    // It will not stop any more.
+    let stopped = main.plain(Sysno::waitid, &[0, 0, info, WUNTRACED | WNOHANG, 0]);
+    assert_eq!(stopped, errno(Errno::ECHILD));
     assert_eq!(main.get::<i32>(info), 0);
     assert_eq!(main.plain(Sysno::waitid, &[0, 0, info, 0, 0]), errno(Errno::EINVAL));
     assert_eq!(main.wait(child, 0).1, WaitStatus::exited(7));
