@@ -10,10 +10,13 @@
 mod confined;
 mod contents;
 mod locks;
+mod mailbox;
 mod memory;
 mod messages;
 mod paths;
 mod pipes;
+mod processes;
+mod signals;
 mod unix;
 
 use std::io::{self, BufRead, Write};
@@ -87,8 +90,16 @@ pub struct Area {
 }
 
 /// All areas.
-pub const AREAS: &[Area] =
-    &[paths::AREA, contents::AREA, locks::AREA, memory::AREA, pipes::AREA, unix::AREA];
+pub const AREAS: &[Area] = &[
+    paths::AREA,
+    contents::AREA,
+    locks::AREA,
+    memory::AREA,
+    pipes::AREA,
+    unix::AREA,
+    signals::AREA,
+    processes::AREA,
+];
 
 /// The areas whose sequences take root, for a root folder and mounts of their own.
 pub const NEED_ROOT: &[&str] = &["paths"];
@@ -113,13 +124,13 @@ fn file_type(fd: i32) -> Result<u32, i32> {
     call!(fstat(fd, &mut stat)).map(|_| stat.st_mode & libc::S_IFMT)
 }
 
-/// Goes on as a process of a sequence that has executed this program: `words` are the area and what
-/// it was told. The exit code.
-pub fn resume(words: &[String]) -> Option<i32> {
+/// What the program does that a sequence executes, by its arguments; `None` if it is another.
+pub fn executed(words: &[String]) -> Option<std::process::ExitCode> {
     match words {
         [area, word, number] if area == "locks" && word == "resume" => {
-            Some(locks::resume(number.parse().ok()?))
+            Some(std::process::ExitCode::from(locks::resume(number.parse().ok()?) as u8))
         }
+        [word] => signals::report(word).or_else(|| processes::executed(word)),
         _ => None,
     }
 }
@@ -183,6 +194,10 @@ fn child(area: &Area, steps: &[Step]) -> i32 {
     let _ = call!(dup3(1, RESULTS, libc::O_CLOEXEC));
     for fd in 0..RESULTS {
         let _ = call!(close(fd));
+    }
+    // What whoever started the program ignores is not the area's affair.
+    for signal in (1..32).filter(|signal| *signal != libc::SIGPIPE) {
+        let _ = call!(signal(signal, libc::SIG_DFL));
     }
     let mut world = (area.world)();
     for step in steps {
