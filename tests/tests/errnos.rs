@@ -70,7 +70,8 @@ fn tables() -> BTreeMap<String, Expected> {
     let mut calls = BTreeMap::new();
     for file in programs::discover(&folder).unwrap() {
         let text = fs::read_to_string(&file).unwrap();
-        for (call, expected) in parse(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display())) {
+        let table = parse(&text).map_err(|error| format!("{}: {error}", file.display()));
+        for (call, expected) in table.unwrap() {
             assert!(calls.insert(call.clone(), expected).is_none(), "{call} has two tables");
         }
     }
@@ -174,25 +175,25 @@ fn trace(program: &Path, on_lx: bool) -> String {
 
 /// What all guest programs do, natively and on lx.
 fn both() -> [Seen; 2] {
-    let work: Vec<(PathBuf, usize)> =
-        guest_programs().into_iter().flat_map(|path| [(path.clone(), 0), (path, 1)]).collect();
-    let work = Mutex::new(work.into_iter());
-    let all = Mutex::new([Seen::new(), Seen::new()]);
-    let take = || work.lock().unwrap().next();
+    let sides = [Mutex::new(Seen::new()), Mutex::new(Seen::new())];
+    let [native, on_lx] = &sides;
+    let runs = |program: PathBuf| [(program.clone(), native), (program, on_lx)];
+    let work = Mutex::new(guest_programs().into_iter().flat_map(runs).collect::<Vec<_>>());
     // Programs wait more than they compute.
     let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
+        let take = || work.lock().unwrap().pop();
         for _ in 0..threads {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 while let Some((program, side)) = take() {
-                    for (call, errnos) in seen(&trace(&program, side == 1)) {
-                        all.lock().unwrap()[side].entry(call).or_default().extend(errnos);
+                    for (call, errnos) in seen(&trace(&program, std::ptr::eq(side, on_lx))) {
+                        side.lock().unwrap().entry(call).or_default().extend(errnos);
                     }
                 }
             });
         }
     });
-    all.into_inner().unwrap()
+    sides.map(|side| side.into_inner().unwrap())
 }
 
 /// What the tables promise and a trace does not show.

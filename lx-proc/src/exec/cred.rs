@@ -143,7 +143,6 @@ fn follow_file(
 #[cfg(test)]
 mod tests {
     use super::{FileCapabilities, follow_file};
-    use alloc::vec;
     use alloc::vec::Vec;
     use lx_core::abi::Errno;
     use lx_core::cred::{Capabilities, Credentials};
@@ -171,7 +170,7 @@ mod tests {
         assert_eq!(parse(&[0x0200_0000, 0, 0, 0, 4]), Some(high));
         assert_eq!(parse(&[0x0200_0001, raw, 0, 0]), None);
         assert_eq!(parse(&[0x0400_0001, raw, 0, 0, 0]), None);
-        assert_eq!(FileCapabilities::parse(&vec![0; 3]), None);
+        assert_eq!(FileCapabilities::parse(&[0; 3]), None);
     }
 
     #[test]
