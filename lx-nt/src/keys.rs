@@ -40,7 +40,7 @@ const ESCAPE: u8 = 0x1b;
 const RUBOUT: u8 = 0x7f;
 
 /// Translates keys one after the other.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Keys {
     /// The first half of a letter beyond 16 bits.
     high: u16,
