@@ -10,7 +10,7 @@ use lx_core::abi::fcntl::{OpenFlags, Whence};
 use lx_core::abi::stat::{S_IFDIR, S_IFMT, S_IFREG};
 use lx_core::abi::uio::MAX_RW_COUNT;
 use lx_core::error::Result;
-use lx_core::file::OpenFile;
+use lx_core::file::{OpenFile, check_range};
 use lx_core::io::{IoDst, IoSrc, partial};
 use lx_core::rlimit::Resource;
 
@@ -44,6 +44,15 @@ impl Side<'_> {
         match self.offset {
             Some(offset) => Ok(offset),
             None => self.file.seek(caller, 0, Whence::SEEK_CUR.0),
+        }
+    }
+
+    /// That the side has offsets as far as `count` bytes on, if it has any.
+    fn check_range(&self, count: usize) -> Result<()> {
+        match self.offset {
+            Some(offset) => check_range(offset, count),
+            None if self.file.is_seekable() => check_range(self.file.position(), count),
+            None => Ok(()),
         }
     }
 
@@ -159,24 +168,30 @@ fn check_stream(caller: &Caller<'_>, file: &OpenFile) -> Result<()> {
     }
 }
 
-/// `sendfile(2)`.
+/// What Linux finds out about the source of `sendfile(2)` before it looks at the target.
+///
+/// # Errors
+/// `EBADF` if it is not open for reading; `ESPIPE` for an offset into what has none; `EINVAL` for
+/// offsets that cannot be.
+pub fn check_source(caller: &Caller<'_>, from: Side<'_>, count: usize) -> Result<()> {
+    from.check(false)?;
+    if from.offset.is_some() && !has_offsets(caller, from.file) {
+        return Err(Errno::ESPIPE.into());
+    }
+    from.check_range(count)
+}
+
+/// `sendfile(2)`, from what [`check_source`] allows.
 ///
 /// # Errors
 /// `EINVAL` if the source has no positions, which it needs unless the target is a pipe, or the
-/// target appends; `ESPIPE` for an offset into such a source; `EOVERFLOW` beyond what its file
-/// system has files for; `EBADF`, and the files'.
+/// target appends; `EOVERFLOW` beyond what its file system has files for; `EBADF`, and the files'.
 pub fn send_file(caller: &Caller<'_>, from: Side<'_>, to: Side<'_>, count: usize) -> Result<usize> {
-    from.check(false)?;
     let has_offsets = has_offsets(caller, from.file);
-    if from.offset.is_some() && !has_offsets {
-        return Err(Errno::ESPIPE.into());
-    }
     let start = if has_offsets { from.position(caller)? } else { 0 };
-    let count = count.min(MAX_RW_COUNT);
-    if start.saturating_add(count as u64) > i64::MAX as u64 {
-        return Err(Errno::EINVAL.into());
-    }
     to.check(true)?;
+    to.check_range(count)?;
+    let count = count.min(MAX_RW_COUNT);
     let max = max_size(from.file);
     if start.saturating_add(count as u64) > max && start >= max {
         return Err(Errno::EOVERFLOW.into());
@@ -225,10 +240,12 @@ pub fn copy_file_range(
     if begin.checked_add(count as u64).is_none() || end.checked_add(count as u64).is_none() {
         return Err(Errno::EOVERFLOW.into());
     }
-    let room = max_size(to.file).min(caller.rlimits.soft(Resource::Fsize)).saturating_sub(end);
-    if room == 0 {
-        return Err(Errno::EFBIG.into());
-    }
+    let limit = max_size(to.file).min(caller.rlimits.soft(Resource::Fsize));
+    // A negative place fails below.
+    let room = match limit.checked_sub(end) {
+        None | Some(0) if end <= i64::MAX as u64 => return Err(Errno::EFBIG.into()),
+        room => room.unwrap_or(0),
+    };
     let left = source.st_size.cast_unsigned().saturating_sub(begin);
     let len = (count.min(MAX_RW_COUNT) as u64).min(left).min(room);
     if source.st_ino == target.st_ino
@@ -237,6 +254,8 @@ pub fn copy_file_range(
     {
         return Err(Errno::EINVAL.into());
     }
+    check_range(begin, len as usize)?;
+    check_range(end, len as usize)?;
     copy(caller, from, to, len as usize)
 }
 
@@ -261,7 +280,6 @@ pub fn splice(
     if aimed(from) || aimed(to) {
         return Err(Errno::EINVAL.into());
     }
-    let count = count.min(MAX_RW_COUNT);
     match (source, target) {
         (None, None) => Err(Errno::EINVAL.into()),
         (Some((source, _)), Some((target, _))) if Arc::ptr_eq(source, target) => {
@@ -272,12 +290,17 @@ pub fn splice(
             if to.file.flags().contains(OpenFlags::O_APPEND) {
                 return Err(Errno::EINVAL.into());
             }
-            drain(caller, source, wait_not, to, count)
+            to.check_range(count)?;
+            drain(caller, source, wait_not, to, count.min(MAX_RW_COUNT))
         }
         (Some((source, no_bytes)), Some((target, no_room))) => {
+            let count = count.min(MAX_RW_COUNT);
             transfer(caller, source, target, no_bytes || no_room, count, false)
         }
-        (None, Some((target, wait_not))) => feed(caller, from, target, wait_not, count),
+        (None, Some((target, wait_not))) => {
+            from.check_range(count)?;
+            feed(caller, from, target, wait_not, count.min(MAX_RW_COUNT))
+        }
     }
 }
 

@@ -14,12 +14,9 @@ use lx_vfs::splice::{self, Side};
 
 use super::io::raise_for_write;
 
-/// An optional offset argument.
+/// An optional offset argument; that it is negative, and so too large, is found out later.
 fn read_offset(task: &CurrentTask<'_>, ptr: UserPtr<i64>) -> Result<Option<u64>> {
-    match task.memory().read_unless_null(ptr)? {
-        Some(offset) => Ok(Some(u64::try_from(offset).map_err(|_| Errno::EINVAL)?)),
-        None => Ok(None),
-    }
+    Ok(task.memory().read_unless_null(ptr)?.map(i64::cast_unsigned))
 }
 
 /// Stores an offset that has moved by `count`.
@@ -48,6 +45,7 @@ pub(crate) fn sys_sendfile(
 ) -> Result<usize> {
     let start = read_offset(task, offset)?;
     let from = task.files().get(from)?;
+    splice::check_source(&task.caller(), Side { file: &from, offset: start }, count)?;
     let to = task.files().get(to)?;
     let result = splice::send_file(
         &task.caller(),
