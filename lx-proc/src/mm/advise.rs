@@ -241,7 +241,8 @@ impl AddressSpace {
         Ok((end - addr) / PAGE_SIZE)
     }
 
-    /// mlock(2) and munlock(2). Only the accounting: the host's memory is the host's business.
+    /// mlock(2) and munlock(2): accounting, and what guests see. The host's memory is the host's
+    /// business.
     ///
     /// # Errors
     /// As mlock(2).
