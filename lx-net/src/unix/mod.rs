@@ -211,7 +211,7 @@ impl UnixSocket {
                 state.node.take(),
                 core::mem::take(&mut state.peer),
                 // Packets without bytes do not count.
-                refused || queue.len() > 0,
+                refused || queue.has_bytes(),
                 queue,
                 core::mem::take(&mut state.crowded_out),
             )

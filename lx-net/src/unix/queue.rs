@@ -58,6 +58,11 @@ impl Queue {
         self.records.is_empty()
     }
 
+    /// Whether a message is not empty.
+    pub(super) fn has_bytes(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
     /// Bytes.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
