@@ -244,6 +244,13 @@ pub fn check_access(caller: &Caller<'_>, path: &Path, access: Access) -> Result<
     {
         return Err(Errno::EACCES.into());
     }
+    let on_disk = matches!(
+        path.dentry.file_type(),
+        FileType::Regular | FileType::Directory | FileType::Symlink
+    );
+    if access.contains(Access::WRITE) && on_disk && path.mount.is_fs_read_only() {
+        return Err(Errno::EROFS.into());
+    }
     let file = path.inode().permissions();
     inode_flags::check_access(&file, access)?;
     // A mount that forbids writing is reported after missing permissions.

@@ -257,7 +257,7 @@ impl MountTree {
     ///
     /// # Errors
     /// As [`mount`](Self::mount).
-    pub fn bind_tree(&self, from: &Path, at: &Path, flags: MountFlags) -> Result<()> {
+    pub fn bind_tree(&self, from: &Path, at: &Path) -> Result<()> {
         // Collected first: the new mounts must not be found again.
         let mut pending: Vec<Copy> = alloc::vec![(from.clone(), None)];
         let mut copies: Vec<Copy> = Vec::new();
@@ -281,7 +281,7 @@ impl MountTree {
                     Path { mount, dentry }
                 }
             };
-            made.push(self.bind(&top, &at, flags)?);
+            made.push(self.bind(&top, &at, top.mount.flags())?);
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ pub(crate) fn sys_mount(
             return Err(Errno::EINVAL.into());
         }
         if flags.contains(MountFlags::MS_REC) {
-            mounts.bind_tree(&from, &target, from.mount.flags())
+            mounts.bind_tree(&from, &target)
         } else {
             mounts.bind(&from, &target, from.mount.flags()).map(drop)
         }
@@ -206,7 +206,8 @@ pub(crate) fn sys_umount2(
     how.set(Lookup::FOLLOW, !flags.contains(UmountFlags::UMOUNT_NOFOLLOW));
     let mut buffer = PathBuffer::new();
     let path = at::read_path(task, target, &mut buffer)?;
-    let target = task.fs().lookup(&task.caller(), None, path, how)?;
+    // What is meant is on top, even of a place that one is in.
+    let target = task.fs().lookup(&task.caller(), None, path, how)?.cross_mounts();
     if !task.cred().has(Capabilities::SYS_ADMIN) {
         return Err(Errno::EPERM.into());
     }

@@ -37,7 +37,7 @@ pub(super) const AREA: Area = Area {
         ("child", 2),
     ],
     length: 40,
-    cases: 250,
+    cases: 2000,
     world: || {
         let mut world =
             Contents { mappings: [None; 4], writes: 0, mapped: vec![], allocated: vec![] };

@@ -38,7 +38,7 @@ pub(super) const AREA: Area = Area {
         ("exec", 1),
     ],
     length: 50,
-    cases: 200,
+    cases: 600,
     world: || {
         channels::limit(LIMIT);
         for name in [c"f", c"g", c"f"] {

@@ -48,7 +48,7 @@ pub(super) const AREA: Area = Area {
         ("mounts", 2),
     ],
     length: 50,
-    cases: 250,
+    cases: 1500,
     world: || {
         let entered = confined::enter();
         let _ = call!(umask(0o022));
