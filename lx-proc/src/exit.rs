@@ -19,7 +19,7 @@ use crate::kernel::Kernel;
 use crate::pid::Tree;
 use crate::robust_list;
 use crate::session::{self, INIT_TGID};
-use crate::signal::{queue_for_group, send_to_group};
+use crate::signal::{may_signal_child, queue_for_group, send_to_group};
 use crate::task::Task;
 use crate::terminal;
 use crate::thread_group::{ANY_CHANGE, ThreadGroup};
@@ -140,7 +140,7 @@ fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
 }
 
 /// A signal to be sent when the tree is no longer locked.
-type Notice = (Arc<ThreadGroup>, Signal);
+type Notice = (Arc<ThreadGroup>, Signal, SigInfo);
 
 fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus) {
     let mut notices: Vec<Notice> = Vec::new();
@@ -166,9 +166,9 @@ fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus)
     if to_init {
         kernel.reports.ended(group.tgid(), group.status());
     }
-    for (group, signal) in notices {
+    for (group, signal, info) in notices {
         // A standard signal always finds room.
-        let _ = send_to_group(kernel, &group, signal, SigInfo::kernel(signal), None);
+        let _ = send_to_group(kernel, &group, signal, info, None);
     }
 }
 
@@ -216,8 +216,12 @@ fn give_children_away(
             continue;
         }
         child.set_exit_signal(Signal::SIGCHLD.number());
-        if let Some(signal) = Signal::new(child.parent_death_signal()) {
-            notices.push((Arc::clone(&child), signal));
+        // As if the parent had sent it: it must be allowed to.
+        if let Some(signal) = Signal::new(child.parent_death_signal())
+            && may_signal_child(group, &child, signal)
+        {
+            let info = SigInfo::kill(signal, group.tgid(), group.uid());
+            notices.push((Arc::clone(&child), signal, info));
         }
         if child.sid() == group.sid() && child.pgid() != group.pgid() {
             notice_if_orphaned(tree, child.pgid(), None, notices);
@@ -237,8 +241,9 @@ fn notice_if_orphaned(
         return;
     }
     for member in tree.members(pgid) {
-        notices.push((Arc::clone(member), Signal::SIGHUP));
-        notices.push((Arc::clone(member), Signal::SIGCONT));
+        for signal in [Signal::SIGHUP, Signal::SIGCONT] {
+            notices.push((Arc::clone(member), signal, SigInfo::kernel(signal)));
+        }
     }
 }
 

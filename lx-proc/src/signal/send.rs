@@ -29,6 +29,17 @@ pub fn may_signal(current: &CurrentTask<'_>, group: &ThreadGroup, signal: Option
     group.cred().is_none_or(|target| may(current.cred(), &target))
 }
 
+/// Whether an ending parent may send its child the signal that this has asked for.
+pub(crate) fn may_signal_child(parent: &ThreadGroup, child: &ThreadGroup, signal: Signal) -> bool {
+    if signal == Signal::SIGCONT && parent.sid() == child.sid() {
+        return true;
+    }
+    match (parent.cred(), child.cred()) {
+        (Some(sender), Some(target)) => may(&sender, &target),
+        _ => true,
+    }
+}
+
 fn may(sender: &Credentials, target: &Credentials) -> bool {
     sender.euid == target.suid
         || sender.euid == target.uid
