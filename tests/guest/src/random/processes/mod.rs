@@ -105,6 +105,8 @@ impl Processes {
     fn new() -> Self {
         crate::no_core();
         drop_capability();
+        // Whoever has started the program may have lowered it.
+        let _ = call!(setpriority(libc::PRIO_PROCESS, 0, 0));
         let shared: &Shared = shared(Some(MEMORY));
         let pids = [std::process::id(), call!(getppid()).unwrap_or(0) as u32];
         for (place, pid) in shared.world.iter().zip(pids) {
