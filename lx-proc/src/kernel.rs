@@ -1,8 +1,10 @@
 //! The root object.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use lx_core::abi::Signal;
+use lx_core::cred::Credentials;
 use lx_core::error::Result;
 use lx_core::host::{Host, HostThreadId, Nanos, TrapHandler};
 use lx_core::rlimit::Rlimits;
@@ -56,6 +58,7 @@ impl Kernel {
         let queue = Arc::new(SignalQueue::default());
         let limits = Rlimits::new();
         let init = ThreadGroup::new(INIT_TGID, INIT_TGID, INIT_TGID, 0, limits, actions, &queue);
+        init.set_last_cred(Arc::new(Credentials::new(0, 0, Vec::new())));
         pids.adopt_init(&init);
         Self {
             host,

@@ -359,7 +359,8 @@ impl MountTree {
         if !self.contains(&from.mount) || from.mount.mountpoint().is_none() {
             return Err(Errno::EINVAL.into());
         }
-        let mut above = Some(to.clone());
+        // What covers `to` may be `from` itself.
+        let mut above = Some(to.clone().cross_mounts());
         while let Some(at) = above {
             if Arc::ptr_eq(&at.mount, &from.mount) {
                 return Err(Errno::ELOOP.into());
