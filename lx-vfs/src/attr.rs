@@ -4,19 +4,21 @@
 use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::abi::fcntl::FallocateFlags;
-use lx_core::abi::stat::{FileMode, FileType, S_IALLUGO, S_ISGID, S_ISUID, S_IXGRP};
+use lx_core::abi::stat::{FileMode, FileType, S_IALLUGO, S_ISGID};
 use lx_core::caller::Caller;
-use lx_core::cred::{Capabilities, Credentials};
+use lx_core::cred::Capabilities;
 use lx_core::file::OpenFile;
 use lx_core::rlimit::Resource;
 
-use crate::inode::{Permissions, SetAttr};
+use crate::inode::SetAttr;
 use crate::inode_flags::{self, check_not_append, check_not_fixed};
 use crate::lease;
 use crate::location::Path;
 use crate::mount::MountFlags;
 use crate::notify;
-use crate::permission::{Access, check, check_path, is_owner, without_set_id};
+use crate::permission::{
+    Access, check, check_path, in_group_or_capable, is_owner, set_id_to_drop, without_set_id,
+};
 use crate::write_access::WriteAccess;
 
 /// What becomes of a time stamp.
@@ -81,7 +83,7 @@ pub fn chown(caller: &Caller<'_>, path: &Path, uid: Option<u32>, gid: Option<u32
     }
     let mode = match path.dentry.file_type() {
         FileType::Directory => None,
-        _ => without_set_id_on_chown(cred, &file),
+        _ => without_set_id(cred, &file),
     };
     if mode.is_some() && !is_owner(cred, &file) {
         return Err(Errno::EPERM.into());
@@ -90,20 +92,6 @@ pub fn chown(caller: &Caller<'_>, path: &Path, uid: Option<u32>, gid: Option<u32
     path.inode().set_attr(caller, &change)?;
     notify::attributes_changed(path);
     Ok(())
-}
-
-fn in_group_or_capable(cred: &Credentials, gid: u32) -> bool {
-    cred.in_group(gid) || cred.has(Capabilities::FSETID)
-}
-
-/// A file that changes hands loses its set-id bits, even by the hand of root. Without execute
-/// permission the set-group-id bit means mandatory locking, and may stay.
-fn without_set_id_on_chown(cred: &Credentials, file: &Permissions) -> Option<u32> {
-    let mut mode = file.mode & !S_ISUID;
-    if mode & S_IXGRP != 0 || !in_group_or_capable(cred, file.gid) {
-        mode &= !S_ISGID;
-    }
-    (mode != file.mode).then_some(mode)
 }
 
 /// `utimensat(2)`; the times of access and modification.
@@ -152,7 +140,7 @@ pub fn truncate(caller: &Caller<'_>, path: &Path, len: u64) -> Result<()> {
     if caller.rlimits.soft(Resource::Fsize) < len {
         check_growth(caller, len, path.inode().attr(caller)?.size)?;
     }
-    let mode = set_id_to_drop(caller, path);
+    let mode = set_id_to_drop(caller, &path.inode().permissions());
     let change = SetAttr { size: Some(len), mode, now: caller.now(), ..SetAttr::default() };
     path.inode().set_attr(caller, &change)?;
     notify::modified(path);
@@ -176,7 +164,7 @@ pub fn truncate_open(caller: &Caller<'_>, file: &OpenFile, len: u64) -> Result<(
     }
     file.ops().truncate(caller, file, len)?;
     let Some(path) = Path::of(file) else { return Ok(()) };
-    if let Some(mode) = set_id_to_drop(caller, path) {
+    if let Some(mode) = set_id_to_drop(caller, &path.inode().permissions()) {
         let change = SetAttr { mode: Some(mode), now: caller.now(), ..SetAttr::default() };
         path.inode().set_attr(caller, &change)?;
     }
@@ -190,12 +178,6 @@ fn check_growth(caller: &Caller<'_>, len: u64, size: u64) -> Result<()> {
         return Err(Errno::EFBIG.into());
     }
     Ok(())
-}
-
-/// The mode of a file whose contents change without `CAP_FSETID`.
-pub(crate) fn set_id_to_drop(caller: &Caller<'_>, path: &Path) -> Option<u32> {
-    let mode = without_set_id(path.inode().permissions().mode)?;
-    (!caller.cred().has(Capabilities::FSETID)).then_some(mode)
 }
 
 /// `fallocate(2)`, after the checks of its mode.

@@ -9,7 +9,6 @@ use lx_core::abi::stat::{FileType, S_IALLUGO};
 use lx_core::caller::Caller;
 use lx_core::file::{FileOps, OpenFile};
 
-use crate::attr::set_id_to_drop;
 use crate::dentry::Dentry;
 use crate::dir::PathFile;
 use crate::fs_context::FsContext;
@@ -20,7 +19,7 @@ use crate::location::Path;
 use crate::mount::MountFlags;
 use crate::notify;
 use crate::path::{Last, Lookup, Parent, check_search, lookup_child};
-use crate::permission::{Access, check_path, inherit, is_owner};
+use crate::permission::{Access, check_path, inherit, is_owner, set_id_to_drop};
 use crate::walk::Walker;
 use crate::write_access::WriteAccess;
 
@@ -306,7 +305,7 @@ pub fn open_path(caller: &Caller<'_>, path: Path, how: &OpenHow) -> Result<Arc<O
     if flags.contains(OpenFlags::O_TRUNC) && file_type == FileType::Regular {
         let inode = path.inode();
         let _writing = WriteAccess::get(inode)?;
-        let mode = set_id_to_drop(caller, &path);
+        let mode = set_id_to_drop(caller, &path.inode().permissions());
         let change = SetAttr { size: Some(0), mode, now: caller.now(), ..SetAttr::default() };
         inode.set_attr(caller, &change)?;
         let file = finish_open(caller, path.clone(), how)?;

@@ -3,6 +3,7 @@
 use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::abi::stat::{FileType, S_ISGID, S_ISUID, S_ISVTX, S_IXGRP};
+use lx_core::caller::Caller;
 use lx_core::cred::{Capabilities, Credentials};
 
 use crate::inode::Permissions;
@@ -122,12 +123,27 @@ pub fn inherit(
     (mode, dir.gid)
 }
 
-/// The mode after the file was written or given away by somebody without `CAP_FSETID`: set-id bits
-/// go. `None` if nothing changes.
-pub fn without_set_id(mode: u32) -> Option<u32> {
-    let mut new = mode & !S_ISUID;
-    if mode & (S_ISGID | S_IXGRP) == S_ISGID | S_IXGRP {
-        new &= !S_ISGID;
+/// Whether `cred` may give files the set-group-id bit of a group.
+pub fn in_group_or_capable(cred: &Credentials, gid: u32) -> bool {
+    cred.in_group(gid) || cred.has(Capabilities::FSETID)
+}
+
+/// The mode of a file that changes hands, even by the hand of root: set-id bits go. Without execute
+/// permission the set-group-id bit means mandatory locking, and may stay for members of the group.
+/// `None` if nothing changes.
+pub fn without_set_id(cred: &Credentials, file: &Permissions) -> Option<u32> {
+    let mut mode = file.mode & !S_ISUID;
+    if mode & S_IXGRP != 0 || !in_group_or_capable(cred, file.gid) {
+        mode &= !S_ISGID;
     }
-    (new != mode).then_some(new)
+    (mode != file.mode).then_some(mode)
+}
+
+/// The mode of a file whose contents change: as [`without_set_id`], without `CAP_FSETID`.
+pub fn set_id_to_drop(caller: &Caller<'_>, file: &Permissions) -> Option<u32> {
+    // Most files have no such bit: no look at the credentials then.
+    if file.mode & (S_ISUID | S_ISGID) == 0 || caller.cred().has(Capabilities::FSETID) {
+        return None;
+    }
+    without_set_id(caller.cred(), file)
 }

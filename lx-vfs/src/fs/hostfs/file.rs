@@ -7,7 +7,6 @@ use lx_core::abi::Errno;
 use lx_core::abi::fcntl::{FallocateFlags, OpenFlags, Whence};
 use lx_core::abi::stat::Stat;
 use lx_core::caller::Caller;
-use lx_core::cred::Capabilities;
 use lx_core::file::{FileIdentity, FileOps, MapSource, OpenFile, seek_in};
 use lx_core::host::{HostFd, HostSetAttr};
 use lx_core::io::{IoDst, IoSrc};
@@ -15,7 +14,7 @@ use lx_core::rlimit::Resource;
 
 use super::HostInode;
 use crate::inode::{InodeOps, SetAttr};
-use crate::permission::without_set_id;
+use crate::permission::set_id_to_drop;
 
 /// An open regular file of the host.
 pub(crate) struct HostFile {
@@ -74,9 +73,7 @@ impl FileOps for HostFile {
             Ok(host.write_at(&self.fd, offset.saturating_add(done as u64), buffer)?)
         })?;
         self.inode.learn(&self.inode.stat_written(&self.fd)?);
-        if let Some(mode) = without_set_id(self.inode.permissions().mode)
-            && !caller.cred().has(Capabilities::FSETID)
-        {
+        if let Some(mode) = set_id_to_drop(caller, &self.inode.permissions()) {
             let change = SetAttr { mode: Some(mode), now: caller.now(), ..SetAttr::default() };
             self.inode.set_attr(caller, &change)?;
         }

@@ -8,7 +8,6 @@ use lx_core::abi::memfd::Seals;
 use lx_core::abi::stat::Stat;
 use lx_core::abi::{Errno, FromArg};
 use lx_core::caller::Caller;
-use lx_core::cred::Capabilities;
 use lx_core::file::{FileIdentity, FileOps, MapSource, OpenFile, PageSource, seek_in};
 use lx_core::io::{IoDst, IoSrc};
 use lx_core::rlimit::Resource;
@@ -16,7 +15,7 @@ use lx_core::rlimit::Resource;
 use super::TmpInode;
 use super::data::MAX_SIZE;
 use crate::location::Path;
-use crate::permission::without_set_id;
+use crate::permission::set_id_to_drop;
 
 /// An open regular file.
 pub(crate) struct TmpFile {
@@ -77,10 +76,7 @@ impl FileOps for TmpFile {
         drop(writer);
         let meta = &self.inode.meta;
         meta.modified(caller.now());
-        let mode = meta.permissions().mode;
-        if let Some(mode) = without_set_id(mode)
-            && !caller.cred().has(Capabilities::FSETID)
-        {
+        if let Some(mode) = set_id_to_drop(caller, &meta.permissions()) {
             meta.set_mode(mode);
         }
         Ok((count, offset.saturating_add(count as u64)))

@@ -5,6 +5,7 @@ use std::fs;
 use std::mem::zeroed;
 use std::process::exit;
 
+use lx_guest_tests::files::{as_nobody, is_root};
 use lx_guest_tests::{Called, Checks, NOWHERE, Scratch, c, call, read, write};
 
 fn main() {
@@ -455,9 +456,28 @@ fn attributes(t: &mut Checks) {
         one("file", |path| call!(chown(path, u32::MAX, u32::MAX))),
         Ok(0),
     );
+    if is_root() {
+        set_id_bits(t);
+    }
     t.is("umask", call!(umask(0o77)), Ok(0o22));
     put("private", "");
     t.is("is obeyed", mode("private"), Ok(0o600));
     t.is("umask takes nine bits", call!(umask(0o7777)).and(call!(umask(0o22))), Ok(0o777));
     let _ = call!(close(fd));
+}
+
+/// A file that somebody else writes loses its set-id bits; the one for the group also where it has
+/// no execute permission beside it, as the writer is no member.
+fn set_id_bits(t: &mut Checks) {
+    for (mode, left) in [(0o4755, 0o755), (0o2711, 0o711), (0o2640, 0o640), (0o6600, 0o600)] {
+        put("set", "");
+        let fd = open("set", libc::O_WRONLY).unwrap_or(-1) as i32;
+        t.is(&format!("{mode:o}"), call!(fchmod(fd, mode)), Ok(0));
+        let seen = || stat("set").map(|s| s.st_mode & 0o7777);
+        let by_root = write(fd, b"1").and(seen().map(i64::from));
+        t.is("written by root", by_root, Ok(i64::from(mode)));
+        let by_nobody = as_nobody(|| write(fd, b"1")).and(seen().map(i64::from));
+        t.is("written by nobody", by_nobody, Ok(left));
+        let _ = call!(close(fd));
+    }
 }
