@@ -1,7 +1,5 @@
 //! `mount -t overlay` in a guest: its options, and what it leaves in the upper layer.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use std::path::Path;
 
 use lx_tests::{Outcome, Run, lx};
