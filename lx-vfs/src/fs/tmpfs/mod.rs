@@ -126,6 +126,14 @@ impl TmpFs {
     }
 }
 
+impl Drop for TmpFs {
+    fn drop(&mut self) {
+        // No mount is left. The inodes hold what holds the names: a cycle.
+        let tree = core::mem::take(&mut *self.shared.tree.lock());
+        drop(tree);
+    }
+}
+
 impl Shared {
     fn new_ino(&self) -> u64 {
         self.next_ino.fetch_add(1, Ordering::Relaxed)
@@ -201,3 +209,22 @@ pub(crate) fn memory_statfs(host: &dyn Host, magic: i64, inodes: u64) -> Statfs 
 }
 
 const _: () = assert!((BLOCK_SIZE as u64).is_multiple_of(PAGE));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::Tester;
+
+    #[test]
+    fn files_end_with_their_file_system() {
+        let t = Tester::new();
+        let fs = TmpFs::new(t.host, 0o755);
+        let new = NewInode { kind: NewKind::Regular, mode: 0o644, uid: 0, gid: 0 };
+        let file = fs.root().create(&t.caller(), b"file", &new).unwrap();
+        let seen = Arc::downgrade(&file);
+        drop(file);
+        assert!(seen.upgrade().is_some());
+        drop(fs);
+        assert!(seen.upgrade().is_none());
+    }
+}

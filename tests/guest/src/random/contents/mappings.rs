@@ -19,6 +19,8 @@ const PAGE: usize = 4096;
 pub(super) struct Mapping {
     address: usize,
     length: usize,
+    /// The file, by its inode number.
+    file: Option<u64>,
 }
 
 /// Where the processor goes on after a fault.
@@ -134,6 +136,10 @@ impl Contents {
                 if a % 3 == 0 {
                     return format!("{}", mapping.poke(at, self.writes));
                 }
+                // From a file to itself the order of the bytes would matter.
+                if super::inode(descriptor(c)) == mapping.file {
+                    return "the same file".to_owned();
+                }
                 let Some((address, length)) = mapping.part(at) else {
                     return "nothing there".to_owned();
                 };
@@ -185,8 +191,9 @@ impl Contents {
         let mapped: Called = called(address as i64);
         match mapped {
             Ok(address) => {
-                self.mapped.extend(super::inode(descriptor(a)));
-                self.mappings[slot] = Some(Mapping { address: address as usize, length });
+                let file = super::inode(descriptor(a));
+                self.mapped.extend(file);
+                self.mappings[slot] = Some(Mapping { address: address as usize, length, file });
                 "mapped".to_owned()
             }
             Err(errno) => format!("Err({errno})"),

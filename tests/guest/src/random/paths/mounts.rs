@@ -34,8 +34,10 @@ pub(super) fn step(name: &str, [a, b, c, d]: [u32; 4]) -> String {
     let done = match name {
         "mount" | "bind" if full => return "enough".to_owned(),
         "mount" => {
-            let options =
-                crate::c(pick(d, &["", "mode=0777", "mode=1770,uid=1000", "gid=1001", "x"]));
+            let options = crate::c(pick(
+                d,
+                &["mode=0755", "mode=0777", "mode=1770,uid=1000", "gid=1001", "x"],
+            ));
             let source = crate::c(pick(b, &["none", "tmpfs", "some disk"]));
             let kind = crate::c(pick(b, &["tmpfs", "tmpfs", "tmpfs", "tmpfs", "nofs"]));
             call!(mount(source.as_ptr(), target, kind.as_ptr(), flags, options.as_ptr().cast()))
