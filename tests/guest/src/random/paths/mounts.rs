@@ -20,6 +20,10 @@ const FLAGS: &[c_ulong] = &[
     libc::MS_STRICTATIME,
 ];
 
+/// Options of tmpfs. Without a mode it would be sticky and all could write, as no folder here.
+const OPTIONS: &[&str] =
+    &["mode=0755", "mode=0777", "mode=1770,uid=1000", "mode=0755,gid=1001", "mode=0755,x"];
+
 /// Most mounts: binding a tree into itself doubles it.
 const MOST: usize = 12;
 
@@ -34,10 +38,7 @@ pub(super) fn step(name: &str, [a, b, c, d]: [u32; 4]) -> String {
     let done = match name {
         "mount" | "bind" if full => return "enough".to_owned(),
         "mount" => {
-            let options = crate::c(pick(
-                d,
-                &["mode=0755", "mode=0777", "mode=1770,uid=1000", "gid=1001", "x"],
-            ));
+            let options = crate::c(pick(d, OPTIONS));
             let source = crate::c(pick(b, &["none", "tmpfs", "some disk"]));
             let kind = crate::c(pick(b, &["tmpfs", "tmpfs", "tmpfs", "tmpfs", "nofs"]));
             call!(mount(source.as_ptr(), target, kind.as_ptr(), flags, options.as_ptr().cast()))
