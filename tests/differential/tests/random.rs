@@ -44,7 +44,8 @@ fn check(area: &'static Area) -> Result<(), Failed> {
             TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
         let run = runner.run(&sequence(area), |steps| {
             operations.set(operations.get() + steps.len() as u64);
-            match twins.borrow_mut().compare(&steps) {
+            let compared = twins.borrow_mut().compare(&steps);
+            match compared {
                 Ok(None) => Ok(()),
                 Ok(Some(difference)) => Err(TestCaseError::fail(difference)),
                 Err(gone) => {
