@@ -6,6 +6,7 @@ use lx_core::error::{Result, SysError};
 use lx_core::host::Nanos;
 use lx_core::sync::WaitEnd;
 
+use super::action::{Effect, effect};
 use super::mask;
 use crate::current::CurrentTask;
 use crate::task::Task;
@@ -59,7 +60,7 @@ pub fn timed_wait(
         true,
         || {
             shared = task.group().pending().set();
-            take(task, set)
+            take(task, set.difference(fatal(task, set.difference(mask))))
         },
     );
     signals.set_blocked(mask);
@@ -74,4 +75,15 @@ pub fn timed_wait(
         Err(WaitEnd::TimedOut) => Err(Errno::EAGAIN.into()),
         Err(WaitEnd::Interrupted) => Err(Errno::EINTR.into()),
     }
+}
+
+/// Those of the signals that end the process. One that is not blocked does so whoever waits for it.
+fn fatal(task: &Task, signals: SigSet) -> SigSet {
+    let pending = task.signals().pending().set().union(task.group().pending().set());
+    let kills = |signal: &Signal| {
+        let action = task.group().with_actions(|actions| actions.get(*signal));
+        effect(*signal, action) == Effect::Kill
+    };
+    let fatal = pending.intersection(signals).iter().filter(kills);
+    fatal.fold(SigSet::EMPTY, |set, signal| set.union(SigSet::only(signal)))
 }

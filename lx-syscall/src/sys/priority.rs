@@ -59,11 +59,20 @@ pub(crate) fn sys_setpriority(
             result = Err(error);
         } else if !can_nice(task, &target, nice) {
             result = Err(Errno::EACCES.into());
+        } else if !can_do_as_much(task, &target) {
+            result = Err(Errno::EPERM.into());
         } else {
             target.scheduling().set_nice(nice);
         }
     }
     result
+}
+
+/// Whether the caller has all capabilities that the target may use, without which it may not change
+/// its priority.
+fn can_do_as_much(task: &CurrentTask<'_>, target: &Task) -> bool {
+    let cred = task.cred();
+    cred.has(Capabilities::SYS_NICE) || cred.permitted.contains(target.cred().permitted)
 }
 
 /// `IOPRIO_WHO_*` are those of `getpriority` plus one.
