@@ -175,6 +175,9 @@ impl FsContext {
         };
         old.dir.mount.check_writable()?;
         let source = old.existing(caller)?.ok_or(Errno::ENOENT)?;
+        if new.dir.dentry.is_deleted() {
+            return Err(Errno::ENOENT.into());
+        }
         let target = new.existing(caller)?;
         if no_replace && target.is_some() {
             return Err(Errno::EEXIST.into());
