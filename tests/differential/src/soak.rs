@@ -3,6 +3,21 @@
 use std::env;
 use std::time::{Duration, Instant};
 
+use proptest::test_runner::{Config, RngSeed};
+
+/// What the cases of the ordinary tests are made from: the same ones each time, so that a change is
+/// told that it has broken something, and not that somebody else has.
+const SEED: u64 = 1;
+
+/// How `cases` cases are made: the same ones each time, or others each time while a soak goes on.
+pub fn config(cases: u32) -> Config {
+    let rng_seed = match env::var_os(VARIABLE) {
+        Some(_) => RngSeed::Random,
+        None => RngSeed::Fixed(SEED),
+    };
+    Config { cases, rng_seed, failure_persistence: None, ..Config::default() }
+}
+
 /// The environment variable with a number of seconds: each random test goes on for so long.
 pub const VARIABLE: &str = "LX_SOAK_SECONDS";
 

@@ -6,7 +6,7 @@ use lx_differential_tests::call::{Arg, Call};
 use lx_differential_tests::mock::Root;
 use lx_differential_tests::normal::Normal;
 use lx_differential_tests::{files, mock, native, soak};
-use proptest::prelude::{ProptestConfig, TestCaseError};
+use proptest::prelude::TestCaseError;
 use proptest::test_runner::{TestError, TestRunner};
 
 /// Most calls of a sequence.
@@ -29,7 +29,7 @@ fn check(root: Root) {
     }
     let operations = Cell::new(0);
     let done = soak::repeat(&format!("files, {root:?}"), 256, |cases| {
-        let mut runner = TestRunner::new(ProptestConfig { cases, ..ProptestConfig::default() });
+        let mut runner = TestRunner::new(soak::config(cases));
         let compared = runner.run(&files::sequence(LENGTH), |calls| {
             operations.set(operations.get() + calls.len() as u64);
             compare(root, &calls)

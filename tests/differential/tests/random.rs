@@ -16,7 +16,7 @@ use lx_differential_tests::{native, soak};
 use lx_guest_tests::random::{AREAS, Area, NEED_ROOT, Step, from_line};
 use proptest::prelude::{Strategy, TestCaseError, any};
 use proptest::sample::select;
-use proptest::test_runner::{Config, TestError, TestRunner};
+use proptest::test_runner::{TestError, TestRunner};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -40,8 +40,7 @@ fn check(area: &'static Area) -> Result<(), Failed> {
     }
     let operations = Cell::new(0);
     soak::repeat(area.name, area.cases, |cases| {
-        let mut runner =
-            TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
+        let mut runner = TestRunner::new(soak::config(cases));
         let run = runner.run(&sequence(area), |steps| {
             operations.set(operations.get() + steps.len() as u64);
             let compared = twins.borrow_mut().compare(&steps);

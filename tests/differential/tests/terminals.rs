@@ -21,7 +21,7 @@ use lx_core::sync::Waiter;
 use lx_differential_tests::soak;
 use lx_vfs::fs::devpts::{DevPts, Options};
 use lx_vfs::tty::pty::{Pty, Slave};
-use proptest::prelude::{Just, ProptestConfig, Strategy, TestCaseError, prop_assume, prop_oneof};
+use proptest::prelude::{Just, Strategy, TestCaseError, prop_assume, prop_oneof};
 use proptest::prop_assert_eq;
 use proptest::test_runner::TestRunner;
 
@@ -283,9 +283,8 @@ fn run(terminal: &dyn Terminal, steps: &[Step]) -> Vec<String> {
 fn terminals_do_what_linux_does() {
     let operations = Cell::new(0);
     let done = soak::repeat("terminals", 500, |cases| {
-        let config = ProptestConfig { cases, ..ProptestConfig::default() };
         let sequence = proptest::collection::vec(step(), 1..12);
-        let run = TestRunner::new(config).run(&sequence, |steps| {
+        let run = TestRunner::new(soak::config(cases)).run(&sequence, |steps| {
             operations.set(operations.get() + steps.len() as u64);
             compare(&steps)
         });
