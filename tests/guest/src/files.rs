@@ -73,7 +73,11 @@ pub fn running() -> i32 {
 /// that anyway.
 pub fn as_nobody<T>(body: impl FnOnce() -> T) -> T {
     let root = is_root();
+    let mut groups = [0; 64];
+    let count = call!(getgroups(64, groups.as_mut_ptr())).unwrap_or(0);
     if root {
+        // Root may be a member of groups that own the files.
+        let _ = call!(setgroups(0, null()));
         let _ = sys(libc::SYS_setresgid, [NOBODY, NOBODY, 0]);
         let _ = sys(libc::SYS_setresuid, [NOBODY, NOBODY, 0]);
     }
@@ -81,6 +85,7 @@ pub fn as_nobody<T>(body: impl FnOnce() -> T) -> T {
     if root {
         let _ = sys(libc::SYS_setresuid, [0, 0, 0]);
         let _ = sys(libc::SYS_setresgid, [0, 0, 0]);
+        let _ = call!(setgroups(count as usize, groups.as_ptr()));
     }
     result
 }
