@@ -176,6 +176,12 @@ impl AddressSpace {
             }
             Madvice::MADV_DONTDUMP | Madvice::MADV_DODUMP => self.set_advised_flags(vma, advice),
             Madvice::MADV_POPULATE_READ | Madvice::MADV_POPULATE_WRITE => {
+                let done = populate(caller, vma, advice);
+                if done != Err(Errno::ENOMEM.into()) {
+                    return done;
+                }
+                // The file has grown, and its new pages are not mapped here yet.
+                self.map_anew(host);
                 populate(caller, vma, advice)?;
             }
             Madvice::MADV_HUGEPAGE | Madvice::MADV_NOHUGEPAGE if vma.is_private_anonymous() => {
