@@ -87,6 +87,9 @@ def bash(folder):
     if CAN_RESIZE:
         t.resize(30, 100)
         print("new size:", t.type_until("\n", r"30 100"))
+    # A shell does not end at once while a job is stopped, and this one ends when it is scheduled.
+    t.type("while jobs %1 > /dev/null 2>&1; do sleep 0.05; done; echo none le''ft\n")
+    t.wait_for(r"none left\r\n.*\$ $")
     t.type("exit 7\n")
     finish(t, "bash")
 
