@@ -34,7 +34,6 @@ mod signal;
 mod spare;
 mod storage;
 mod sys;
-mod text;
 mod thread;
 mod traits;
 

@@ -11,10 +11,10 @@ use core::str;
 use lx_core::abi::Errno;
 use lx_core::abi::stat::{major, makedev, minor};
 use lx_core::host::{HostError, HostFd, HostMetadata, HostResult};
+use lx_core::text::Text;
 
 use crate::path::{Path, descriptor_path, path_below};
 use crate::sys::{self, SysResult, sys};
-use crate::text::Text;
 
 /// `UID:GID:MODE`, with `:MAJOR:MINOR` of a device; the mode is octal and has the type.
 const NAME: &[u8] = b"user.lx.stat";

@@ -2,11 +2,9 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use lx_core::host::{HostThreadId, Nanos};
+use lx_core::host::{HostThread, HostThreadId, Nanos};
 use lx_core::sync::{LOCK_PARKED, SyncHost, lock_sleep};
-
-use lx_core::host::HostThread;
-use lx_x86::context::read_tsc;
+use lx_x86::context::spin_until;
 
 use crate::LinuxHost;
 use crate::report;
@@ -23,17 +21,7 @@ const SPIN_TICKS: u64 = 60_000;
 
 /// Spins while `*word == expected`; whether the word has changed.
 pub(crate) fn spin(word: &AtomicU32, expected: u32) -> bool {
-    if LinuxHost.cpu_count() == 1 {
-        return false;
-    }
-    let start = read_tsc();
-    while read_tsc().wrapping_sub(start) < SPIN_TICKS {
-        if word.load(Ordering::Acquire) != expected {
-            return true;
-        }
-        core::hint::spin_loop();
-    }
-    false
+    LinuxHost.cpu_count() > 1 && spin_until(SPIN_TICKS, || word.load(Ordering::Acquire) != expected)
 }
 
 /// Sleeps while `*word == expected`.

@@ -5,8 +5,7 @@ use core::fmt::Write;
 
 use lx_core::abi::Errno;
 use lx_core::host::{HostError, HostResult};
-
-use crate::text::Text;
+use lx_core::text::Text;
 
 /// Longest name that needs no heap.
 const SHORT: usize = 255;

@@ -4,8 +4,9 @@ use core::fmt::{self, Write};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use lx_core::text::Text;
+
 use crate::sys;
-use crate::text::Text;
 
 /// Host process id of init, which takes everything along when it dies.
 static INIT_PID: AtomicU32 = AtomicU32::new(0);

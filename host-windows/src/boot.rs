@@ -2,7 +2,6 @@
 
 use alloc::sync::Arc;
 use core::arch::naked_asm;
-use core::fmt::Write;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use lx_core::host::{Host, Supervisor};
@@ -47,9 +46,7 @@ pub(crate) fn in_image(rip: u64) -> bool {
 }
 
 fn fail(what: &str) -> ! {
-    let mut text = report::Text::new();
-    let _ = writeln!(text, "lx: cannot start: {what}");
-    text.print();
+    report::note(format_args!("cannot start: {what}"));
     report::kill_machine(125)
 }
 

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use lx_core::host::{HostThreadId, Nanos};
 use lx_core::sync::{LOCK_PARKED, SyncHost, lock_sleep};
-use lx_x86::context::read_tsc;
+use lx_x86::context::spin_until;
 
 use crate::nt::{self, nt};
 use crate::owned_lock::{Got, OwnedLock};
@@ -120,12 +120,8 @@ pub(crate) fn park(word: &AtomicU32, expected: u32, deadline: Option<Nanos>) {
 /// Waits until the block is taken off its list; `false` at the deadline.
 fn wait(block: &Block, deadline: Option<Nanos>) -> bool {
     let woken = || block.woken.load(Ordering::Acquire) != 0;
-    let start = read_tsc();
-    while read_tsc().wrapping_sub(start) < SPIN_TICKS {
-        if woken() {
-            return true;
-        }
-        core::hint::spin_loop();
+    if spin_until(SPIN_TICKS, woken) {
+        return true;
     }
     while !woken() {
         let timeout = match deadline.map(|deadline| deadline.saturating_sub(clock::now())) {

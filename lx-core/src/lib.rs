@@ -21,6 +21,7 @@ pub mod poll;
 pub mod rlimit;
 #[expect(unsafe_code, reason = "the lock itself")]
 pub mod sync;
+pub mod text;
 pub mod time;
 pub mod timer;
 pub mod unsupported;

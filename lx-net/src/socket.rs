@@ -8,7 +8,7 @@ use lx_core::abi::Errno;
 use lx_core::abi::UserPtr;
 use lx_core::abi::fcntl::OpenFlags;
 use lx_core::abi::ioctl::IoctlCmd;
-use lx_core::abi::socket::{MsgFlags, ShutdownHow, SocketKind};
+use lx_core::abi::socket::{AddressFamily, MsgFlags, ShutdownHow, SocketKind};
 use lx_core::abi::stat::{S_IFSOCK, Stat, makedev};
 use lx_core::caller::Caller;
 use lx_core::error::Result;
@@ -300,8 +300,11 @@ impl FileOps for Socket {
         })
     }
 
-    fn socket_view(&self) -> Option<SocketView> {
+    fn socket_view(&self, wanted: AddressFamily) -> Option<SocketView> {
         let Options { family, kind, protocol, .. } = *self.options();
+        if family != wanted {
+            return None;
+        }
         let mut view = SocketView {
             ino: self.ino,
             uid: self.owner.0,

@@ -238,7 +238,7 @@ syscalls! {
     161 chroot => cwd::sys_chroot, Full;
     162 sync => io::sys_sync, Partial("the host's caches are left to the host");
     164 settimeofday => time::sys_settimeofday, Partial("always EPERM: the clocks are the host's");
-    165 mount => mount::sys_mount, Partial("tmpfs, proc, sysfs, overlay, bind and move; one tree, all mounts are private; redirect_dir, index and metacopy of an overlay have no effect");
+    165 mount => mount::sys_mount, Partial("tmpfs, proc, sysfs, overlay, bind and move; one tree, all mounts are private; overlays without redirect_dir, index and metacopy");
     166 umount2 => mount::sys_umount2, Partial("no MNT_EXPIRE");
     170 sethostname => info::sys_sethostname, Full;
     171 setdomainname => info::sys_setdomainname, Full;

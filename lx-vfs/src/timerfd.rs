@@ -97,16 +97,8 @@ impl Drop for TimerFile {
 }
 
 impl FileOps for TimerFile {
-    fn seek(
-        &self,
-        _caller: &Caller<'_>,
-        _file: &OpenFile,
-        position: u64,
-        _offset: i64,
-        _whence: u32,
-    ) -> Result<u64> {
-        // It has no positions, but that is no error.
-        Ok(position)
+    fn ignores_positions(&self) -> bool {
+        true
     }
 
     fn read(&self, caller: &Caller<'_>, file: &OpenFile, dst: &mut IoDst<'_>) -> Result<usize> {

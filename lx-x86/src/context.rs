@@ -36,6 +36,18 @@ pub unsafe fn write_gs_base(base: u64) {
     unsafe { asm!("wrgsbase {}", in(reg) base, options(nostack, preserves_flags)) };
 }
 
+/// Spins until `done`, for so many ticks of the time stamp counter at the longest; whether it is.
+pub fn spin_until(ticks: u64, done: impl Fn() -> bool) -> bool {
+    let start = read_tsc();
+    while read_tsc().wrapping_sub(start) < ticks {
+        if done() {
+            return true;
+        }
+        core::hint::spin_loop();
+    }
+    false
+}
+
 /// The time stamp counter.
 #[must_use]
 pub fn read_tsc() -> u64 {

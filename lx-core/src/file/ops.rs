@@ -7,6 +7,7 @@ use core::any::Any;
 use super::{OpenFile, SocketView};
 use crate::abi::Errno;
 use crate::abi::fcntl::{FcntlCmd, OpenFlags};
+use crate::abi::socket::AddressFamily;
 use crate::abi::stat::Stat;
 use crate::caller::Caller;
 use crate::error::Result;
@@ -132,6 +133,11 @@ pub trait FileOps: Any + Send + Sync {
         Err(Errno::ESPIPE.into())
     }
 
+    /// Whether `lseek(2)` does nothing, and succeeds, though there are no positions.
+    fn ignores_positions(&self) -> bool {
+        false
+    }
+
     /// New position for `lseek(2)`; `position` is the present one.
     ///
     /// # Errors
@@ -144,8 +150,8 @@ pub trait FileOps: Any + Send + Sync {
         offset: i64,
         whence: u32,
     ) -> Result<u64> {
-        let _ = (caller, file, position, offset, whence);
-        Err(Errno::ESPIPE.into())
+        let _ = (caller, file, offset, whence);
+        if self.ignores_positions() { Ok(position) } else { Err(Errno::ESPIPE.into()) }
     }
 
     /// What the file is ready for now.
@@ -278,8 +284,9 @@ pub trait FileOps: Any + Send + Sync {
         true
     }
 
-    /// What `/proc/net` shows of a socket; `None` for other files.
-    fn socket_view(&self) -> Option<SocketView> {
+    /// What `/proc/net` shows of a socket of this family; `None` for other files.
+    fn socket_view(&self, family: AddressFamily) -> Option<SocketView> {
+        let _ = family;
         None
     }
 

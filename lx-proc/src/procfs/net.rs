@@ -22,18 +22,18 @@ use crate::kernel::Kernel;
 /// Inode numbers of the tables begin here, within those of a process.
 const FIRST_TABLE: u64 = 0x8_1000;
 
-/// Makes the text of a table.
-type Table = fn(&[SocketView]) -> String;
+/// Makes the text of a table from the sockets of its family.
+type Table = fn(&[SocketView], AddressFamily) -> String;
 
-const TABLES: &[(&str, Table)] = &[
-    ("netlink", netlink),
-    ("raw", |sockets| datagrams(sockets, AddressFamily::AF_INET, SocketKind::SOCK_RAW)),
-    ("raw6", |sockets| datagrams(sockets, AddressFamily::AF_INET6, SocketKind::SOCK_RAW)),
-    ("tcp", |sockets| tcp(sockets, AddressFamily::AF_INET)),
-    ("tcp6", |sockets| tcp(sockets, AddressFamily::AF_INET6)),
-    ("udp", |sockets| datagrams(sockets, AddressFamily::AF_INET, SocketKind::SOCK_DGRAM)),
-    ("udp6", |sockets| datagrams(sockets, AddressFamily::AF_INET6, SocketKind::SOCK_DGRAM)),
-    ("unix", unix),
+const TABLES: &[(&str, AddressFamily, Table)] = &[
+    ("netlink", AddressFamily::AF_NETLINK, netlink),
+    ("raw", AddressFamily::AF_INET, raw),
+    ("raw6", AddressFamily::AF_INET6, raw),
+    ("tcp", AddressFamily::AF_INET, tcp),
+    ("tcp6", AddressFamily::AF_INET6, tcp),
+    ("udp", AddressFamily::AF_INET, udp),
+    ("udp6", AddressFamily::AF_INET6, udp),
+    ("unix", AddressFamily::AF_UNIX, unix),
 ];
 
 /// `/proc/PID/net`.
@@ -42,28 +42,30 @@ pub(super) struct NetDir(pub(super) Subject);
 impl DirSource for NetDir {
     fn lookup(&self, _caller: &Caller<'_>, name: &[u8]) -> Result<Node> {
         let mut numbered = TABLES.iter().zip(FIRST_TABLE..);
-        let found = numbered.find(|((table, _), _)| table.as_bytes() == name);
-        let ((_, make), number) = found.ok_or(Errno::ENOENT)?;
+        let found = numbered.find(|((table, ..), _)| table.as_bytes() == name);
+        let ((_, family, make), number) = found.ok_or(Errno::ENOENT)?;
         let subject = self.0.clone();
         let info = subject.info.owner(0, 0).number(ino(subject.id, number));
-        Ok(info.text(move |_: &Caller<'_>| Ok(make(&sockets(&subject.kernel)).into_bytes())))
+        Ok(info.text(move |_: &Caller<'_>| {
+            Ok(make(&sockets(&subject.kernel, *family), *family).into_bytes())
+        }))
     }
 
     fn list(&self, _caller: &Caller<'_>, listing: &mut DirListing) -> Result<()> {
-        for ((name, _), number) in TABLES.iter().zip(FIRST_TABLE..) {
+        for ((name, ..), number) in TABLES.iter().zip(FIRST_TABLE..) {
             listing.push(ino(self.0.id, number), DT_REG, name.as_bytes());
         }
         Ok(())
     }
 }
 
-/// The sockets that processes have open, by the numbers of their nodes.
-fn sockets(kernel: &Kernel) -> Vec<SocketView> {
+/// The sockets of a family that processes have open, by the numbers of their nodes.
+fn sockets(kernel: &Kernel, family: AddressFamily) -> Vec<SocketView> {
     let mut sockets = BTreeMap::new();
     for task in kernel.pids.groups().iter().filter_map(|group| group.any_task()) {
         let files = task.files();
         for file in files.list().into_iter().filter_map(|fd| files.get_any(fd).ok()) {
-            if let Some(view) = file.ops().socket_view() {
+            if let Some(view) = file.ops().socket_view(family) {
                 sockets.insert(view.ino, view);
             }
         }
@@ -71,13 +73,13 @@ fn sockets(kernel: &Kernel) -> Vec<SocketView> {
     sockets.into_values().collect()
 }
 
-fn unix(sockets: &[SocketView]) -> String {
+fn unix(sockets: &[SocketView], _family: AddressFamily) -> String {
     /// `__SO_ACCEPTCON`.
     const LISTENS: u32 = 1 << 16;
     /// `SS_UNCONNECTED` and `SS_CONNECTED`.
     const STATES: [u32; 2] = [1, 3];
     let mut text = String::from("Num       RefCount Protocol Flags    Type St Inode Path\n");
-    for socket in sockets.iter().filter(|socket| socket.family == AddressFamily::AF_UNIX) {
+    for socket in sockets {
         let flags = if socket.state == SocketView::LISTEN { LISTENS } else { 0 };
         let [unconnected, connected] = STATES;
         let connected =
@@ -103,11 +105,11 @@ fn unix(sockets: &[SocketView]) -> String {
     text
 }
 
-fn netlink(sockets: &[SocketView]) -> String {
+fn netlink(sockets: &[SocketView], _family: AddressFamily) -> String {
     let mut text = String::from(
         "sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n",
     );
-    for socket in sockets.iter().filter(|socket| socket.family == AddressFamily::AF_NETLINK) {
+    for socket in sockets {
         let number = |at: usize| {
             let bytes = socket.name.get(at..).and_then(|bytes| bytes.first_chunk());
             bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes))
@@ -140,58 +142,65 @@ fn place(address: &[u8], family: AddressFamily, port: u16) -> String {
     text
 }
 
-fn tcp(sockets: &[SocketView], family: AddressFamily) -> String {
-    let mut text = if family == AddressFamily::AF_INET {
-        format!(
-            "{:<149}\n",
-            "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
-        )
+/// The names of the columns that all these tables have.
+fn heading(family: AddressFamily) -> &'static str {
+    if family == AddressFamily::AF_INET {
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
     } else {
-        String::from(
-            "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n",
-        )
+        "  sl  local_address                         remote_address                        \
+         st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
+    }
+}
+
+/// The columns behind the number; no timer runs.
+fn columns(socket: &SocketView, port_here: u16) -> String {
+    let SocketView { state, unsent, unread, uid, ino, family, .. } = *socket;
+    let here = place(&socket.name, family, port_here);
+    let there = place(&socket.peer, family, port(&socket.peer));
+    format!(
+        "{here} {there} {state:02X} {unsent:08X}:{unread:08X} 00:00000000 00000000 {uid:5}        0 {ino}"
+    )
+}
+
+fn tcp(sockets: &[SocketView], family: AddressFamily) -> String {
+    const WIDTH: usize = 149;
+    let mut text = match family {
+        AddressFamily::AF_INET => format!("{:<WIDTH$}\n", heading(family)),
+        _ => format!("{}\n", heading(family)),
     };
-    let shown = |socket: &&SocketView| {
-        // What has no port is in no table of Linux's, either.
-        socket.family == family && socket.kind == SocketKind::SOCK_STREAM && port(&socket.name) != 0
-    };
+    // What has no port is in no table of Linux's, either.
+    let shown =
+        |socket: &&SocketView| socket.kind == SocketKind::SOCK_STREAM && port(&socket.name) != 0;
     for (number, socket) in sockets.iter().filter(shown).enumerate() {
         // Times and windows as they are at the start of a connection.
         let timers = match socket.state {
             SocketView::LISTEN => "100 0 0 10 0",
             _ => "20 0 0 10 -1",
         };
-        let line = format!(
-            "{number:4}: {} {} {:02X} {:08X}:{:08X} 00:00000000 00000000 {:5}        0 {} 1 {:016} {timers}",
-            place(&socket.name, family, port(&socket.name)),
-            place(&socket.peer, family, port(&socket.peer)),
-            socket.state,
-            socket.unsent,
-            socket.unread,
-            socket.uid,
-            socket.ino,
-            0
-        );
-        text.push_str(&format!("{line:<149}\n"));
+        let columns = columns(socket, port(&socket.name));
+        let line = format!("{number:4}: {columns} 1 {:016} {timers}", 0);
+        text.push_str(&format!("{line:<WIDTH$}\n"));
     }
     text
 }
 
+fn udp(sockets: &[SocketView], family: AddressFamily) -> String {
+    datagrams(sockets, family, SocketKind::SOCK_DGRAM)
+}
+
+fn raw(sockets: &[SocketView], family: AddressFamily) -> String {
+    datagrams(sockets, family, SocketKind::SOCK_RAW)
+}
+
 /// UDP and raw sockets.
 fn datagrams(sockets: &[SocketView], family: AddressFamily, kind: SocketKind) -> String {
-    let mut text = if family == AddressFamily::AF_INET {
-        format!(
-            "{:<127}\n",
-            "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops"
-        )
-    } else {
-        String::from(
-            "  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n",
-        )
+    const WIDTH: usize = 127;
+    let heading = format!("{} ref pointer drops", heading(family));
+    let mut text = match family {
+        AddressFamily::AF_INET => format!("{heading:<WIDTH$}\n"),
+        _ => format!("{heading}\n"),
     };
-    for (number, socket) in
-        sockets.iter().filter(|socket| socket.family == family && socket.kind == kind).enumerate()
-    {
+    for (number, socket) in sockets.iter().filter(|socket| socket.kind == kind).enumerate() {
         let local = match kind {
             SocketKind::SOCK_RAW => u16::try_from(socket.protocol).unwrap_or(0),
             _ => port(&socket.name),
@@ -199,18 +208,8 @@ fn datagrams(sockets: &[SocketView], family: AddressFamily, kind: SocketKind) ->
         if local == 0 {
             continue;
         }
-        let line = format!(
-            "{number:5}: {} {} {:02X} {:08X}:{:08X} 00:00000000 00000000 {:5}        0 {} 2 {:016} 0",
-            place(&socket.name, family, local),
-            place(&socket.peer, family, port(&socket.peer)),
-            socket.state,
-            socket.unsent,
-            socket.unread,
-            socket.uid,
-            socket.ino,
-            0
-        );
-        text.push_str(&format!("{line:<127}\n"));
+        let line = format!("{number:5}: {} 2 {:016} 0", columns(socket, local), 0);
+        text.push_str(&format!("{line:<WIDTH$}\n"));
     }
     text
 }

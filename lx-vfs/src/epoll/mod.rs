@@ -287,16 +287,8 @@ impl FileOps for EpollFile {
         Err(Errno::EINVAL.into())
     }
 
-    fn seek(
-        &self,
-        _caller: &Caller<'_>,
-        _file: &OpenFile,
-        position: u64,
-        _offset: i64,
-        _whence: u32,
-    ) -> Result<u64> {
-        // It has no positions, but that is no error.
-        Ok(position)
+    fn ignores_positions(&self) -> bool {
+        true
     }
 
     fn poll(&self, caller: &Caller<'_>, _file: &OpenFile) -> PollEvents {

@@ -1,7 +1,6 @@
 //! Packets through a pipe, `O_DIRECT` in `pipe(2)`: each has a slot to itself.
 
 use lx_core::Caller;
-use lx_core::abi::Errno;
 use lx_core::error::Result;
 use lx_core::io::{IoSrc, partial};
 use lx_core::sync::WakeKey;
@@ -61,18 +60,10 @@ impl Pipe {
     /// Stores a packet; or as much of a write of `total` bytes as is added to what is there.
     fn place(&self, bytes: &[u8], total: usize) -> Option<Result<Place>> {
         let mut ring = self.ring.lock();
-        if ring.readers == 0 {
-            return Some(Err(Errno::EPIPE.into()));
-        }
-        if ring.writing {
-            ring.contended = true;
-            return None;
-        }
-        let merging = if total > 0 { ring.merging(total) } else { 0 };
-        if merging == 0 && !ring.is_writable() {
-            ring.writer_sleeps = true;
-            return None;
-        }
+        let merging = match Self::find_slot(&mut ring, total)? {
+            Ok(merging) => merging,
+            Err(error) => return Some(Err(error)),
+        };
         if !ring.has_blocks() {
             return Some(Ok(Place::NoBlocks));
         }

@@ -425,8 +425,10 @@ impl Pipe {
         Ok(done)
     }
 
-    fn find_room(&self, total: usize, done: usize, small: Option<&[u8]>) -> Option<Result<Room>> {
-        let mut ring = self.ring.lock();
+    /// Whether something can be stored: how many bytes of a write of `total` come into the newest slot,
+    /// or 0 and there is a free one. `None` if that is to be waited for.
+    #[inline(always)]
+    pub(super) fn find_slot(ring: &mut Guard<'_>, total: usize) -> Option<Result<usize>> {
         if ring.readers == 0 {
             return Some(Err(Errno::EPIPE.into()));
         }
@@ -434,11 +436,22 @@ impl Pipe {
             ring.contended = true;
             return None;
         }
-        let merging = if done == 0 { ring.merging(total) } else { 0 };
+        let merging = ring.merging(total);
         if merging == 0 && !ring.is_writable() {
             ring.writer_sleeps = true;
             return None;
         }
+        Some(Ok(merging))
+    }
+
+    fn find_room(&self, total: usize, done: usize, small: Option<&[u8]>) -> Option<Result<Room>> {
+        let mut ring = self.ring.lock();
+        // Only the beginning of a write may go where others have written.
+        let start = if done == 0 { total } else { 0 };
+        let merging = match Self::find_slot(&mut ring, start)? {
+            Ok(merging) => merging,
+            Err(error) => return Some(Err(error)),
+        };
         if !ring.has_blocks() {
             return Some(Ok(Room::NoBlocks));
         }

@@ -1,25 +1,34 @@
-//! Text without a heap.
+//! Text without a heap, for hosts: reports from anywhere, names of descriptors.
 
 use core::fmt::{self, Write};
 
 /// Up to `N` bytes of text, with zeros behind; what is too long is cut off.
-pub(crate) struct Text<const N: usize> {
+#[derive(Clone, Debug)]
+pub struct Text<const N: usize> {
     bytes: [u8; N],
     len: usize,
 }
 
 impl<const N: usize> Text<N> {
-    pub(crate) const fn new() -> Self {
+    /// No text yet.
+    pub const fn new() -> Self {
         Self { bytes: [0; N], len: 0 }
     }
 
-    pub(crate) fn as_bytes(&self) -> &[u8] {
+    /// What was written.
+    pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
     /// All bytes, with the zeros.
-    pub(crate) fn into_array(self) -> [u8; N] {
+    pub fn into_array(self) -> [u8; N] {
         self.bytes
+    }
+}
+
+impl<const N: usize> Default for Text<N> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
