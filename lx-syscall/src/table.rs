@@ -231,6 +231,7 @@ syscalls! {
     150 munlock => mm::sys_munlock, Full;
     151 mlockall => mm::sys_mlockall, Partial("accounting only");
     152 munlockall => mm::sys_munlockall, Full;
+    155 pivot_root => mount::sys_pivot_root, Full;
     157 prctl => prctl::sys_prctl, Partial("names, death signals, privileges; no seccomp, no PR_SET_MM");
     158 arch_prctl => prctl::sys_arch_prctl, Partial("the GS base is the kernel's; no CPUID faulting");
     159 adjtimex => time::sys_adjtimex, Partial("shows the clock; changes give EPERM");

@@ -102,6 +102,13 @@ impl FsContext {
         self.replace(|old| Places { root: old.root.clone(), cwd });
     }
 
+    /// Whoever has `old` as root or working directory has `new` from now on, as after
+    /// `pivot_root(2)`.
+    pub fn move_places(&self, old: &Path, new: &Path) {
+        let moved = |place: &Path| if place == old { new } else { place }.clone();
+        self.replace(|places| Places { root: moved(&places.root), cwd: moved(&places.cwd) });
+    }
+
     fn replace(&self, new: impl FnOnce(&Places) -> Places) {
         let old = {
             let mut places = self.places.lock();

@@ -11,6 +11,7 @@ use lx_core::abi::Errno;
 use lx_core::sync::{Mutex, level};
 
 use crate::dentry::Dentry;
+use crate::fs::pseudo::{NodeInfo, PseudoFs};
 use crate::inode::FileSystem;
 use crate::location::Path;
 use crate::path_cache::{PathCache, bump_generation};
@@ -46,6 +47,9 @@ pub(crate) enum AccessTimes {
     /// Each time, `strictatime`.
     Always,
 }
+
+/// `f_type` of an empty root file system, `statfs(2)`.
+const RAMFS_MAGIC: i64 = 0x8584_58f6;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -166,7 +170,7 @@ impl Mount {
         if self.is_read_only() { Err(Errno::EROFS.into()) } else { Ok(()) }
     }
 
-    /// Where it is mounted; `None` for the root and for detached mounts.
+    /// Where it is mounted; `None` for what is at the bottom of the tree and for detached mounts.
     pub fn mountpoint(&self) -> Option<Path> {
         self.links.lock().mountpoint.clone()
     }
@@ -192,7 +196,7 @@ impl core::fmt::Debug for Mount {
 pub struct MountInfo {
     /// The mount.
     pub mount: Arc<Mount>,
-    /// The mount that it is on; itself for the root.
+    /// The mount that it is on.
     pub parent_id: u64,
     /// The path of its mountpoint as seen from the given root.
     pub path: Vec<u8>,
@@ -204,8 +208,11 @@ pub struct MountInfo {
 type Copy = (Path, Option<(usize, Arc<Dentry>)>);
 
 /// A tree of mounts, the mount namespace.
+///
+/// At the bottom is an empty file system that nobody sees, as Linux's rootfs: what is mounted on
+/// its root is the root of the tree, which `pivot_root(2)` can exchange.
 pub struct MountTree {
-    root: Path,
+    bottom: Path,
     pub(crate) paths: PathCache,
     /// All mounts, oldest first.
     all: Mutex<Vec<Weak<Mount>>, { level::MOUNT }>,
@@ -214,16 +221,22 @@ pub struct MountTree {
 impl MountTree {
     /// A tree with `fs` at its root.
     pub fn new(fs: Arc<dyn FileSystem>, source: &str, flags: MountFlags) -> Arc<Self> {
-        let dentry = Dentry::new_root(fs.root());
+        let empty =
+            PseudoFs::new("rootfs", RAMFS_MAGIC, NodeInfo::new(0, 1, 0).fixed_directory([]));
+        let dentry = Dentry::new_root(empty.root());
+        let bottom = Mount::detached(empty, Arc::clone(&dentry));
+        let bottom = Path { mount: bottom, dentry };
         let fs_read_only = Arc::new(AtomicBool::new(flags.contains(MountFlags::RDONLY)));
-        let mount = Mount::new(fs, Arc::clone(&dentry), source, flags, fs_read_only);
-        let all = Mutex::new(alloc::vec![Arc::downgrade(&mount)]);
-        Arc::new(Self { root: Path { mount, dentry }, paths: PathCache::new(), all })
+        let root = Dentry::new_root(fs.root());
+        let root = Mount::new(fs, root, source, flags, fs_read_only);
+        let all = Mutex::new(alloc::vec![Arc::downgrade(&root)]);
+        link(root, bottom.clone());
+        Arc::new(Self { bottom, paths: PathCache::new(), all })
     }
 
     /// The root of the tree.
     pub fn root(&self) -> Path {
-        self.root.clone()
+        self.bottom.clone().cross_mounts()
     }
 
     /// Mounts `fs` on `at`, covering what is there.
@@ -297,10 +310,7 @@ impl MountTree {
         if at.dentry.is_deleted() {
             return Err(Errno::ENOENT.into());
         }
-        mount.links.lock().mountpoint = Some(at.clone());
-        at.mount.links.lock().children.insert(at.dentry.id(), Arc::clone(&mount));
-        at.dentry.add_mount();
-        bump_generation();
+        link(Arc::clone(&mount), at);
         let mut all = self.all.lock();
         all.retain(|other| {
             other.strong_count() > 0 && !core::ptr::eq(other.as_ptr(), Arc::as_ptr(&mount))
@@ -334,16 +344,6 @@ impl MountTree {
         Ok(())
     }
 
-    /// Takes a mount from its place.
-    fn detach(&self, mount: &Mount) -> Result<()> {
-        let mountpoint = mount.links.lock().mountpoint.take().ok_or(Errno::EINVAL)?;
-        let own = mountpoint.mount.links.lock().children.remove(&mountpoint.dentry.id());
-        mountpoint.dentry.remove_mount();
-        bump_generation();
-        drop(own);
-        Ok(())
-    }
-
     /// Moves a mount, given by its root, `MS_MOVE`.
     ///
     /// # Errors
@@ -367,8 +367,38 @@ impl MountTree {
             }
             above = at.mount.mountpoint();
         }
-        self.detach(&from.mount)?;
+        unlink(&from.mount)?;
         self.attach(Arc::clone(&from.mount), to).map(drop)
+    }
+
+    /// Exchanges the root: the mount that `new` is the root of comes to where `root` is mounted, and
+    /// what was there to `put_old`, `pivot_root(2)`.
+    ///
+    /// # Errors
+    /// As the man page: `EBUSY` if `new` or `put_old` is on the mount of `root`; `EINVAL` if `root`
+    /// or `new` is not the root of a mount, `put_old` not below `new` or `new` not below `root`;
+    /// `ENOENT` if `new` or `put_old` was removed.
+    pub fn pivot(&self, root: &Path, new: &Path, put_old: &Path) -> Result<()> {
+        let put_old = put_old.clone().cross_mounts();
+        if ![root, new, &put_old].iter().all(|place| self.contains(&place.mount)) {
+            return Err(Errno::EINVAL.into());
+        }
+        if new.dentry.is_deleted() || put_old.dentry.is_deleted() {
+            return Err(Errno::ENOENT.into());
+        }
+        if [new, &put_old].iter().any(|place| Arc::ptr_eq(&place.mount, &root.mount)) {
+            return Err(Errno::EBUSY.into());
+        }
+        let are_roots = root.is_mount_root() && new.is_mount_root();
+        if !are_roots || !put_old.absolute(new).1 || !new.absolute(root).1 {
+            return Err(Errno::EINVAL.into());
+        }
+        let top = root.mount.mountpoint().ok_or(Errno::EINVAL)?;
+        unlink(&root.mount)?;
+        unlink(&new.mount)?;
+        link(Arc::clone(&root.mount), put_old);
+        link(Arc::clone(&new.mount), top);
+        Ok(())
     }
 
     /// Whether a mount is in the tree.
@@ -377,7 +407,7 @@ impl MountTree {
         while let Some(above) = at.mountpoint() {
             at = above.mount;
         }
-        Arc::ptr_eq(&at, &self.root.mount)
+        Arc::ptr_eq(&at, &self.bottom.mount)
     }
 
     /// Takes a mount, given by its root, out of the tree. With `lazy` it may be in use, and mounts
@@ -407,7 +437,7 @@ impl MountTree {
     /// Takes a mount from its place for good. With the last mount of a file system, what is known
     /// of its names goes.
     fn take_out(&self, mount: &Arc<Mount>) -> Result<()> {
-        self.detach(mount)?;
+        unlink(mount)?;
         let last_of_fs = {
             let mut all = self.all.lock();
             all.retain(|other| !core::ptr::eq(other.as_ptr(), Arc::as_ptr(mount)));
@@ -439,6 +469,34 @@ impl MountTree {
             lines.push(MountInfo { mount, parent_id, path, root });
         }
         lines
+    }
+}
+
+/// Puts a mount on `at`, which nothing covers.
+fn link(mount: Arc<Mount>, at: Path) {
+    mount.links.lock().mountpoint = Some(at.clone());
+    at.dentry.add_mount();
+    at.mount.links.lock().children.insert(at.dentry.id(), mount);
+    bump_generation();
+}
+
+/// Takes a mount from its place.
+fn unlink(mount: &Mount) -> Result<()> {
+    let mountpoint = mount.links.lock().mountpoint.take().ok_or(Errno::EINVAL)?;
+    let own = mountpoint.mount.links.lock().children.remove(&mountpoint.dentry.id());
+    mountpoint.dentry.remove_mount();
+    bump_generation();
+    drop(own);
+    Ok(())
+}
+
+impl Drop for MountTree {
+    /// A mount and the place that it is on hold each other.
+    fn drop(&mut self) {
+        for mount in self.all.get_mut().drain(..).filter_map(|mount| mount.upgrade()) {
+            // One that is no longer in the tree has no place.
+            let _ = unlink(&mount);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The mount tree: `mount(2)`, `umount2(2)`.
+//! The mount tree: `mount(2)`, `umount2(2)`, `pivot_root(2)`.
 //!
 //! There is one tree for all processes, and no propagation between mounts: every mount is private.
 
@@ -223,4 +223,31 @@ pub(crate) fn sys_umount2(
         return mounts.remount(&target.mount, target.mount.flags() | Forbids::RDONLY, false);
     }
     mounts.unmount(&target, detach)
+}
+
+/// `pivot_root(2)`: all processes that are in the old root directory get the new one, as there is
+/// one tree for all.
+///
+/// # Errors
+///
+/// - `EPERM`: not permitted to administer.
+/// - `EBUSY`, `EINVAL`, `ENOENT`: as [`MountTree::pivot`](lx_vfs::mount::MountTree::pivot).
+/// - `ENOTDIR`: one of both is no directory.
+pub(crate) fn sys_pivot_root(
+    task: &CurrentTask<'_>,
+    new_root: UserCStr,
+    put_old: UserCStr,
+) -> Result<()> {
+    if !task.cred().has(Capabilities::SYS_ADMIN) {
+        return Err(Errno::EPERM.into());
+    }
+    let how = Lookup::FOLLOW | Lookup::DIRECTORY;
+    let new_root = at::lookup(task, DirFd::AT_FDCWD, new_root, how)?;
+    let put_old = at::lookup(task, DirFd::AT_FDCWD, put_old, how)?;
+    let root = task.fs().root();
+    task.fs().mounts().pivot(&root, &new_root, &put_old)?;
+    for task in task.kernel().pids.tasks() {
+        task.fs().move_places(&root, &new_root);
+    }
+    Ok(())
 }

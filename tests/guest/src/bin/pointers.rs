@@ -276,6 +276,7 @@ recipes! {
     epoll_pwait2(Epoll, Out, N(4), In, In, N(8));
     mount(MISSING, MISSING, S("tmpfs"), N(0), Null);
     umount2(MISSING, N(0));
+    pivot_root(HERE, HERE);
     fchmodat2(CWD, MISSING, N(0o644), N(0));
 }
 
