@@ -81,6 +81,7 @@ numbers! {
     sched_rr_get_interval = SYS_sched_rr_get_interval;
     setrlimit = SYS_setrlimit;
     chroot = SYS_chroot;
+    pivot_root = SYS_pivot_root;
     adjtimex = SYS_adjtimex;
     settimeofday = SYS_settimeofday;
     sethostname = SYS_sethostname;
