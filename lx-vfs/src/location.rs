@@ -106,8 +106,10 @@ impl Path {
                 match at.mount.mountpoint() {
                     Some(mountpoint) => at = mountpoint,
                     None => {
-                        let name = at.dentry.place().1;
-                        if &*name != b"/" {
+                        // The top of a mount that was taken out of the tree has no name, even if
+                        // it shows a folder that has one.
+                        let (parent, name) = at.dentry.place();
+                        if parent.is_none() && &*name != b"/" {
                             return (name.into_vec(), false);
                         }
                         break false;
