@@ -17,7 +17,8 @@ use crate::location::Path;
 use crate::mount::MountFlags;
 use crate::notify;
 use crate::permission::{
-    Access, check, check_path, in_group_or_capable, is_owner, set_id_to_drop, without_set_id,
+    Access, check, check_path, in_group_or_capable, is_on_disk, is_owner, set_id_to_drop,
+    without_set_id,
 };
 use crate::write_access::WriteAccess;
 
@@ -134,6 +135,7 @@ pub fn truncate(caller: &Caller<'_>, path: &Path, len: u64) -> Result<()> {
         _ => return Err(Errno::EINVAL.into()),
     }
     check_path(caller.cred(), path, Access::WRITE)?;
+    path.mount.check_writable()?;
     check_not_append(&path.inode().permissions())?;
     let _writing = WriteAccess::get(path.inode())?;
     lease::break_for(caller, path, lease::Kind::Write, false)?;
@@ -226,16 +228,9 @@ pub fn check_access(caller: &Caller<'_>, path: &Path, access: Access) -> Result<
     {
         return Err(Errno::EACCES.into());
     }
-    let on_disk = matches!(
-        path.dentry.file_type(),
-        FileType::Regular | FileType::Directory | FileType::Symlink
-    );
-    if access.contains(Access::WRITE) && on_disk && path.mount.is_fs_read_only() {
-        return Err(Errno::EROFS.into());
+    check_path(caller.cred(), path, access)?;
+    if access.contains(Access::WRITE) && is_on_disk(path.dentry.file_type()) {
+        path.mount.check_writable()?;
     }
-    let file = path.inode().permissions();
-    inode_flags::check_access(&file, access)?;
-    // A mount that forbids writing is reported after missing permissions.
-    check(caller.cred(), &file, path.dentry.file_type(), access)?;
-    check_path(caller.cred(), path, access)
+    Ok(())
 }

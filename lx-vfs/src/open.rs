@@ -19,7 +19,7 @@ use crate::location::Path;
 use crate::mount::MountFlags;
 use crate::notify;
 use crate::path::{Last, Lookup, Parent, check_search, lookup_child};
-use crate::permission::{Access, check_path, inherit, is_owner, set_id_to_drop};
+use crate::permission::{Access, check_path, inherit, is_on_disk, is_owner, set_id_to_drop};
 use crate::walk::Walker;
 use crate::write_access::WriteAccess;
 
@@ -245,6 +245,7 @@ pub fn check_can_add(caller: &Caller<'_>, dir: &Path) -> Result<()> {
     if dir.dentry.is_deleted() {
         return Err(Errno::ENOENT.into());
     }
+    dir.mount.check_writable()?;
     check_path(caller.cred(), dir, Access::WRITE | Access::EXEC)
 }
 
@@ -286,6 +287,10 @@ pub fn open_path(caller: &Caller<'_>, path: Path, how: &OpenHow) -> Result<Arc<O
         }
         _ => {}
     }
+    let truncates = flags.contains(OpenFlags::O_TRUNC) && file_type == FileType::Regular;
+    if truncates {
+        path.mount.check_writable()?;
+    }
     check_path(caller.cred(), &path, access)?;
     let written =
         flags.access_mode() != AccessMode::ReadOnly && !flags.contains(OpenFlags::O_APPEND);
@@ -296,13 +301,16 @@ pub fn open_path(caller: &Caller<'_>, path: Path, how: &OpenHow) -> Result<Arc<O
     {
         return Err(Errno::EPERM.into());
     }
+    if flags.access_mode().writable() && is_on_disk(file_type) {
+        path.mount.check_writable()?;
+    }
     // `O_TRUNC` alone is in nobody's way, unlike truncate(2).
     let lease = match flags.access_mode() {
         AccessMode::ReadOnly => lease::Kind::Read,
         _ => lease::Kind::Write,
     };
     lease::break_for(caller, &path, lease, flags.contains(OpenFlags::O_NONBLOCK))?;
-    if flags.contains(OpenFlags::O_TRUNC) && file_type == FileType::Regular {
+    if truncates {
         let inode = path.inode();
         let _writing = WriteAccess::get(inode)?;
         let mode = set_id_to_drop(caller, &path.inode().permissions());

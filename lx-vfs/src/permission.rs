@@ -62,21 +62,25 @@ pub fn check(
     Err(Errno::EACCES.into())
 }
 
-/// As [`check`], of a place; writing also needs a mount that allows it, except for special files,
-/// and a file that may change.
+/// As [`check`], of a place; writing also needs a file system that allows it, except for special
+/// files, and a file that may change. What the mount forbids is another matter: some calls look at
+/// it before, others after this.
 ///
 /// # Errors
 /// `EACCES`, `EROFS`, `EPERM`.
 pub fn check_path(cred: &Credentials, path: &Path, access: Access) -> Result<()> {
     let file_type = path.dentry.file_type();
-    if access.contains(Access::WRITE)
-        && matches!(file_type, FileType::Regular | FileType::Directory | FileType::Symlink)
-    {
-        path.mount.check_writable()?;
+    if access.contains(Access::WRITE) && is_on_disk(file_type) && path.mount.is_fs_read_only() {
+        return Err(Errno::EROFS.into());
     }
     let file = path.inode().permissions();
     inode_flags::check_access(&file, access)?;
     check(cred, &file, file_type, access)
+}
+
+/// Whether writing such a file changes its file system.
+pub(crate) fn is_on_disk(file_type: FileType) -> bool {
+    matches!(file_type, FileType::Regular | FileType::Directory | FileType::Symlink)
 }
 
 /// Whether `cred` owns the file or may act as if it did.
