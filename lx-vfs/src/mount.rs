@@ -53,15 +53,34 @@ const RAMFS_MAGIC: i64 = 0x8584_58f6;
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// A file system with what all of its mounts have in common.
+struct Superblock {
+    fs: Arc<dyn FileSystem>,
+    root: Arc<Dentry>,
+    /// Whether it is read-only, through whichever of its mounts.
+    read_only: AtomicBool,
+}
+
+impl Superblock {
+    fn new(fs: Arc<dyn FileSystem>, root: &Arc<Dentry>, read_only: bool) -> Arc<Self> {
+        Arc::new(Self { fs, root: Arc::clone(root), read_only: AtomicBool::new(read_only) })
+    }
+}
+
+impl Drop for Superblock {
+    fn drop(&mut self) {
+        // The last mount is gone, and nobody is in one that was taken out of the tree.
+        self.root.forget_tree();
+    }
+}
+
 /// A file system, or a part of one, at a place in the tree.
 pub struct Mount {
     id: u64,
-    fs: Arc<dyn FileSystem>,
+    superblock: Arc<Superblock>,
     root: Arc<Dentry>,
     source: String,
     flags: AtomicU32,
-    /// Whether the file system is read-only, through whichever of its mounts.
-    fs_read_only: Arc<AtomicBool>,
     /// Descriptions of regular files that are open for writing here.
     writers: AtomicI32,
     links: Mutex<Links, { level::MOUNT }>,
@@ -76,27 +95,36 @@ struct Links {
 
 impl Mount {
     fn new(
-        fs: Arc<dyn FileSystem>,
+        superblock: Arc<Superblock>,
         root: Arc<Dentry>,
         source: &str,
         flags: MountFlags,
-        fs_read_only: Arc<AtomicBool>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-            fs,
+            superblock,
             root,
             source: source.into(),
             flags: AtomicU32::new(flags.bits()),
-            fs_read_only,
             writers: AtomicI32::new(0),
             links: Mutex::default(),
         })
     }
 
+    /// The mount of a whole file system.
+    fn of_all(
+        fs: Arc<dyn FileSystem>,
+        root: Arc<Dentry>,
+        source: &str,
+        flags: MountFlags,
+    ) -> Arc<Self> {
+        let superblock = Superblock::new(fs, &root, flags.contains(MountFlags::RDONLY));
+        Self::new(superblock, root, source, flags)
+    }
+
     /// A mount outside the tree, for inodes without a name (pipes, sockets, memfds).
     pub fn detached(fs: Arc<dyn FileSystem>, root: Arc<Dentry>) -> Arc<Self> {
-        Self::new(fs, root, "none", MountFlags::RELATIME, Arc::default())
+        Self::of_all(fs, root, "none", MountFlags::RELATIME)
     }
 
     /// Its number, as in `/proc/self/mountinfo`.
@@ -106,7 +134,7 @@ impl Mount {
 
     /// The file system.
     pub fn fs(&self) -> &Arc<dyn FileSystem> {
-        &self.fs
+        &self.superblock.fs
     }
 
     /// The dentry that the mountpoint shows.
@@ -144,7 +172,7 @@ impl Mount {
 
     /// Whether the file system is read-only.
     pub fn is_fs_read_only(&self) -> bool {
-        self.fs_read_only.load(Ordering::Relaxed)
+        self.superblock.read_only.load(Ordering::Relaxed)
     }
 
     /// Which reads move access times.
@@ -188,7 +216,7 @@ impl Mount {
 
 impl core::fmt::Debug for Mount {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Mount({}, {})", self.id, self.fs.name())
+        write!(f, "Mount({}, {})", self.id, self.fs().name())
     }
 }
 
@@ -224,13 +252,10 @@ impl MountTree {
         let empty =
             PseudoFs::new("rootfs", RAMFS_MAGIC, NodeInfo::new(0, 1, 0).fixed_directory([]));
         let dentry = Dentry::new_root(empty.root());
-        let bottom = Mount::detached(empty, Arc::clone(&dentry));
-        let bottom = Path { mount: bottom, dentry };
-        let fs_read_only = Arc::new(AtomicBool::new(flags.contains(MountFlags::RDONLY)));
-        let root = Dentry::new_root(fs.root());
-        let root = Mount::new(fs, root, source, flags, fs_read_only);
+        let bottom = Path { mount: Mount::detached(empty, Arc::clone(&dentry)), dentry };
+        let root = Mount::of_all(Arc::clone(&fs), Dentry::new_root(fs.root()), source, flags);
         let all = Mutex::new(alloc::vec![Arc::downgrade(&root)]);
-        link(root, bottom.clone());
+        connect(&root, bottom.clone());
         Arc::new(Self { bottom, paths: PathCache::new(), all })
     }
 
@@ -242,7 +267,8 @@ impl MountTree {
     /// Mounts `fs` on `at`, covering what is there.
     ///
     /// # Errors
-    /// `ENOTDIR` if one is a directory and the other is not; `ENOENT` if `at` was removed.
+    /// `ENOENT` if `at` is not in the tree or was removed; `ENOTDIR` if one is a directory and the
+    /// other is not.
     pub fn mount(
         &self,
         fs: Arc<dyn FileSystem>,
@@ -251,8 +277,7 @@ impl MountTree {
         flags: MountFlags,
     ) -> Result<Arc<Mount>> {
         let root = Dentry::new_root(fs.root());
-        let fs_read_only = Arc::new(AtomicBool::new(flags.contains(MountFlags::RDONLY)));
-        self.attach(Mount::new(fs, root, source, flags, fs_read_only), at)
+        self.attach(Mount::of_all(fs, root, source, flags), at)
     }
 
     /// Shows `from` (without the mounts below it) at `at` too, `MS_BIND`.
@@ -260,10 +285,9 @@ impl MountTree {
     /// # Errors
     /// As [`mount`](Self::mount).
     pub fn bind(&self, from: &Path, at: &Path, flags: MountFlags) -> Result<Arc<Mount>> {
-        let fs = Arc::clone(from.mount.fs());
-        let source = from.mount.source();
-        let fs_read_only = Arc::clone(&from.mount.fs_read_only);
-        self.attach(Mount::new(fs, Arc::clone(&from.dentry), source, flags, fs_read_only), at)
+        let superblock = Arc::clone(&from.mount.superblock);
+        let root = Arc::clone(&from.dentry);
+        self.attach(Mount::new(superblock, root, from.mount.source(), flags), at)
     }
 
     /// As [`bind`](Self::bind), with the mounts below `from`, `MS_REC`.
@@ -299,25 +323,30 @@ impl MountTree {
         Ok(())
     }
 
+    /// Puts a new mount into the tree.
     fn attach(&self, mount: Arc<Mount>, at: &Path) -> Result<Arc<Mount>> {
-        if !self.contains(&at.mount) {
-            return Err(Errno::ENOENT.into());
-        }
+        let at = self.top_of(at)?;
         if mount.root.is_dir() != at.dentry.is_dir() {
             return Err(Errno::ENOTDIR.into());
         }
-        let at = at.clone().cross_mounts();
-        if at.dentry.is_deleted() {
-            return Err(Errno::ENOENT.into());
-        }
-        link(Arc::clone(&mount), at);
+        connect(&mount, at);
         let mut all = self.all.lock();
-        all.retain(|other| {
-            other.strong_count() > 0 && !core::ptr::eq(other.as_ptr(), Arc::as_ptr(&mount))
-        });
+        all.retain(|other| other.strong_count() > 0);
         all.push(Arc::downgrade(&mount));
         drop(all);
         Ok(mount)
+    }
+
+    /// Where something that is mounted on `at` goes.
+    fn top_of(&self, at: &Path) -> Result<Path> {
+        if !self.contains(&at.mount) {
+            return Err(Errno::ENOENT.into());
+        }
+        let top = at.clone().cross_mounts();
+        if top.dentry.is_deleted() {
+            return Err(Errno::ENOENT.into());
+        }
+        Ok(top)
     }
 
     /// Replaces the flags of a mount, `MS_REMOUNT`; `only_here` is `MS_BIND` with it.
@@ -330,15 +359,16 @@ impl MountTree {
             let all: Vec<_> = self.all.lock().iter().filter_map(Weak::upgrade).collect();
             let concerns = |other: &Mount| match only_here {
                 true => core::ptr::eq(other, mount),
-                false => Arc::ptr_eq(&other.fs, &mount.fs),
+                false => Arc::ptr_eq(&other.superblock, &mount.superblock),
             };
             let written = all.iter().any(|other| concerns(other) && other.is_written());
-            if written || (!only_here && mount.fs.has_removed()) {
+            if written || (!only_here && mount.fs().has_removed()) {
                 return Err(Errno::EBUSY.into());
             }
         }
         if !only_here {
-            mount.fs_read_only.store(flags.contains(MountFlags::RDONLY), Ordering::Relaxed);
+            let read_only = flags.contains(MountFlags::RDONLY);
+            mount.superblock.read_only.store(read_only, Ordering::Relaxed);
         }
         mount.set_flags(flags);
         Ok(())
@@ -348,27 +378,26 @@ impl MountTree {
     ///
     /// # Errors
     /// `EINVAL` if `from` is not the root of a mount, or the root of the tree, or only one of both
-    /// is a directory; `ENOENT` if `to` is not in the tree; `ELOOP` if `to` lies below `from`.
+    /// is a directory; `ENOENT` if `to` is not in the tree or was removed; `ELOOP` if `to` lies below `from`.
     pub fn move_mount(&self, from: &Path, to: &Path) -> Result<()> {
         if !from.is_mount_root() || from.dentry.is_dir() != to.dentry.is_dir() {
             return Err(Errno::EINVAL.into());
         }
-        if !self.contains(&to.mount) {
-            return Err(Errno::ENOENT.into());
-        }
+        let to = self.top_of(to)?;
         if !self.contains(&from.mount) || from.mount.mountpoint().is_none() {
             return Err(Errno::EINVAL.into());
         }
-        // What covers `to` may be `from` itself.
-        let mut above = Some(to.clone().cross_mounts());
+        // What covers the target may be `from` itself.
+        let mut above = Some(to.clone());
         while let Some(at) = above {
             if Arc::ptr_eq(&at.mount, &from.mount) {
                 return Err(Errno::ELOOP.into());
             }
             above = at.mount.mountpoint();
         }
-        unlink(&from.mount)?;
-        self.attach(Arc::clone(&from.mount), to).map(drop)
+        disconnect(&from.mount)?;
+        connect(&from.mount, to);
+        Ok(())
     }
 
     /// Exchanges the root: the mount that `new` is the root of comes to where `root` is mounted, and
@@ -394,10 +423,10 @@ impl MountTree {
             return Err(Errno::EINVAL.into());
         }
         let top = root.mount.mountpoint().ok_or(Errno::EINVAL)?;
-        unlink(&root.mount)?;
-        unlink(&new.mount)?;
-        link(Arc::clone(&root.mount), put_old);
-        link(Arc::clone(&new.mount), top);
+        disconnect(&root.mount)?;
+        disconnect(&new.mount)?;
+        connect(&root.mount, put_old);
+        connect(&new.mount, top);
         Ok(())
     }
 
@@ -429,27 +458,7 @@ impl MountTree {
         let mut gone = alloc::vec![Arc::clone(mount)];
         while let Some(mount) = gone.pop() {
             gone.extend(mount.children());
-            self.take_out(&mount)?;
-        }
-        Ok(())
-    }
-
-    /// Takes a mount from its place for good. With the last mount of a file system, what is known
-    /// of its names goes.
-    fn take_out(&self, mount: &Arc<Mount>) -> Result<()> {
-        unlink(mount)?;
-        let last_of_fs = {
-            let mut all = self.all.lock();
-            all.retain(|other| !core::ptr::eq(other.as_ptr(), Arc::as_ptr(mount)));
-            let same_fs = |other: Arc<Mount>| Arc::ptr_eq(&other.fs, &mount.fs);
-            !all.iter().filter_map(Weak::upgrade).any(same_fs)
-        };
-        if last_of_fs {
-            let mut top = Arc::clone(&mount.root);
-            while let Some(above) = top.parent() {
-                top = above;
-            }
-            top.forget_tree();
+            disconnect(&mount)?;
         }
         Ok(())
     }
@@ -461,7 +470,8 @@ impl MountTree {
         for mount in all {
             let top = Path { dentry: Arc::clone(&mount.root), mount: Arc::clone(&mount) };
             let (path, reachable) = top.absolute(root);
-            if !reachable {
+            // Who stands in a mount that was taken out sees it, but it is in no list.
+            if !reachable || !self.contains(&mount) {
                 continue;
             }
             let parent_id = mount.mountpoint().map_or(mount.id, |at| at.mount.id);
@@ -472,16 +482,16 @@ impl MountTree {
     }
 }
 
-/// Puts a mount on `at`, which nothing covers.
-fn link(mount: Arc<Mount>, at: Path) {
+/// Puts a mount onto a place that nothing covers.
+fn connect(mount: &Arc<Mount>, at: Path) {
     mount.links.lock().mountpoint = Some(at.clone());
+    at.mount.links.lock().children.insert(at.dentry.id(), Arc::clone(mount));
     at.dentry.add_mount();
-    at.mount.links.lock().children.insert(at.dentry.id(), mount);
     bump_generation();
 }
 
 /// Takes a mount from its place.
-fn unlink(mount: &Mount) -> Result<()> {
+fn disconnect(mount: &Mount) -> Result<()> {
     let mountpoint = mount.links.lock().mountpoint.take().ok_or(Errno::EINVAL)?;
     let own = mountpoint.mount.links.lock().children.remove(&mountpoint.dentry.id());
     mountpoint.dentry.remove_mount();
@@ -495,7 +505,7 @@ impl Drop for MountTree {
     fn drop(&mut self) {
         for mount in self.all.get_mut().drain(..).filter_map(|mount| mount.upgrade()) {
             // One that is no longer in the tree has no place.
-            let _ = unlink(&mount);
+            let _ = disconnect(&mount);
         }
     }
 }
