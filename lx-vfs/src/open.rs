@@ -210,13 +210,14 @@ impl FsContext {
         mode: u32,
     ) -> Result<NewInode<'k>> {
         check_can_add(caller, dir)?;
-        let mode = match kind {
-            NewKind::Symlink(_) => 0o777,
-            _ => mode & S_IALLUGO & !self.umask(),
+        let (mode, umask) = match kind {
+            NewKind::Symlink(_) => (0o777, 0),
+            _ => (mode & S_IALLUGO, self.umask()),
         };
         let cred = caller.cred();
+        // What the mode says before the umask decides on the set-group-id bit.
         let (mode, gid) = inherit(cred, &dir.inode().permissions(), kind.file_type(), mode);
-        Ok(NewInode { kind, mode, uid: cred.fsuid, gid })
+        Ok(NewInode { kind, mode: mode & !umask, uid: cred.fsuid, gid })
     }
 
     fn open_unnamed(

@@ -226,9 +226,19 @@ impl Paths {
         let flags = pick(b, FLAGS) | libc::O_NONBLOCK;
         let mode = pick(c, MODES);
         let how = [flags as u64, u64::from(mode) * u64::from(flags & MAKES != 0), resolve(d)];
+        let openat2 = |start: c_int, path: *const c_char| {
+            call!(syscall(libc::SYS_openat2, start, path, how.as_ptr(), size_of_val(&how)))
+        };
         let opened = at(a, |start, path| match how[2] {
             0 => call!(openat(start, path, flags, mode)),
-            _ => call!(syscall(libc::SYS_openat2, start, path, how.as_ptr(), size_of_val(&how))),
+            // `..` within a scope fails when anybody on the machine has just mounted or moved
+            // something: one is to try again.
+            _ => loop {
+                match openat2(start, path) {
+                    Err(libc::EAGAIN) => {}
+                    opened => break opened,
+                }
+            },
         });
         let Ok(fd) = opened else { return format!("{opened:?}") };
         let text = self.file(fd as c_int);
