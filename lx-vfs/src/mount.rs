@@ -122,6 +122,12 @@ impl Mount {
         Self::new(superblock, root, source, flags)
     }
 
+    /// Another mount of what `from` shows.
+    fn of_part(from: &Path, flags: MountFlags) -> Arc<Self> {
+        let superblock = Arc::clone(&from.mount.superblock);
+        Self::new(superblock, Arc::clone(&from.dentry), from.mount.source(), flags)
+    }
+
     /// A mount outside the tree, for inodes without a name (pipes, sockets, memfds).
     pub fn detached(fs: Arc<dyn FileSystem>, root: Arc<Dentry>) -> Arc<Self> {
         Self::of_all(fs, root, "none", MountFlags::RELATIME)
@@ -283,17 +289,15 @@ impl MountTree {
     /// Shows `from` (without the mounts below it) at `at` too, `MS_BIND`.
     ///
     /// # Errors
-    /// As [`mount`](Self::mount).
+    /// As [`mount`](Self::mount); `ENOENT` if `from` was removed.
     pub fn bind(&self, from: &Path, at: &Path, flags: MountFlags) -> Result<Arc<Mount>> {
-        let superblock = Arc::clone(&from.mount.superblock);
-        let root = Arc::clone(&from.dentry);
-        self.attach(Mount::new(superblock, root, from.mount.source(), flags), at)
+        self.attach(Mount::of_part(from, flags), at)
     }
 
     /// As [`bind`](Self::bind), with the mounts below `from`, `MS_REC`.
     ///
     /// # Errors
-    /// As [`mount`](Self::mount).
+    /// As [`bind`](Self::bind).
     pub fn bind_tree(&self, from: &Path, at: &Path) -> Result<()> {
         // Collected first: the new mounts must not be found again.
         let mut pending: Vec<Copy> = alloc::vec![(from.clone(), None)];
@@ -311,14 +315,14 @@ impl MountTree {
         }
         let mut made: Vec<Arc<Mount>> = Vec::new();
         for (top, place) in copies {
-            let at = match place {
-                None => at.clone(),
+            let flags = top.mount.flags();
+            made.push(match place {
+                None => self.bind(&top, at, flags)?,
                 Some((above, dentry)) => {
                     let mount = made.get(above).map(Arc::clone).ok_or(Errno::EINVAL)?;
-                    Path { mount, dentry }
+                    self.add(Mount::of_part(&top, flags), Path { mount, dentry })
                 }
-            };
-            made.push(self.bind(&top, &at, top.mount.flags())?);
+            });
         }
         Ok(())
     }
@@ -329,12 +333,20 @@ impl MountTree {
         if mount.root.is_dir() != at.dentry.is_dir() {
             return Err(Errno::ENOTDIR.into());
         }
+        if mount.root.is_deleted() {
+            return Err(Errno::ENOENT.into());
+        }
+        Ok(self.add(mount, at))
+    }
+
+    /// Adds a new mount on a place that nothing covers.
+    fn add(&self, mount: Arc<Mount>, at: Path) -> Arc<Mount> {
         connect(&mount, at);
         let mut all = self.all.lock();
         all.retain(|other| other.strong_count() > 0);
         all.push(Arc::downgrade(&mount));
         drop(all);
-        Ok(mount)
+        mount
     }
 
     /// Where something that is mounted on `at` goes.
@@ -378,7 +390,8 @@ impl MountTree {
     ///
     /// # Errors
     /// `EINVAL` if `from` is not the root of a mount, or the root of the tree, or only one of both
-    /// is a directory; `ENOENT` if `to` is not in the tree or was removed; `ELOOP` if `to` lies below `from`.
+    /// is a directory; `ENOENT` if `to` is not in the tree or was removed, or what `from` shows was;
+    /// `ELOOP` if `to` lies below `from`.
     pub fn move_mount(&self, from: &Path, to: &Path) -> Result<()> {
         if !from.is_mount_root() || from.dentry.is_dir() != to.dentry.is_dir() {
             return Err(Errno::EINVAL.into());
@@ -394,6 +407,9 @@ impl MountTree {
                 return Err(Errno::ELOOP.into());
             }
             above = at.mount.mountpoint();
+        }
+        if from.dentry.is_deleted() {
+            return Err(Errno::ENOENT.into());
         }
         disconnect(&from.mount)?;
         connect(&from.mount, to);
@@ -524,6 +540,9 @@ fn path_in_fs(dentry: &Arc<Dentry>) -> Vec<u8> {
     }
     if path.is_empty() {
         path.push(b'/');
+    }
+    if dentry.is_deleted() {
+        path.extend_from_slice(b"//deleted");
     }
     path
 }
