@@ -44,7 +44,8 @@ impl FsContext {
         if parent.trailing_slash && kind != NewKind::Directory {
             return Err(Errno::ENOENT.into());
         }
-        let new = self.new_inode(caller, dir, kind, mode)?;
+        check_can_add(caller, dir)?;
+        let new = self.new_inode(caller, dir, kind, mode);
         let is_whiteout = kind == NewKind::CharDevice(makedev(0, 0));
         if matches!(kind, NewKind::CharDevice(_) | NewKind::BlockDevice(_))
             && !is_whiteout
@@ -175,9 +176,6 @@ impl FsContext {
         };
         old.dir.mount.check_writable()?;
         let source = old.existing(caller)?.ok_or(Errno::ENOENT)?;
-        if new.dir.dentry.is_deleted() {
-            return Err(Errno::ENOENT.into());
-        }
         let target = new.existing(caller)?;
         if no_replace && target.is_some() {
             return Err(Errno::EEXIST.into());

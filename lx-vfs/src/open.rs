@@ -189,7 +189,8 @@ impl FsContext {
         how: &OpenHow,
         changes: u64,
     ) -> Result<Arc<OpenFile>> {
-        let new = self.new_inode(caller, &parent.dir, NewKind::Regular, how.mode)?;
+        check_can_add(caller, &parent.dir)?;
+        let new = self.new_inode(caller, &parent.dir, NewKind::Regular, how.mode);
         let dir = &parent.dir.dentry;
         let inode = dir.inode().create(caller, name, &new)?;
         let dentry = dir.added(name, inode, changes);
@@ -198,18 +199,14 @@ impl FsContext {
         finish_open(caller, parent.dir.with(dentry), how)
     }
 
-    /// Checks that the caller may add to `dir`, and gives the new inode mode and owner.
-    ///
-    /// # Errors
-    /// `ENOENT` if the directory was removed; `EROFS`, `EACCES`.
-    pub fn new_inode<'k>(
+    /// Mode and owner of an inode that the caller makes in `dir`.
+    pub(crate) fn new_inode<'k>(
         &self,
         caller: &Caller<'_>,
         dir: &Path,
         kind: NewKind<'k>,
         mode: u32,
-    ) -> Result<NewInode<'k>> {
-        check_can_add(caller, dir)?;
+    ) -> NewInode<'k> {
         let (mode, umask) = match kind {
             NewKind::Symlink(_) => (0o777, 0),
             _ => (mode & S_IALLUGO, self.umask()),
@@ -217,7 +214,7 @@ impl FsContext {
         let cred = caller.cred();
         // What the mode says before the umask decides on the set-group-id bit.
         let (mode, gid) = inherit(cred, &dir.inode().permissions(), kind.file_type(), mode);
-        Ok(NewInode { kind, mode: mode & !umask, uid: cred.fsuid, gid })
+        NewInode { kind, mode: mode & !umask, uid: cred.fsuid, gid }
     }
 
     fn open_unnamed(
@@ -230,7 +227,9 @@ impl FsContext {
         let mut lookup = Lookup::DIRECTORY;
         lookup.set(Lookup::FOLLOW, !how.flags.contains(OpenFlags::O_NOFOLLOW));
         let dir = self.lookup_restricted(caller, start, path, lookup, how.resolve)?;
-        let new = self.new_inode(caller, &dir, NewKind::Regular, how.mode)?;
+        // A removed directory will do: there is no name to be made.
+        check_can_change(caller, &dir)?;
+        let new = self.new_inode(caller, &dir, NewKind::Regular, how.mode);
         let inode = dir.inode().create_unnamed(caller, &new)?;
         let name = alloc::format!("#{}", inode.attr(caller)?.ino);
         let dentry = Dentry::new_unlinked(&dir.dentry, name.as_bytes(), inode);
@@ -246,6 +245,10 @@ pub fn check_can_add(caller: &Caller<'_>, dir: &Path) -> Result<()> {
     if dir.dentry.is_deleted() {
         return Err(Errno::ENOENT.into());
     }
+    check_can_change(caller, dir)
+}
+
+fn check_can_change(caller: &Caller<'_>, dir: &Path) -> Result<()> {
     dir.mount.check_writable()?;
     check_path(caller.cred(), dir, Access::WRITE | Access::EXEC)
 }

@@ -94,10 +94,14 @@ impl Parent {
     /// As [`target`](Self::target), but `None` if there is no such entry, and mounts not crossed.
     ///
     /// # Errors
-    /// `EACCES` and the file system's.
+    /// `EACCES`; `ENOENT` if the directory was removed, where nothing can be or become; the file
+    /// system's.
     pub fn existing(&self, caller: &Caller<'_>) -> Result<Option<Arc<Dentry>>> {
         let Last::Name(name) = &self.last else { return Ok(Some(Arc::clone(&self.dir.dentry))) };
         check_search(caller, &self.dir.dentry)?;
+        if self.dir.dentry.is_deleted() {
+            return Err(Errno::ENOENT.into());
+        }
         lookup_child(caller, &self.dir.dentry, name)
     }
 }
