@@ -123,7 +123,13 @@ impl World for Paths {
             "ids" => identity::change(a, b, c),
             "groups" => identity::set_groups(a),
             "capabilities" => identity::set_capabilities(a, b),
-            "mount" | "bind" | "remount" | "umount" | "mounts" => mounts::step(name, args),
+            "mount" => {
+                // Natively a new file system often has the device number of one that is gone, unless
+                // somebody else on the machine has got that.
+                self.inodes.clear();
+                mounts::step(name, args)
+            }
+            "bind" | "remount" | "umount" | "mounts" => mounts::step(name, args),
             "attribute" => attribute(args),
             "times" => times(args),
             "chroot" => chroot(a),
