@@ -30,28 +30,49 @@ pub(crate) struct Node {
 pub(crate) struct Tree {
     tasks: BTreeMap<i32, Arc<Task>>,
     groups: BTreeMap<i32, Node>,
-    /// Number of members of each process group.
-    process_groups: BTreeMap<i32, usize>,
+    /// The members of each process group, in the order in which they joined.
+    process_groups: BTreeMap<i32, Vec<Arc<ThreadGroup>>>,
     /// Number of members of each session.
     sessions: BTreeMap<i32, usize>,
     last: i32,
 }
 
-fn join(members: &mut BTreeMap<i32, usize>, id: i32) {
-    let count = members.entry(id).or_insert(0);
-    *count = count.saturating_add(1);
-}
-
-fn leave(members: &mut BTreeMap<i32, usize>, id: i32) {
-    if let Some(count) = members.get_mut(&id) {
-        *count = count.saturating_sub(1);
-        if *count == 0 {
-            members.remove(&id);
-        }
+/// Takes a group out of a list and keeps the order of the others, which guests see.
+fn take_out(list: &mut Vec<Arc<ThreadGroup>>, group: &ThreadGroup) {
+    if let Some(at) = list.iter().position(|other| core::ptr::eq(&**other, group)) {
+        list.remove(at);
     }
 }
 
 impl Tree {
+    fn join_process_group(&mut self, group: &Arc<ThreadGroup>) {
+        self.process_groups.entry(group.pgid()).or_default().push(Arc::clone(group));
+    }
+
+    fn leave_process_group(&mut self, group: &ThreadGroup) {
+        let pgid = group.pgid();
+        if let Some(members) = self.process_groups.get_mut(&pgid) {
+            take_out(members, group);
+            if members.is_empty() {
+                self.process_groups.remove(&pgid);
+            }
+        }
+    }
+
+    fn join_session(&mut self, sid: i32) {
+        let count = self.sessions.entry(sid).or_insert(0);
+        *count = count.saturating_add(1);
+    }
+
+    fn leave_session(&mut self, sid: i32) {
+        if let Some(count) = self.sessions.get_mut(&sid) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.sessions.remove(&sid);
+            }
+        }
+    }
+
     fn is_used(&self, id: i32) -> bool {
         self.tasks.contains_key(&id)
             || self.groups.contains_key(&id)
@@ -69,6 +90,11 @@ impl Tree {
         self.groups.get_mut(&tgid)
     }
 
+    /// A task.
+    pub(crate) fn task(&self, tid: i32) -> Option<&Arc<Task>> {
+        self.tasks.get(&tid)
+    }
+
     /// A group.
     pub(crate) fn group(&self, tgid: i32) -> Option<&Arc<ThreadGroup>> {
         self.groups.get(&tgid).map(|node| &node.group)
@@ -79,15 +105,16 @@ impl Tree {
         self.groups.values().map(|node| &node.group)
     }
 
-    /// The members of a process group.
+    /// The members of a process group, first the one that has joined it last: so signals and
+    /// priorities reach them.
     pub(crate) fn members(&self, pgid: i32) -> impl Iterator<Item = &Arc<ThreadGroup>> {
-        self.groups().filter(move |group| group.pgid() == pgid)
+        self.process_groups.get(&pgid).into_iter().flatten().rev()
     }
 
     /// Adds a group as a child of its parent.
     pub(crate) fn insert_group(&mut self, group: &Arc<ThreadGroup>) {
-        join(&mut self.process_groups, group.pgid());
-        join(&mut self.sessions, group.sid());
+        self.join_process_group(group);
+        self.join_session(group.sid());
         let node = Node { group: Arc::clone(group), children: Vec::new() };
         self.groups.insert(group.tgid(), node);
         if let Some(parent) = self.groups.get_mut(&group.parent_tgid()) {
@@ -103,30 +130,27 @@ impl Tree {
     /// Removes a group for good: it has been waited for, or nobody will.
     pub(crate) fn release(&mut self, group: &ThreadGroup) -> Option<Arc<ThreadGroup>> {
         let node = self.groups.remove(&group.tgid())?;
-        leave(&mut self.process_groups, group.pgid());
-        leave(&mut self.sessions, group.sid());
-        if let Some(parent) = self.groups.get_mut(&group.parent_tgid())
-            && let Some(at) =
-                parent.children.iter().position(|child| core::ptr::eq(&**child, group))
-        {
-            parent.children.swap_remove(at);
+        self.leave_process_group(group);
+        self.leave_session(group.sid());
+        if let Some(parent) = self.groups.get_mut(&group.parent_tgid()) {
+            take_out(&mut parent.children, group);
         }
         Some(node.group)
     }
 
     /// Moves a group to another process group.
-    pub(crate) fn move_to_process_group(&mut self, group: &ThreadGroup, pgid: i32) {
-        join(&mut self.process_groups, pgid);
-        leave(&mut self.process_groups, group.pgid());
+    pub(crate) fn move_to_process_group(&mut self, group: &Arc<ThreadGroup>, pgid: i32) {
+        self.leave_process_group(group);
         group.set_pgid(pgid);
+        self.join_process_group(group);
     }
 
     /// Moves a group to a session of its own.
-    pub(crate) fn start_session(&mut self, group: &ThreadGroup) {
+    pub(crate) fn start_session(&mut self, group: &Arc<ThreadGroup>) {
         self.move_to_process_group(group, group.tgid());
-        join(&mut self.sessions, group.tgid());
-        leave(&mut self.sessions, group.sid());
+        self.leave_session(group.sid());
         group.set_sid(group.tgid());
+        self.join_session(group.sid());
     }
 }
 
@@ -193,7 +217,7 @@ impl PidTable {
 
     /// The task with this thread id.
     pub fn task(&self, tid: i32) -> Option<Arc<Task>> {
-        self.tree.lock().tasks.get(&tid).cloned()
+        self.tree.lock().task(tid).cloned()
     }
 
     /// The thread group with this id.
@@ -205,7 +229,7 @@ impl PidTable {
     /// take a `pid_t` accept.
     pub fn group_of(&self, id: i32) -> Option<Arc<ThreadGroup>> {
         let tree = self.tree.lock();
-        let of_task = || tree.tasks.get(&id).map(|task| task.group());
+        let of_task = || tree.task(id).map(|task| task.group());
         tree.group(id).or_else(of_task).cloned()
     }
 
@@ -229,7 +253,7 @@ impl PidTable {
         self.tree.lock().last
     }
 
-    /// The members of a process group.
+    /// The members of a process group, first the one that has joined it last.
     pub fn process_group(&self, pgid: i32) -> Vec<Arc<ThreadGroup>> {
         self.tree.lock().members(pgid).cloned().collect()
     }

@@ -14,7 +14,7 @@ pub const INIT_TGID: i32 = 1;
 /// `setpgid(2)`; 0 stands for the caller, and for the process itself as group.
 ///
 /// # Errors
-/// `EINVAL` for a negative group, `ESRCH` if the process is neither the caller nor its child,
+/// `EINVAL` for a negative group or a thread that is no leader, `ESRCH` if the process is neither the caller nor its child,
 /// `EACCES` if the child has called `execve`, `EPERM` if sessions forbid it.
 pub fn setpgid(current: &CurrentTask<'_>, pid: i32, pgid: i32) -> Result<()> {
     let caller = current.group();
@@ -24,7 +24,10 @@ pub fn setpgid(current: &CurrentTask<'_>, pid: i32, pgid: i32) -> Result<()> {
         return Err(Errno::EINVAL.into());
     }
     let mut tree = current.kernel().pids.lock();
-    let group = tree.group(pid).cloned().ok_or(Errno::ESRCH)?;
+    let Some(group) = tree.group(pid).cloned() else {
+        let is_thread = tree.task(pid).is_some();
+        return Err(if is_thread { Errno::EINVAL } else { Errno::ESRCH }.into());
+    };
     if group.tgid() != caller.tgid() {
         if group.parent_tgid() != caller.tgid() {
             return Err(Errno::ESRCH.into());

@@ -54,6 +54,17 @@ fn selection(t: &mut Checks) {
     codes.sort_unstable();
     t.is("twenty children", codes, (0..20).collect());
     t.ok("each known", children.is_empty());
+    // The one in front is gone, the others have ended in the opposite order.
+    let [first, second, third] = [4, 5, 6].map(|code| fork(move || code));
+    t.is("the first of three", wait(first), Ended::Exit(4));
+    for child in [third, second] {
+        // SAFETY: all zeroes is a valid siginfo.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let flags = libc::WEXITED | libc::WNOWAIT;
+        t.is("it ends", call!(waitid(libc::P_PID, child as u32, &mut info, flags)), Ok(0));
+    }
+    t.is("the elder one comes first", call!(wait(&mut status)), Ok(i64::from(second)));
+    t.is("and then the younger one", call!(wait(&mut status)), Ok(i64::from(third)));
     let child = fork(|| 3);
     // SAFETY: all zeroes is a valid rusage.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };

@@ -40,6 +40,8 @@ fn groups(t: &mut Checks) {
     t.fails("a group that is not", call!(setpgid(second, 99_999_999)), libc::EPERM);
     t.fails("negative", call!(setpgid(second, -1)), libc::EINVAL);
     t.fails("a stranger", call!(setpgid(1, 0)), libc::ESRCH);
+    let of_thread = std::thread::spawn(|| call!(setpgid(call!(gettid()).unwrap_or(0) as i32, 0)));
+    t.fails("a thread that is no leader", of_thread.join().unwrap_or(Ok(0)), libc::EINVAL);
     let _ = write(w, b"go");
     t.is("both", (wait(child), wait(second)), (Ended::Exit(0), Ended::Exit(0)));
     let (ready, say) = pipe();
