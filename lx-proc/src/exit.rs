@@ -105,6 +105,9 @@ fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
     let kernel = task.kernel();
     let group = task.group();
     group.add_dead_cpu(cpu);
+    if task.tid() == group.tgid() {
+        group.leader_scheduling().copy(task.scheduling());
+    }
     let cred = task.cred();
     let mut stopped_by = None;
     let last = {

@@ -1,10 +1,17 @@
 //! Scheduling attributes, `sched(7)`. lx keeps and reports them; which thread runs is decided by
 //! the host.
 
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use lx_core::abi::resource::{MAX_NICE, MIN_NICE};
 use lx_core::abi::sched::SchedPolicy;
+use lx_core::cred::Credentials;
+
+use crate::pid::PidTable;
+use crate::task::Task;
+use crate::thread_group::ThreadGroup;
 
 /// Words of an affinity mask.
 pub const AFFINITY_WORDS: usize = 16;
@@ -36,6 +43,15 @@ impl Default for Scheduling {
 }
 
 impl Scheduling {
+    /// Takes over all of another task's.
+    pub(crate) fn copy(&self, other: &Self) {
+        self.set_nice(other.nice());
+        self.set_policy(other.policy(), other.priority(), other.reset_on_fork());
+        self.set_io_priority(other.io_priority());
+        self.set_oom_score_adj(other.oom_score_adj());
+        self.set_affinity(&other.affinity());
+    }
+
     /// What a child or thread made by a task with these attributes begins with.
     pub fn inherit(&self, parent: &Self) {
         let reset = parent.reset_on_fork.load(Ordering::Relaxed);
@@ -113,6 +129,63 @@ impl Scheduling {
     pub fn set_affinity(&self, mask: &[u64; AFFINITY_WORDS]) {
         for (word, value) in self.affinity.iter().zip(mask) {
             word.store(*value, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Who has attributes: a task, or the leader of a thread group that has ended, but whose id is still
+/// known.
+pub enum Scheduled {
+    /// A task.
+    Task(Arc<Task>),
+    /// The ended leader of this group.
+    Ended(Arc<ThreadGroup>),
+}
+
+impl Scheduled {
+    /// The one with a thread id.
+    pub fn find(pids: &PidTable, tid: i32) -> Option<Self> {
+        let ended = || pids.group(tid).map(Self::Ended);
+        pids.task(tid).map(Self::Task).or_else(ended)
+    }
+
+    /// All of a thread group.
+    pub fn of_group(group: &Arc<ThreadGroup>) -> Vec<Self> {
+        let tasks = group.tasks();
+        let leads = tasks.first().is_some_and(|task| task.tid() == group.tgid());
+        let ended = (!leads).then(|| Self::Ended(Arc::clone(group)));
+        ended.into_iter().chain(tasks.into_iter().map(Self::Task)).collect()
+    }
+
+    /// The attributes.
+    pub fn scheduling(&self) -> &Scheduling {
+        match self {
+            Self::Task(task) => task.scheduling(),
+            Self::Ended(group) => group.leader_scheduling(),
+        }
+    }
+
+    /// The thread group.
+    pub fn group(&self) -> &Arc<ThreadGroup> {
+        match self {
+            Self::Task(task) => task.group(),
+            Self::Ended(group) => group,
+        }
+    }
+
+    /// Identity, which internal init has none of.
+    pub fn cred(&self) -> Option<Arc<Credentials>> {
+        match self {
+            Self::Task(task) => Some(task.cred()),
+            Self::Ended(group) => group.cred(),
+        }
+    }
+
+    /// Sets policy, priority and whether children inherit them.
+    pub fn set_policy(&self, policy: SchedPolicy, priority: i32, reset_on_fork: bool) {
+        self.scheduling().set_policy(policy, priority, reset_on_fork);
+        if let Self::Task(task) = self {
+            task.futex().set_rank(priority);
         }
     }
 }

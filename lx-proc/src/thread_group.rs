@@ -17,6 +17,7 @@ use lx_vfs::write_access::WriteAccess;
 
 use crate::core_dump::CoreDump;
 use crate::job::JobState;
+use crate::sched::Scheduling;
 use crate::signal::{PendingQueue, SignalActions, SignalQueue};
 use crate::task::{NAME_LEN, Task};
 use crate::timer::GroupTimers;
@@ -59,6 +60,8 @@ pub struct ThreadGroup {
     last_cred: Mutex<Option<Arc<Credentials>>, { level::TASK }>,
     /// Name of the last task, for what is said of a zombie.
     last_name: Mutex<[u8; NAME_LEN], { level::TASK }>,
+    /// What its leader's attributes were when that ended.
+    leader_scheduling: Scheduling,
     /// Keeps writers away from the program's file until the group ends.
     executable: Mutex<Option<Arc<WriteAccess>>, { level::TASK }>,
     /// Processor time of tasks that have ended.
@@ -141,6 +144,7 @@ impl ThreadGroup {
             status: AtomicU32::new(0),
             last_cred: Mutex::new(None),
             last_name: Mutex::new([0; NAME_LEN]),
+            leader_scheduling: Scheduling::default(),
             executable: Mutex::new(None),
             dead_cpu: AtomicU64::new(0),
             children_cpu: AtomicU64::new(0),
@@ -349,6 +353,11 @@ impl ThreadGroup {
 
     pub(crate) fn set_last_name(&self, name: [u8; NAME_LEN]) {
         *self.last_name.lock() = name;
+    }
+
+    /// The scheduling attributes of its leader, once that has ended.
+    pub fn leader_scheduling(&self) -> &Scheduling {
+        &self.leader_scheduling
     }
 
     /// Processor time of tasks that have ended.

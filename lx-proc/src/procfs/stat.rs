@@ -4,7 +4,6 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use lx_core::Result;
-use lx_core::abi::sched::SchedPolicy;
 use lx_core::abi::time::USER_HZ;
 use lx_core::abi::{PAGE_SIZE, SigSet};
 use lx_core::caller::Caller;
@@ -73,9 +72,10 @@ pub(super) fn text(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
     let program = mm.as_ref().map(|mm| mm.program()).unwrap_or_default();
     let heap = mm.as_ref().map_or(0, |mm| mm.heap().0);
     let [pending, blocked, ignored, caught] = signals(view);
-    let nice = task.map_or(0, |task| task.scheduling().nice());
-    let policy = task.map_or(SchedPolicy::SCHED_NORMAL, |task| task.scheduling().policy());
-    let rt_priority = task.map_or(0, |task| task.scheduling().priority());
+    let scheduling = task.map_or(group.leader_scheduling(), |task| task.scheduling());
+    let nice = scheduling.nice();
+    let policy = scheduling.policy();
+    let rt_priority = scheduling.priority();
     let priority = if rt_priority > 0 { -1 - rt_priority } else { 20 + nice };
     let (tty, foreground) = terminal(group.sid());
     let standard = |set: SigSet| set.0 & 0x7fff_ffff;

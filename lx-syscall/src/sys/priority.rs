@@ -1,30 +1,30 @@
 //! Priorities: `getpriority(2)`, `setpriority(2)`, `ioprio_get(2)`, `ioprio_set(2)`. They are kept
 //! and reported; the host decides who runs.
 
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::abi::resource::{MAX_NICE, MIN_NICE, PrioWhich};
 use lx_core::cred::Capabilities;
-use lx_proc::sched::Scheduling;
-use lx_proc::{CurrentTask, Task};
+use lx_proc::CurrentTask;
+use lx_proc::sched::{Scheduled, Scheduling};
 
 use super::sched::{can_nice, check_owner, find};
 
 /// The tasks that `getpriority(2)` and `ioprio_get(2)` mean.
-fn select(task: &CurrentTask<'_>, which: PrioWhich, who: i32) -> Result<Vec<Arc<Task>>> {
-    let all = || task.kernel().pids.tasks().into_iter();
+fn select(task: &CurrentTask<'_>, which: PrioWhich, who: i32) -> Result<Vec<Scheduled>> {
+    let pids = &task.kernel().pids;
     let found: Vec<_> = match which {
         PrioWhich::PRIO_PROCESS => find(task, who).into_iter().collect(),
         PrioWhich::PRIO_PGRP => {
             let pgid = if who == 0 { task.group().pgid() } else { who };
-            all().filter(|other| other.group().pgid() == pgid).collect()
+            pids.process_group(pgid).iter().flat_map(Scheduled::of_group).collect()
         }
         PrioWhich::PRIO_USER => {
             let uid = if who == 0 { task.cred().uid } else { who.cast_unsigned() };
-            all().filter(|other| other.cred().uid == uid).collect()
+            let is_its = |other: &Scheduled| other.cred().is_some_and(|cred| cred.uid == uid);
+            pids.groups().iter().flat_map(Scheduled::of_group).filter(is_its).collect()
         }
         _ => return Err(Errno::EINVAL.into()),
     };
@@ -70,9 +70,10 @@ pub(crate) fn sys_setpriority(
 
 /// Whether the caller has all capabilities that the target may use, without which it may not change
 /// its priority.
-fn can_do_as_much(task: &CurrentTask<'_>, target: &Task) -> bool {
+fn can_do_as_much(task: &CurrentTask<'_>, target: &Scheduled) -> bool {
     let cred = task.cred();
-    cred.has(Capabilities::SYS_NICE) || cred.permitted.contains(target.cred().permitted)
+    cred.has(Capabilities::SYS_NICE)
+        || target.cred().is_some_and(|other| cred.permitted.contains(other.permitted))
 }
 
 /// `IOPRIO_WHO_*` are those of `getpriority` plus one.
@@ -123,6 +124,9 @@ pub(crate) fn sys_ioprio_set(
     }
     for target in select(task, io_which(which), who)? {
         check_owner(task, &target)?;
+        if let Scheduled::Ended(_) = target {
+            return Err(Errno::ESRCH.into());
+        }
         target.scheduling().set_io_priority(priority);
     }
     Ok(())

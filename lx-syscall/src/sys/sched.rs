@@ -10,8 +10,8 @@ use lx_core::abi::{Errno, PAGE_SIZE, UserPtr};
 use lx_core::cred::Capabilities;
 use lx_core::rlimit::Resource;
 use lx_core::time::to_timespec;
-use lx_proc::sched::AFFINITY_WORDS;
-use lx_proc::{CurrentTask, Task};
+use lx_proc::CurrentTask;
+use lx_proc::sched::{AFFINITY_WORDS, Scheduled};
 
 /// Highest real-time priority.
 const MAX_RT_PRIORITY: i32 = 99;
@@ -25,32 +25,25 @@ const SCHED_FLAG_KEEP_POLICY: u64 = 8;
 const SCHED_FLAG_KEEP_PARAMS: u64 = 16;
 
 /// The task that `pid` names, 0 for the caller.
-pub(super) fn find(task: &CurrentTask<'_>, pid: i32) -> Result<Arc<Task>> {
+pub(super) fn find(task: &CurrentTask<'_>, pid: i32) -> Result<Scheduled> {
     match pid {
-        0 => Ok(Arc::clone(task.task())),
+        0 => Ok(Scheduled::Task(Arc::clone(task.task()))),
         _ if pid < 0 => Err(Errno::EINVAL.into()),
-        _ => task.kernel().pids.task(pid).ok_or(Errno::ESRCH.into()),
+        _ => Scheduled::find(&task.kernel().pids, pid).ok_or(Errno::ESRCH.into()),
     }
 }
 
 /// As [`find`], for calls that do not tell negative numbers from others that name no task.
-fn find_any(task: &CurrentTask<'_>, pid: i32) -> Result<Arc<Task>> {
+fn find_any(task: &CurrentTask<'_>, pid: i32) -> Result<Scheduled> {
     if pid < 0 { Err(Errno::ESRCH.into()) } else { find(task, pid) }
 }
 
 /// Whether the caller may change the scheduling of `target`.
-pub(super) fn check_owner(task: &CurrentTask<'_>, target: &Arc<Task>) -> Result<()> {
+pub(super) fn check_owner(task: &CurrentTask<'_>, target: &Scheduled) -> Result<()> {
     let cred = task.cred();
-    let other = target.cred();
-    if Arc::ptr_eq(task.task(), target)
-        || cred.euid == other.uid
-        || cred.euid == other.euid
-        || cred.has(Capabilities::SYS_NICE)
-    {
-        Ok(())
-    } else {
-        Err(Errno::EPERM.into())
-    }
+    let is_own =
+        target.cred().is_some_and(|other| cred.euid == other.uid || cred.euid == other.euid);
+    if is_own || cred.has(Capabilities::SYS_NICE) { Ok(()) } else { Err(Errno::EPERM.into()) }
 }
 
 /// `sched_yield(2)`.
@@ -205,7 +198,7 @@ pub(crate) fn sys_sched_setparam(
 /// Changes policy and priority after Linux's checks.
 fn change(
     task: &CurrentTask<'_>,
-    target: &Arc<Task>,
+    target: &Scheduled,
     policy: SchedPolicy,
     priority: i32,
     reset: bool,
@@ -229,8 +222,7 @@ fn change(
             return Err(Errno::EPERM.into());
         }
     }
-    scheduling.set_policy(policy, priority, reset);
-    target.futex().set_rank(priority);
+    target.set_policy(policy, priority, reset);
     Ok(())
 }
 
@@ -395,7 +387,7 @@ fn read_attr(task: &CurrentTask<'_>, attr: UserPtr<SchedAttr>) -> Result<SchedAt
 }
 
 /// Whether the caller may give `target` this nice value: raising it is free.
-pub(super) fn can_nice(task: &CurrentTask<'_>, target: &Arc<Task>, nice: i32) -> bool {
+pub(super) fn can_nice(task: &CurrentTask<'_>, target: &Scheduled, nice: i32) -> bool {
     let limit = target.group().rlimits().soft(Resource::Nice);
     let wanted = u64::from((20 - nice).unsigned_abs());
     nice >= target.scheduling().nice() || wanted <= limit || task.cred().has(Capabilities::SYS_NICE)
