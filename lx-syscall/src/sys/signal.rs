@@ -23,7 +23,7 @@ fn check_set_size(size: usize) -> Result<()> {
 ///
 /// - `EINVAL`: no such signal.
 /// - `ESRCH`: no such process or process group.
-/// - `EPERM`: the caller may not signal any of them.
+/// - `EPERM`: the caller may not signal it, or any member of the group.
 pub(crate) fn sys_kill(task: &CurrentTask<'_>, pid: i32, signal: RawSignal) -> Result<()> {
     let pids = &task.kernel().pids;
     match pid {
@@ -38,7 +38,7 @@ pub(crate) fn sys_kill(task: &CurrentTask<'_>, pid: i32, signal: RawSignal) -> R
         -1 => {
             let mut groups = pids.groups();
             groups.retain(|group| group.tgid() > 1 && !Arc::ptr_eq(group, task.group()));
-            send_to_many(task, &groups, signal)
+            send_to_all(task, &groups, signal)
         }
         i32::MIN => Err(Errno::ESRCH.into()),
         _ => send_to_many(task, &pids.process_group(pid.wrapping_neg()), signal),
@@ -64,6 +64,23 @@ fn send_to_many(
     for group in groups {
         let sent = send_to_group(task, group, group.tgid(), signal, kill_info);
         if result.is_err() {
+            result = sent;
+        }
+    }
+    result
+}
+
+/// Sends to each group that the caller may signal. As on Linux, and unlike the manual page has it,
+/// it is no error if there is none among those.
+fn send_to_all(
+    task: &CurrentTask<'_>,
+    groups: &[Arc<ThreadGroup>],
+    signal: RawSignal,
+) -> Result<()> {
+    let mut result = if groups.is_empty() { Err(Errno::ESRCH.into()) } else { Ok(()) };
+    for group in groups {
+        let sent = send_to_group(task, group, group.tgid(), signal, kill_info);
+        if sent != Err(Errno::EPERM.into()) {
             result = sent;
         }
     }

@@ -219,6 +219,7 @@ fn signals(t: &mut Checks) {
     others("nobody's tgkill", &|| call!(syscall(libc::SYS_tgkill, me, me, libc::SIGTERM)));
     let value = libc::sigval { sival_ptr: null_mut() };
     others("nobody's sigqueue", &|| call!(sigqueue(me, libc::SIGTERM, value)));
+    t.is("nobody's kill of all that it may", as_nobody(|| call!(kill(-1, 0))), Ok(0));
 }
 
 fn attributes(t: &mut Checks) {
