@@ -19,7 +19,7 @@ use crate::kernel::Kernel;
 use crate::pid::Tree;
 use crate::robust_list;
 use crate::session::{self, INIT_TGID};
-use crate::signal::{may_signal_child, queue_for_group, send_to_group};
+use crate::signal::{may_signal_child, queue_for_group, send_in_tree};
 use crate::task::Task;
 use crate::terminal;
 use crate::thread_group::{ANY_CHANGE, ThreadGroup};
@@ -142,11 +142,7 @@ fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
     task.vfork_release();
 }
 
-/// A signal to be sent when the tree is no longer locked.
-type Notice = (Arc<ThreadGroup>, Signal, SigInfo);
-
 fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus) {
-    let mut notices: Vec<Notice> = Vec::new();
     let mut released: Vec<Arc<ThreadGroup>> = Vec::new();
     // Whoever has waited for it finds the terminal free.
     if group.is_session_leader() {
@@ -157,10 +153,9 @@ fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus)
     if group.job().report().is_some() {
         group.job().set_report(None);
     }
-    give_children_away(&mut tree, group, &mut notices, &mut released);
-    let parent = tree.group(group.parent_tgid());
-    if parent.is_some_and(|parent| parent.sid() == group.sid() && parent.pgid() != group.pgid()) {
-        notice_if_orphaned(&tree, group.pgid(), Some(group), &mut notices);
+    give_children_away(&mut tree, group, &mut released);
+    if let Some(parent) = tree.group(group.parent_tgid()) {
+        signal_if_orphaned(&tree, group, parent, Some(group));
     }
     let to_init = tell_parent(&mut tree, group, &mut released);
     drop(tree);
@@ -168,10 +163,6 @@ fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus)
     group.ended().wake_all(ANY_CHANGE);
     if to_init {
         kernel.reports.ended(group.tgid(), group.status());
-    }
-    for (group, signal, info) in notices {
-        // A standard signal always finds room.
-        let _ = send_to_group(kernel, &group, signal, info, None);
     }
 }
 
@@ -189,12 +180,7 @@ fn reaper(tree: &Tree, group: &ThreadGroup) -> i32 {
 }
 
 /// Gives the children of an ended group to init or a subreaper.
-fn give_children_away(
-    tree: &mut Tree,
-    group: &ThreadGroup,
-    notices: &mut Vec<Notice>,
-    released: &mut Vec<Arc<ThreadGroup>>,
-) {
+fn give_children_away(tree: &mut Tree, group: &ThreadGroup, released: &mut Vec<Arc<ThreadGroup>>) {
     let Some(node) = tree.node_mut(group.tgid()) else { return };
     let children = core::mem::take(&mut node.children);
     if children.is_empty() {
@@ -206,46 +192,49 @@ fn give_children_away(
         if let Some(node) = tree.node_mut(reaper) {
             node.children.push(Arc::clone(&child));
         }
-        if child.is_zombie() {
-            if reaper == INIT_TGID {
-                released.extend(tree.release(&child));
-            } else if let Some(adopter) = tree.group(reaper).cloned() {
-                child.set_exit_signal(Signal::SIGCHLD.number());
-                signal_end(&adopter, &child);
-                if adopter.with_actions(|actions| actions.reaps_children()) {
-                    released.extend(tree.release(&child));
-                }
-            }
-            continue;
-        }
         child.set_exit_signal(Signal::SIGCHLD.number());
         // As if the parent had sent it: it must be allowed to.
         if let Some(signal) = Signal::new(child.parent_death_signal())
             && may_signal_child(group, &child, signal)
         {
             let info = SigInfo::kill(signal, group.tgid(), group.uid());
-            notices.push((Arc::clone(&child), signal, info));
+            send_in_tree(tree, &child, signal, info);
         }
-        if child.sid() == group.sid() && child.pgid() != group.pgid() {
-            notice_if_orphaned(tree, child.pgid(), None, notices);
+        let is_unwanted = child.is_zombie()
+            && match tree.group(reaper) {
+                Some(adopter) if reaper != INIT_TGID => {
+                    signal_end(adopter, &child);
+                    adopter.with_actions(|actions| actions.reaps_children())
+                }
+                _ => true,
+            };
+        // One that has ended may have been the last that tied its process group to the parent's.
+        signal_if_orphaned(tree, &child, group, None);
+        if is_unwanted {
+            released.extend(tree.release(&child));
         }
     }
 }
 
-/// A process group that is orphaned now and has stopped members gets `SIGHUP` and `SIGCONT`, as
-/// nobody will ever continue it.
-fn notice_if_orphaned(
+/// If the process group of `member` is orphaned, now that `parent` or `leaving` has ended, and has
+/// stopped members, it gets `SIGHUP` and `SIGCONT`, as nobody will ever continue it.
+fn signal_if_orphaned(
     tree: &Tree,
-    pgid: i32,
+    member: &ThreadGroup,
+    parent: &ThreadGroup,
     leaving: Option<&ThreadGroup>,
-    notices: &mut Vec<Notice>,
 ) {
-    if !session::is_orphaned_without(tree, pgid, leaving) || !session::has_stopped(tree, pgid) {
+    let pgid = member.pgid();
+    if parent.pgid() == pgid
+        || parent.sid() != member.sid()
+        || !session::is_orphaned_without(tree, pgid, leaving)
+        || !session::has_stopped(tree, pgid)
+    {
         return;
     }
-    for member in tree.members(pgid) {
-        for signal in [Signal::SIGHUP, Signal::SIGCONT] {
-            notices.push((Arc::clone(member), signal, SigInfo::kernel(signal)));
+    for signal in [Signal::SIGHUP, Signal::SIGCONT] {
+        for member in tree.members(pgid) {
+            send_in_tree(tree, member, signal, SigInfo::kernel(signal));
         }
     }
 }
@@ -297,8 +286,6 @@ fn signal_end(parent: &ThreadGroup, child: &ThreadGroup) {
         && !ignored(signal)
     {
         let info = child_info(signal, child, child.status());
-        // The tree is locked, so signals that stop or continue cannot be sent from here; nobody
-        // asks for one as exit signal.
         let _ = queue_for_group(parent, child.parent_tid(), signal, info, None);
     }
     parent.changes().wake_all(ANY_CHANGE);
@@ -331,27 +318,30 @@ fn child_info(signal: Signal, child: &ThreadGroup, change: WaitStatus) -> SigInf
 
 /// Tells the parent that a group has stopped or continued.
 pub(crate) fn report_job_change(kernel: &Kernel, group: &ThreadGroup, change: WaitStatus) {
-    let parent = {
-        let tree = kernel.pids.lock();
-        if group.is_zombie() {
-            return;
-        }
-        group.job().set_report(Some(change));
-        tree.group(group.parent_tgid()).cloned()
-    };
-    let Some(parent) = parent else { return };
+    let to_init = report_in_tree(&kernel.pids.lock(), group, change);
+    if to_init && let Some(signal) = change.stop_signal() {
+        kernel.reports.stopped(group.tgid(), signal);
+    }
+}
+
+/// As [`report_job_change`], while the tree is locked. Whether the parent is init, which has nobody
+/// to tell but the owner of the machine.
+pub(crate) fn report_in_tree(tree: &Tree, group: &ThreadGroup, change: WaitStatus) -> bool {
+    if group.is_zombie() {
+        return false;
+    }
+    group.job().set_report(Some(change));
+    let Some(parent) = tree.group(group.parent_tgid()) else { return false };
     if parent.tgid() == INIT_TGID {
-        if let Some(signal) = change.stop_signal() {
-            kernel.reports.stopped(group.tgid(), signal);
-        }
-        return;
+        return true;
     }
     if parent.with_actions(|actions| actions.wants_child_stops()) {
         let signal = Signal::SIGCHLD;
         let info = child_info(signal, group, change);
-        let _ = queue_for_group(&parent, group.parent_tid(), signal, info, None);
+        let _ = queue_for_group(parent, group.parent_tid(), signal, info, None);
     }
     parent.changes().wake_all(ANY_CHANGE);
+    false
 }
 
 /// The host process under a task died without telling the kernel: the task, and with it its group,

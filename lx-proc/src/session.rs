@@ -108,7 +108,7 @@ pub(crate) fn is_orphaned_without(tree: &Tree, pgid: i32, leaving: Option<&Threa
     })
 }
 
-/// Whether a member of the process group is stopped.
+/// Whether a member of the process group is stopped, and not by now about to end.
 pub(crate) fn has_stopped(tree: &Tree, pgid: i32) -> bool {
-    tree.members(pgid).any(|member| member.job().is_stopping())
+    tree.members(pgid).any(|member| member.job().is_stopped() && !member.is_exiting())
 }

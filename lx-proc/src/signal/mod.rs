@@ -27,4 +27,4 @@ pub use task_signals::TaskSignals;
 pub use wait::{suspend, take, timed_wait};
 
 pub(crate) use frame::copy_xstate;
-pub(crate) use send::{may_signal_child, queue_for_group};
+pub(crate) use send::{may_signal_child, queue_for_group, send_in_tree};

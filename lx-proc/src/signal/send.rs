@@ -14,6 +14,7 @@ use super::Queued;
 use crate::current::CurrentTask;
 use crate::exit;
 use crate::kernel::Kernel;
+use crate::pid::Tree;
 use crate::task::Task;
 use crate::thread_group::{GroupState, ThreadGroup};
 
@@ -75,8 +76,19 @@ pub fn send_to_group_by(
     info: SigInfo,
     sender: Option<&Task>,
 ) -> Result<()> {
-    control_jobs(kernel, group, signal);
+    if control_jobs(group, signal) {
+        exit::report_job_change(kernel, group, WaitStatus::CONTINUED);
+    }
     queue_for_group(group, tid, signal, info, sender)
+}
+
+/// Sends a standard signal to a group while the tree of processes is locked.
+pub(crate) fn send_in_tree(tree: &Tree, group: &Arc<ThreadGroup>, signal: Signal, info: SigInfo) {
+    if control_jobs(group, signal) {
+        let _ = exit::report_in_tree(tree, group, WaitStatus::CONTINUED);
+    }
+    // A standard signal always finds room.
+    let _ = queue_for_group(group, group.tgid(), signal, info, None);
 }
 
 /// Sends a signal to one task.
@@ -91,7 +103,9 @@ pub fn send_to_task(
     sender: Option<&Task>,
 ) -> Result<()> {
     let group = task.group();
-    control_jobs(kernel, group, signal);
+    if control_jobs(group, signal) {
+        exit::report_job_change(kernel, group, WaitStatus::CONTINUED);
+    }
     if signal == Signal::SIGKILL {
         kill_group(group);
         return Ok(());
@@ -122,7 +136,7 @@ pub fn send_to_process_group(kernel: &Kernel, pgid: i32, signal: Signal) -> bool
 }
 
 /// Puts a signal into the group's queue and wakes a task that takes it: the one with the id `first`
-/// if it can, else one after the other. Nothing is stopped or continued: [`send_to_group`] has done
+/// if it can, else one after the other. Nothing is stopped or continued: [`control_jobs`] has done
 /// that.
 pub(crate) fn queue_for_group(
     group: &ThreadGroup,
@@ -226,14 +240,16 @@ fn kill_group(group: &ThreadGroup) {
 }
 
 /// What stop signals and `SIGCONT` do when they are sent, whatever becomes of them: each side
-/// cancels the pending signals of the other, and `SIGCONT` lets a stopped group run.
-fn control_jobs(kernel: &Kernel, group: &Arc<ThreadGroup>, signal: Signal) {
+/// cancels the pending signals of the other, and `SIGCONT` lets a stopped group run. Whether that
+/// was stopped, so that its parent has to be told.
+#[must_use]
+fn control_jobs(group: &ThreadGroup, signal: Signal) -> bool {
     if SigSet::STOPS.contains(signal) {
         flush(&group.state(), group, SigSet::only(Signal::SIGCONT));
-        return;
+        return false;
     }
     if signal != Signal::SIGCONT {
-        return;
+        return false;
     }
     let state = group.state();
     flush(&state, group, SigSet::STOPS);
@@ -241,10 +257,7 @@ fn control_jobs(kernel: &Kernel, group: &Arc<ThreadGroup>, signal: Signal) {
     for task in &state.tasks {
         task.waiter().wake();
     }
-    drop(state);
-    if was_stopped {
-        exit::report_job_change(kernel, group, WaitStatus::CONTINUED);
-    }
+    was_stopped
 }
 
 fn flush(state: &GroupState, group: &ThreadGroup, signals: SigSet) {
