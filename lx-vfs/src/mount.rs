@@ -364,25 +364,34 @@ impl MountTree {
     /// Replaces the flags of a mount, `MS_REMOUNT`; `only_here` is `MS_BIND` with it.
     ///
     /// # Errors
-    /// `EBUSY` if it is to be read-only and a file is open for writing, without `only_here` on any
-    /// mount of the file system, or removed but still in use.
+    /// `EBUSY` if it is to be read-only and a file is open for writing; without `only_here` as
+    /// [`set_fs_read_only`](Self::set_fs_read_only).
     pub fn remount(&self, mount: &Mount, flags: MountFlags, only_here: bool) -> Result<()> {
-        if flags.contains(MountFlags::RDONLY) {
+        let read_only = flags.contains(MountFlags::RDONLY);
+        if !only_here {
+            self.set_fs_read_only(mount, read_only)?;
+        } else if read_only && mount.is_written() {
+            return Err(Errno::EBUSY.into());
+        }
+        mount.set_flags(flags);
+        Ok(())
+    }
+
+    /// Makes a mount's file system read-only, through whichever of its mounts, or no longer.
+    ///
+    /// # Errors
+    /// `EBUSY` if it is to be read-only and a file is open for writing, or removed but still in use.
+    pub fn set_fs_read_only(&self, mount: &Mount, read_only: bool) -> Result<()> {
+        let superblock = &mount.superblock;
+        if read_only {
             let all: Vec<_> = self.all.lock().iter().filter_map(Weak::upgrade).collect();
-            let concerns = |other: &Mount| match only_here {
-                true => core::ptr::eq(other, mount),
-                false => Arc::ptr_eq(&other.superblock, &mount.superblock),
-            };
-            let written = all.iter().any(|other| concerns(other) && other.is_written());
-            if written || (!only_here && mount.fs().has_removed()) {
+            let of_fs = |other: &Mount| Arc::ptr_eq(&other.superblock, superblock);
+            let written = all.iter().any(|other| of_fs(other) && other.is_written());
+            if written || superblock.fs.has_removed() {
                 return Err(Errno::EBUSY.into());
             }
         }
-        if !only_here {
-            let read_only = flags.contains(MountFlags::RDONLY);
-            mount.superblock.read_only.store(read_only, Ordering::Relaxed);
-        }
-        mount.set_flags(flags);
+        superblock.read_only.store(read_only, Ordering::Relaxed);
         Ok(())
     }
 

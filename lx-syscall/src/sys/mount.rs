@@ -220,7 +220,7 @@ pub(crate) fn sys_umount2(
     let is_root = Arc::ptr_eq(&target.mount, &task.fs().root().mount);
     if is_root && !detach && target.is_mount_root() && mounts.contains(&target.mount) {
         // The root stays, but nobody writes there any more.
-        return mounts.remount(&target.mount, target.mount.flags() | Forbids::RDONLY, false);
+        return mounts.set_fs_read_only(&target.mount, true);
     }
     mounts.unmount(&target, detach)
 }
