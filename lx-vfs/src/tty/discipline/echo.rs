@@ -19,7 +19,7 @@ impl Discipline {
 
     /// The same of a byte that enters the line.
     pub(super) fn echo_input(&mut self, byte: u8) {
-        if self.input.line_is_empty() {
+        if self.input.begins_line(self.is_canonical()) {
             self.output.echo(Echo::BeginLine);
         }
         self.echo(byte);

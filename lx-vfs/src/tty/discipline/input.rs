@@ -27,11 +27,13 @@ pub(in crate::tty) struct Input {
     cells: VecDeque<Cell>,
     /// In canonical mode: how many of them belong to finished lines.
     finished: usize,
+    /// In the other mode: whether a byte came since it began or the queue was cleared.
+    began: bool,
 }
 
 impl Input {
     pub(super) fn new() -> Self {
-        Self { cells: VecDeque::new(), finished: 0 }
+        Self { cells: VecDeque::new(), finished: 0, began: false }
     }
 
     /// Whether a byte fits.
@@ -60,6 +62,7 @@ impl Input {
             self.cells.pop_back();
         }
         self.cells.push_back(cell);
+        self.began = true;
     }
 
     /// What was added since the last one belongs to finished lines now.
@@ -76,6 +79,12 @@ impl Input {
         self.cells.len() <= self.finished
     }
 
+    /// Whether the next byte is the first one of a line. Outside of canonical mode there is one line,
+    /// however much of it was read.
+    pub(super) fn begins_line(&self, canonical: bool) -> bool {
+        if canonical { self.line_is_empty() } else { !self.began }
+    }
+
     /// Takes the last bytes of the unfinished line away.
     pub(super) fn erase(&mut self, count: usize) {
         let left = self.cells.len().saturating_sub(count).max(self.finished);
@@ -85,6 +94,7 @@ impl Input {
     pub(super) fn clear(&mut self) {
         self.cells.clear();
         self.finished = 0;
+        self.began = false;
     }
 
     /// Canonical mode begins or ends: what is there is one line, or no line at all.
@@ -93,6 +103,7 @@ impl Input {
             cell.ends_line = false;
         }
         self.finished = 0;
+        self.began = !self.cells.is_empty();
         if canonical && let Some(last) = self.cells.back_mut() {
             // Not an end of file, even if it is the disabled character.
             last.ends_line = last.byte != POSIX_VDISABLE;

@@ -76,6 +76,24 @@ fn tabulators_are_erased_as_wide_as_they_were() {
 }
 
 #[test]
+fn a_line_begins_at_the_first_byte_after_lines_ended() {
+    let canonical = LocalFlags::ICANON.bits();
+    let mut tty = with(|settings| settings.c_lflag &= !canonical);
+    typed(&mut tty, b"abc");
+    assert_eq!(read(&mut tty, 9), b"abc");
+    typed(&mut tty, b"d");
+    assert_eq!(read(&mut tty, 9), b"d");
+    let settings = *tty.settings();
+    let silent = settings.c_lflag & !LocalFlags::ECHO.bits() | canonical;
+    tty.set_settings(Termios { c_lflag: silent, ..settings });
+    typed(&mut tty, b"\x01");
+    tty.set_settings(Termios { c_lflag: settings.c_lflag | canonical, ..settings });
+    typed(&mut tty, b"\t\x7f");
+    // Two columns for ^X, as the line counts from where `a` was shown.
+    assert_eq!(shown(&mut tty), b"abcd\t\x08\x08\x08\x08\x08\x08");
+}
+
+#[test]
 fn a_character_of_utf_8_is_erased_as_a_whole() {
     let mut tty = with(|settings| settings.c_iflag |= InputFlags::IUTF8.bits());
     typed(&mut tty, "aä\x7f\n".as_bytes());

@@ -478,6 +478,14 @@ fn mounting(t: &mut Checks) {
         Some(0o700),
     );
     t.is("umount2", umount("m/folder", 0), Ok(0));
+    // A mount of a removed folder stays where it is.
+    t.is("bind", mount("m/below", "m/folder", "", bind, ""), Ok(0));
+    t.is("rmdir of what is bound", sys(libc::SYS_rmdir, [path("m/below")]), Ok(0));
+    t.is("mkdir", sys(libc::SYS_mkdir, [path("m/new"), 0o700]), Ok(0));
+    t.fails("bind of a removed folder", mount("m/folder", "m/new", "", bind, ""), libc::ENOENT);
+    t.fails("move of its mount", mount("m/folder", "m/new", "", moving, ""), libc::ENOENT);
+    t.fails("mount on it", mount("none", "m/folder", "tmpfs", 0, ""), libc::ENOENT);
+    t.is("umount2 of it", umount("m/folder", 0), Ok(0));
 }
 
 fn unmounting(t: &mut Checks) {
