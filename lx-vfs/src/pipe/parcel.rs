@@ -168,9 +168,14 @@ impl Pipe {
 
     /// Puts bytes back that have just been read; `false` if there is no memory for that.
     pub fn put_back(&self, bytes: &[u8]) -> bool {
+        self.put_back_into(bytes, None)
+    }
+
+    /// As [`put_back`](Self::put_back), of bytes that were the beginning of the slot `of`.
+    pub(super) fn put_back_into(&self, bytes: &[u8], of: Option<Slot>) -> bool {
         let (done, key) = {
             let mut ring = self.ring.lock();
-            let done = ring.unread(bytes);
+            let done = ring.unread(bytes, of);
             (done, self.bytes_added(&mut ring))
         };
         self.wake(key);

@@ -250,8 +250,16 @@ impl Ring {
         }
     }
 
-    /// Counts bytes that are put back; `false` if there is no memory for that.
-    fn refill_slots(&mut self, mut len: usize) -> bool {
+    /// Counts bytes that are put back, which were the beginning of `of` if that is known; `false` if
+    /// there is no memory for that.
+    fn refill_slots(&mut self, mut len: usize, of: Option<Slot>) -> bool {
+        if let Some(whole) = of.filter(|slot| usize::from(slot.len) == len) {
+            let has_room = self.slots.try_reserve(1).is_ok();
+            if has_room {
+                self.slots.push_front(whole);
+            }
+            return has_room;
+        }
         if let Some(slot) = self.slots.front_mut() {
             let part = len.min(slot.offset.into());
             slot.offset -= part as u16;
@@ -267,6 +275,12 @@ impl Ring {
             len -= part;
         }
         true
+    }
+
+    /// The oldest slot, if it has `len` bytes and is no packet.
+    #[inline(always)]
+    pub(super) fn front_slot(&self, len: usize) -> Option<Slot> {
+        self.slots.front().filter(|slot| usize::from(slot.len) >= len && !slot.is_packet).copied()
     }
 
     /// Bytes of the oldest slots that have no more than `len` together.
@@ -467,9 +481,10 @@ impl Ring {
         self.tail = if self.len == 0 && !self.writing { 0 } else { self.wrap(self.tail + len) };
     }
 
-    /// Puts bytes back in front of the others; `false` if there is no memory for that.
-    pub(super) fn unread(&mut self, bytes: &[u8]) -> bool {
-        if !self.refill_slots(bytes.len()) {
+    /// Puts bytes back in front of the others, which were the beginning of `of` if that is known;
+    /// `false` if there is no memory for that.
+    pub(super) fn unread(&mut self, bytes: &[u8], of: Option<Slot>) -> bool {
+        if !self.refill_slots(bytes.len(), of) {
             return false;
         }
         let busy = self.writing || self.reading || !self.returned.is_empty();

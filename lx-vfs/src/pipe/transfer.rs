@@ -10,7 +10,7 @@ use lx_core::sync::{Mutex, MutexGuard, WaitQueue, WakeKey, level};
 
 use super::PIPE_BUF;
 use super::life::new_storage;
-use super::ring::{Piece, Ring};
+use super::ring::{Piece, Ring, Slot};
 
 /// Transfers up to this length go through a buffer on the stack: one round of the lock.
 const SMALL: usize = 128;
@@ -38,8 +38,8 @@ pub struct Pipe {
 enum Found {
     /// No bytes and no writer.
     End,
-    /// These bytes were copied to the small buffer and taken.
-    Taken(Share, WakeKey),
+    /// These bytes were copied to the small buffer and taken, out of this slot if it is one.
+    Taken(Share, Option<Slot>, WakeKey),
     /// These bytes are reserved.
     Reserved(Pieces, Share),
 }
@@ -164,31 +164,32 @@ impl Pipe {
         dst: &mut IoDst<'_>,
     ) -> Result<usize> {
         let mut buffer = [0_u8; N];
-        let Some((len, key)) = self.take_small(dst.remaining(), &mut buffer) else {
+        let Some((len, slot, key)) = self.take_small(dst.remaining(), &mut buffer) else {
             return self.read_or_wait(caller, nonblocking, dst);
         };
-        let result = self.put_small(dst, buffer.get(..len).unwrap_or_default());
+        let result = self.put_small(dst, buffer.get(..len).unwrap_or_default(), Some(slot));
         self.wake(key);
         result
     }
 
-    /// Takes up to `N` bytes, if there are any and no more than that are wanted.
+    /// Takes up to `N` bytes out of one slot, if there are any and no more than that are wanted.
     #[inline(always)]
     fn take_small<const N: usize>(
         &self,
         want: usize,
         buffer: &mut [u8; N],
-    ) -> Option<(usize, WakeKey)> {
+    ) -> Option<(usize, Slot, WakeKey)> {
         let mut ring = self.ring.lock();
         let len = want.min(ring.len());
-        if ring.reading || len == 0 || ring.has_packets() {
+        if ring.reading || len == 0 {
             return None;
         }
+        let slot = ring.front_slot(len)?;
         let writable = ring.is_writable();
         ring.peek(0, buffer.get_mut(..len)?);
         ring.consume(len);
         let key = self.bytes_taken(&mut ring, writable);
-        Some((len, key))
+        Some((len, slot, key))
     }
 
     #[inline(never)]
@@ -207,8 +208,9 @@ impl Pipe {
             });
             let step = match found {
                 Ok(Found::End) => break,
-                Ok(Found::Taken(share, key)) => {
-                    let result = self.put_small(dst, small.get(..share.len).unwrap_or_default());
+                Ok(Found::Taken(share, slot, key)) => {
+                    let bytes = small.get(..share.len).unwrap_or_default();
+                    let result = self.put_small(dst, bytes, slot);
                     self.wake(key);
                     result.map(|len| (len, share))
                 }
@@ -252,12 +254,14 @@ impl Pipe {
             packet: front.is_packet.then_some(front.len),
             before_packet: len == front.len && ring.has_packets(),
         };
-        if len <= SMALL && !front.is_packet {
+        let slot = ring.front_slot(len);
+        // What was put back is not in the blocks.
+        if len <= SMALL && !front.is_packet && (slot.is_some() || ring.has_returned()) {
             let writable = ring.is_writable();
             ring.peek(0, small.get_mut(..len)?);
             ring.consume(len);
             let key = self.bytes_taken(&mut ring, writable);
-            return Some(Ok(Found::Taken(share, key)));
+            return Some(Ok(Found::Taken(share, slot, key)));
         }
         let pieces = collect_pieces(len, |skip, len| ring.filled_piece(skip, len));
         ring.reading = true;
@@ -266,16 +270,16 @@ impl Pipe {
 
     /// Hands taken bytes over; puts them back if that fails.
     #[inline(always)]
-    fn put_small(&self, dst: &mut IoDst<'_>, bytes: &[u8]) -> Result<usize> {
+    fn put_small(&self, dst: &mut IoDst<'_>, bytes: &[u8], slot: Option<Slot>) -> Result<usize> {
         match dst.put(bytes) {
             Ok(count) if count == bytes.len() => Ok(count),
-            _ => self.undo(bytes),
+            _ => self.undo(bytes, slot),
         }
     }
 
     #[cold]
-    fn undo(&self, bytes: &[u8]) -> Result<usize> {
-        self.put_back(bytes);
+    fn undo(&self, bytes: &[u8], slot: Option<Slot>) -> Result<usize> {
+        self.put_back_into(bytes, slot);
         Err(Errno::EFAULT.into())
     }
 
