@@ -211,7 +211,7 @@ impl UnixSocket {
                 state.node.take(),
                 core::mem::take(&mut state.peer),
                 // Packets without bytes do not count.
-                refused || queue.has_bytes(),
+                refused || queue.is_missed(),
                 queue,
                 core::mem::take(&mut state.crowded_out),
             )

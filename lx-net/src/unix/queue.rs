@@ -58,9 +58,10 @@ impl Queue {
         self.records.is_empty()
     }
 
-    /// Whether a message is not empty.
-    pub(super) fn has_bytes(&self) -> bool {
-        !self.bytes.is_empty()
+    /// Whether the peer of a connected socket that is closed gets an error, as there is something
+    /// that nobody has received. Linux passes over a first packet without bytes, but over no other.
+    pub(super) fn is_missed(&self) -> bool {
+        self.first_len() > 0 || self.packets() > 1
     }
 
     /// Bytes.
