@@ -125,6 +125,16 @@ impl Credentials {
         }
     }
 
+    /// Whether a task that had these before acts as another one with `new`, or may do more: nobody
+    /// but root shall look into it then, and no signal of its parent's death be left.
+    pub fn is_changed_by(&self, new: &Self) -> bool {
+        self.euid != new.euid
+            || self.egid != new.egid
+            || self.fsuid != new.fsuid
+            || self.fsgid != new.fsgid
+            || !self.permitted.contains(new.permitted)
+    }
+
     /// Whether the capability is effective.
     pub fn has(&self, capability: Capabilities) -> bool {
         self.effective.contains(capability)

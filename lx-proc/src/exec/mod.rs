@@ -178,9 +178,8 @@ fn replace(current: &CurrentTask<'_>, image: Box<ExecImage>) {
     // The old memory's files close here, where no lock is held.
     drop(task.set_mm(Arc::clone(&space)));
     task_exec::reset_for_program(current);
-    task.set_cred(Arc::new(image.cred.clone()));
+    take_identity(current, image.cred.clone(), image.secure);
     task.set_name(base_name(&image.name));
-    current.group().set_dumpable(u32::from(!image.secure));
     current.group().set_executable(Some(Arc::clone(&image.denial)));
     let ExecImage { program, args, env, name, cred, secure, .. } = *image;
     let (program, interpreter) = match program {
@@ -222,6 +221,18 @@ fn replace(current: &CurrentTask<'_>, image: Box<ExecImage>) {
         ..GuestRegs::default()
     };
     current.set_regs(regs, Resume::Full);
+}
+
+/// Gives the task the credentials of its new program, with what follows from that.
+fn take_identity(current: &CurrentTask<'_>, new: Credentials, secure: bool) {
+    let (task, group) = (current.task(), current.group());
+    let old = task.cred();
+    let changed = old.is_changed_by(&new);
+    task.set_cred(Arc::new(new));
+    group.set_dumpable(u32::from(!changed && old.euid == old.uid && old.egid == old.gid));
+    if changed || secure {
+        group.set_parent_death_signal(0);
+    }
 }
 
 /// The last component of a path.

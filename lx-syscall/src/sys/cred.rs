@@ -82,11 +82,7 @@ pub(crate) fn sys_getresgid(
 
 /// Installs changed credentials with what follows from the change.
 pub(super) fn commit(task: &CurrentTask<'_>, old: &Credentials, new: Credentials) {
-    let changed = old.euid != new.euid
-        || old.egid != new.egid
-        || old.fsuid != new.fsuid
-        || old.fsgid != new.fsgid
-        || !old.permitted.contains(new.permitted);
+    let changed = old.is_changed_by(&new);
     task.task().set_cred(Arc::new(new));
     if changed {
         task.group().set_dumpable(0);
