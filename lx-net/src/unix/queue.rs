@@ -158,12 +158,12 @@ impl Queue {
     pub(super) fn peek_stream(&self, max: usize, one_sender: bool) -> Option<(Vec<u8>, Head)> {
         let first = self.records.front()?;
         let cred = first.attached.cred;
-        let (mut len, mut files) = (0, Vec::new());
-        for (index, record) in self.records.iter().enumerate() {
-            // Files come with the first message, even if none of its bytes is wanted.
-            if (len >= max && index > 0) || (one_sender && record.attached.cred != cred) {
+        let (mut len, mut files) = (0_usize, Vec::new());
+        for record in &self.records {
+            if one_sender && record.attached.cred != cred {
                 break;
             }
+            // Linux looks for the next files even if no bytes are wanted any more.
             len = len.saturating_add(record.len).min(max);
             if !record.attached.rights.is_empty() {
                 files = record.attached.rights.peek();
