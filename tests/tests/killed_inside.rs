@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lx_tests::processes::{children_of, running_of};
+use lx_tests::processes::{Process, children_of, running_of};
 use lx_tests::{LIMIT, Outcome, lx};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -45,6 +45,9 @@ fn the_machine_stops_when_a_lock_can_never_be_free() {
     panic!("no lock was held in {ATTEMPTS} attempts");
 }
 
+/// Processor time, in clock ticks, by which the reader stands out from those that mostly sleep.
+const ENOUGH: u64 = 10;
+
 /// Runs the script and kills the reader's host process; what lx said after that.
 fn killed_while_reading() -> Outcome {
     let scratch = tempfile::tempdir().unwrap();
@@ -60,14 +63,17 @@ fn killed_while_reading() -> Outcome {
     let mut line = String::new();
     stdout.read_line(&mut line).unwrap();
     assert_eq!(line, "ready\n");
-    thread::sleep(Duration::from_millis(200));
-
-    let init = children_of(Pid::from_child(&lx)).remove(0);
-    let inside = children_of(init.pid);
-    let reader = inside.iter().max_by_key(|process| process.ticks).unwrap();
-    kill_process(reader.pid, Signal::KILL).unwrap();
 
     let deadline = Instant::now() + LIMIT;
+    let init = children_of(Pid::from_child(&lx)).remove(0);
+    let inside = children_of(init.pid);
+    let mut reader = None;
+    assert!(until(deadline, || {
+        reader = busy_child(init.pid, &inside);
+        reader.is_some()
+    }));
+    kill_process(reader.unwrap(), Signal::KILL).unwrap();
+
     let mut defect = None;
     if !until(deadline, || lx.try_wait().unwrap().is_some()) {
         defect = Some("it hangs".to_owned());
@@ -86,6 +92,16 @@ fn killed_while_reading() -> Outcome {
         stderr: ended.stderr,
         defect,
     }
+}
+
+/// The child that has worked for [`ENOUGH`] since `before`. How long it had worked until then says
+/// nothing: the host process of a program that has ended waits for the next one.
+fn busy_child(parent: Pid, before: &[Process]) -> Option<Pid> {
+    let busy = children_of(parent).into_iter().find(|process| {
+        let earlier = before.iter().find(|earlier| earlier.pid == process.pid);
+        process.ticks >= earlier.map_or(0, |earlier| earlier.ticks) + ENOUGH
+    });
+    busy.map(|process| process.pid)
 }
 
 fn until(deadline: Instant, mut condition: impl FnMut() -> bool) -> bool {
