@@ -155,6 +155,15 @@ impl UnixSocket {
         if self.state.lock().no_send { Err(Errno::EPIPE.into()) } else { Ok(()) }
     }
 
+    /// Whether packets can be sent over a connection.
+    ///
+    /// # Errors
+    /// The socket's; `ENOTCONN`.
+    pub fn check_connection(&self) -> Result<()> {
+        self.take_error()?;
+        if self.state.lock().is_connected() { Ok(()) } else { Err(Errno::ENOTCONN.into()) }
+    }
+
     /// Where a packet goes.
     fn destination(&self, to: Option<Arc<Self>>) -> Result<Arc<Self>> {
         if !self.is_datagram() {
@@ -189,8 +198,8 @@ impl UnixSocket {
         to: Option<Arc<Self>>,
     ) -> Result<usize> {
         let len = src.remaining();
-        if !self.is_datagram() && !self.state.lock().is_connected() {
-            return Err(Errno::ENOTCONN.into());
+        if !self.is_datagram() {
+            self.check_connection()?;
         }
         if len > self.options.send_buffer().saturating_sub(32) {
             return Err(Errno::EMSGSIZE.into());

@@ -43,8 +43,8 @@ fn send(
     let sent = match socket.family() {
         Family::Unix(unix) => {
             if unix.options().kind == SocketKind::SOCK_SEQPACKET {
-                // A connection is missed before anything that the message holds.
-                unix.peer_name()?;
+                // An error, and no connection, come before anything that the message holds.
+                unix.check_connection()?;
             }
             read_control(task, control, &mut message)?;
             unix.check_flags(flags)?;
