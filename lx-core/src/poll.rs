@@ -42,7 +42,16 @@ impl PollTable {
 
     /// Registers with one queue.
     pub fn register(&mut self, source: Arc<dyn PollSource>) {
-        source.wait_queue().add(Arc::clone(&self.target), self.key, self.exclusive);
+        self.add(source, self.key);
+    }
+
+    /// Registers with one queue for no other events than these (and [`PollEvents::ALWAYS`]).
+    pub fn register_for(&mut self, source: Arc<dyn PollSource>, events: PollEvents) {
+        self.add(source, self.key & (events | PollEvents::ALWAYS).bits());
+    }
+
+    fn add(&mut self, source: Arc<dyn PollSource>, key: u32) {
+        source.wait_queue().add(Arc::clone(&self.target), key, self.exclusive);
         self.registered.push(source);
     }
 }

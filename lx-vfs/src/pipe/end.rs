@@ -103,7 +103,11 @@ impl FileOps for PipeEnd {
     }
 
     fn poll_register(&self, _file: &OpenFile, _interest: PollEvents, table: &mut PollTable) {
-        table.register(Arc::clone(&self.pipe) as Arc<dyn PollSource>);
+        // Whoever watches one end does not hear of what happens at the other.
+        let mut events = PollEvents::empty();
+        events.set(PollEvents::READABLE, self.reads);
+        events.set(PollEvents::WRITABLE, self.writes);
+        table.register_for(Arc::clone(&self.pipe) as Arc<dyn PollSource>, events);
         self.pipe.poll_registered();
     }
 
