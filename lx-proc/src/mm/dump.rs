@@ -29,13 +29,12 @@ impl AddressSpace {
 
 fn range(vma: &Vma) -> DumpedRange {
     let has_file = vma.backing.file().is_some();
-    let shared = vma.flags.contains(VmaFlags::SHARED);
     // Which pages were written, only the host knows: it may have been any that could be.
-    let written = vma.prot.contains(Prot::WRITE) || vma.flags.contains(VmaFlags::WAS_WRITABLE);
+    let maybe_written = vma.flags.contains(VmaFlags::WRITABLE_ONCE);
     let whole = match &vma.backing {
         _ if vma.flags.contains(VmaFlags::DONT_DUMP) => false,
         VmaBacking::Anonymous | VmaBacking::Special(_) => true,
-        _ => !has_file || (!shared && written),
+        _ => !has_file || maybe_written,
     };
     DumpedRange {
         start: vma.start,

@@ -91,12 +91,13 @@ impl AddressSpace {
             self.inner.lock().check_free(request.addr, request.addr.saturating_add(len))?;
         }
         let (backing, flags) = backing_for(caller, request, len)?;
-        let vma = Vma { start: 0, end: len, prot: request.prot, flags, backing };
+        let mut vma = Vma { start: 0, end: len, prot: request.prot, flags, backing };
+        vma.flags |= vma.traces_of(request.prot);
         let text = request.prot.contains(Prot::EXEC)
             && request.file.is_some()
             && !flags.contains(VmaFlags::SHARED);
-        let addr = self.place(caller, request, vma.clone())?;
-        let vma = Vma { start: addr, end: addr.saturating_add(len), ..vma };
+        let vma = self.place(caller, request, vma)?;
+        let addr = vma.start;
         let map = || match text {
             true => self.map_text(caller, request, &vma),
             false => map_plain(caller.host, &vma),
@@ -145,9 +146,8 @@ impl AddressSpace {
         Ok(Some(addr))
     }
 
-    /// Chooses the address and puts the mapping into the tree.
-    fn place(&self, caller: &Caller<'_>, request: &MapRequest<'_>, vma: Vma) -> Result<u64> {
-        let len = vma.end;
+    /// Chooses the address and puts the mapping into the tree; what it is there.
+    fn place(&self, caller: &Caller<'_>, request: &MapRequest<'_>, vma: Vma) -> Result<Vma> {
         let mut removed = Vec::new();
         let mut inner = self.inner.lock();
         let result = inner.place(caller, request, vma, &mut removed);
@@ -155,12 +155,12 @@ impl AddressSpace {
             inner.note_peak();
         }
         drop(inner);
-        let addr = result?;
+        let vma = result?;
         // Stubs of text that is no longer there.
         self.drop_stubs(caller.host, &removed);
         drop(removed);
-        debug_assert!(addr.checked_add(len).is_some_and(|end| end <= USER_END));
-        Ok(addr)
+        debug_assert!(vma.end <= USER_END);
+        Ok(vma)
     }
 }
 
@@ -172,7 +172,7 @@ impl Inner {
         request: &MapRequest<'_>,
         vma: Vma,
         removed: &mut Vec<Vma>,
-    ) -> Result<u64> {
+    ) -> Result<Vma> {
         let len = vma.end;
         let locked = request.flags.contains(MapFlags::MAP_LOCKED);
         if locked || self.lock_future {
@@ -209,8 +209,22 @@ impl Inner {
             vma.flags |= VmaFlags::LOCKED;
             self.locked = self.locked.saturating_add(len);
         }
-        self.tree.insert(vma);
-        Ok(addr)
+        if let VmaBacking::Pages(new, _) = &mut vma.backing
+            && let Some(known) = self.mapping_like(new)
+        {
+            // So that neighbours can join. What the new one refers to, the known one does too.
+            *new = known;
+        }
+        self.tree.insert(vma.clone());
+        Ok(vma)
+    }
+
+    /// Another mapping of the same file.
+    fn mapping_like(&self, new: &PageMapping) -> Option<Arc<PageMapping>> {
+        self.tree.iter().find_map(|vma| match &vma.backing {
+            VmaBacking::Pages(known, _) if known.is_like(new) => Some(Arc::clone(known)),
+            _ => None,
+        })
     }
 
     /// `EEXIST` if the guest has something in a range.
@@ -418,7 +432,6 @@ fn backing_for(
             VmaBacking::Pages(mapping, request.offset)
         }
     };
-    flags.set(VmaFlags::REWRITTEN, request.prot.contains(Prot::EXEC) && !shared);
     Ok((backing, flags))
 }
 

@@ -56,7 +56,7 @@ pub use report::{MapLine, MemoryFigures, Program};
 pub use resize::files_resized;
 use text::TextCache;
 use tree::VmaTree;
-use vma::Vma;
+use vma::{Vma, VmaFlags};
 
 /// Lowest address that a guest may map, `vm.mmap_min_addr`.
 pub const MMAP_MIN_ADDR: u64 = 0x1_0000;
@@ -200,23 +200,14 @@ fn new_id() -> u64 {
 impl Inner {
     /// Takes out what a child does not inherit.
     fn leave_behind(&mut self) -> Vec<Vma> {
-        use vma::VmaFlags;
-        let special = VmaFlags::DONT_FORK | VmaFlags::LOCKED;
-        let affected: Vec<(u64, u64, bool)> = self
+        self.tree.clear_flags(VmaFlags::LOCKED);
+        let left: Vec<(u64, u64)> = self
             .tree
             .iter()
-            .filter(|vma| vma.flags.intersects(special))
-            .map(|vma| (vma.start, vma.end, vma.flags.contains(VmaFlags::DONT_FORK)))
+            .filter(|vma| vma.flags.contains(VmaFlags::DONT_FORK))
+            .map(|vma| (vma.start, vma.end))
             .collect();
-        let mut dropped = Vec::new();
-        for (start, end, remove) in affected {
-            if remove {
-                dropped.extend(self.tree.remove(start, end));
-            } else {
-                self.tree.update(start, end, |vma| vma.flags -= VmaFlags::LOCKED);
-            }
-        }
-        dropped
+        left.into_iter().flat_map(|(start, end)| self.tree.remove(start, end)).collect()
     }
 
     /// Checks the limits for `len` more bytes.

@@ -76,8 +76,8 @@ impl PageSource for SharedMemory {
     }
 }
 
-/// One call of mmap on page blocks. It holds the blocks, so that they stay as long as a guest has
-/// them mapped, even if the file gives them up.
+/// What an address space has mapped of a file, or a piece of shared anonymous memory. It holds the
+/// blocks, so that they stay as long as a guest has them mapped, even if the file gives them up.
 pub struct PageMapping {
     source: Arc<dyn PageSource>,
     file: Option<Arc<OpenFile>>,
@@ -131,6 +131,15 @@ impl PageMapping {
     /// The file.
     pub(crate) fn file(&self) -> Option<&Arc<OpenFile>> {
         self.file.as_ref()
+    }
+
+    /// Whether both are of one file and counted alike.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let same_file = match (&self.file, &other.file) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        same_file && self.counted == other.counted
     }
 
     /// Bytes that there are to map.

@@ -65,14 +65,8 @@ impl AddressSpace {
         let mut inner = self.inner.lock();
         inner.tree.update(start, end, |vma| {
             if !vma.is_invisible() {
-                let loses_write = vma.prot.contains(Prot::WRITE) && !new.contains(Prot::WRITE);
-                if loses_write && vma.backing.file().is_some() {
-                    vma.flags |= VmaFlags::WAS_WRITABLE;
-                }
                 vma.prot = new;
-                if new.contains(Prot::EXEC) {
-                    vma.flags |= VmaFlags::REWRITTEN;
-                }
+                vma.flags |= vma.traces_of(new);
             }
         });
         result

@@ -19,7 +19,7 @@ pub(crate) struct Window {
     pub(crate) high: u64,
 }
 
-/// The tree. No two mappings overlap; neighbours that could be one are one.
+/// The tree. No two mappings overlap; neighbours that become alike by a change are joined.
 #[derive(Clone, Default)]
 pub(crate) struct VmaTree {
     vmas: BTreeMap<u64, Vma>,
@@ -197,6 +197,13 @@ impl VmaTree {
             } else {
                 at = next;
             }
+        }
+    }
+
+    /// Takes flags from all mappings. Neighbours that differed in them stay apart, as on Linux.
+    pub(crate) fn clear_flags(&mut self, flags: VmaFlags) {
+        for vma in self.vmas.values_mut() {
+            vma.flags -= flags;
         }
     }
 

@@ -31,7 +31,7 @@ bitflags::bitflags! {
         const DONT_FORK = 1 << 7;
         /// `MADV_WIPEONFORK`.
         const WIPE_ON_FORK = 1 << 8;
-        /// System-call sites in it were rewritten (or it has none).
+        /// System-call sites in this private mapping of a file were rewritten (or it has none).
         const REWRITTEN = 1 << 9;
         /// A shared mapping of a file that is not open for writing.
         const NO_WRITE = 1 << 10;
@@ -39,8 +39,8 @@ bitflags::bitflags! {
         const NO_RESERVE = 1 << 11;
         /// `MADV_DONTDUMP`.
         const DONT_DUMP = 1 << 12;
-        /// A mapping of a file that could once be written and now cannot.
-        const WAS_WRITABLE = 1 << 13;
+        /// A private mapping of a file that can be written, or once could.
+        const WRITABLE_ONCE = 1 << 13;
     }
 }
 
@@ -114,7 +114,7 @@ impl VmaBacking {
         }
     }
 
-    /// Offset of the first byte in the file.
+    /// Offset of the first byte in the file, or in shared memory without one.
     pub fn file_offset(&self) -> u64 {
         match self {
             Self::Anonymous | Self::Special(_) => 0,
@@ -163,6 +163,17 @@ impl Vma {
     /// Whether it is private zeroed memory.
     pub fn is_private_anonymous(&self) -> bool {
         matches!(self.backing, VmaBacking::Anonymous) && !self.flags.contains(VmaFlags::SHARED)
+    }
+
+    /// What these rights leave behind when it has had them. Only private mappings of files remember
+    /// anything; others are alike, and join their neighbours, whatever they once were.
+    pub(crate) fn traces_of(&self, prot: Prot) -> VmaFlags {
+        let mut traces = VmaFlags::empty();
+        if self.backing.file().is_some() && !self.flags.contains(VmaFlags::SHARED) {
+            traces.set(VmaFlags::WRITABLE_ONCE, prot.contains(Prot::WRITE));
+            traces.set(VmaFlags::REWRITTEN, prot.contains(Prot::EXEC));
+        }
+        traces
     }
 
     /// Cuts it at `at`, which lies inside; this one keeps the lower part.

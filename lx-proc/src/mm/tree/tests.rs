@@ -200,6 +200,16 @@ proptest! {
     }
 }
 
+#[test]
+fn neighbours_that_lose_a_flag_stay_apart() {
+    let mut tree = VmaTree::default();
+    tree.insert(anonymous(1, 4, Prot::READ));
+    tree.update(2 * P, 4 * P, |vma| vma.flags |= VmaFlags::LOCKED);
+    tree.clear_flags(VmaFlags::LOCKED);
+    let ranges = tree.iter().map(|vma| (vma.start / P, vma.end / P)).collect::<Vec<_>>();
+    assert_eq!(ranges, [(1, 2), (2, 4)]);
+}
+
 fn check(tree: &VmaTree, model: &[Option<Page>]) {
     let mut seen: Vec<Option<Page>> = vec![None; model.len()];
     let mut last: Option<&Vma> = None;
