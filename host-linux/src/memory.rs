@@ -8,7 +8,7 @@ use lx_x86::user_copy;
 
 use crate::region::{self, REGION_BASE, region_fd};
 use crate::sys::{self, sys};
-use crate::{LinuxHost, host};
+use crate::{LinuxHost, host, thread};
 
 /// First address that a guest can use: the host does not map lower ones for ordinary users.
 const GUEST_BASE: u64 = 0x1_0000;
@@ -55,6 +55,17 @@ fn protect_parts(addr: u64, len: u64, prot: Prot) -> HostResult<()> {
     let half = (len / 2).next_multiple_of(PAGE_SIZE);
     protect_parts(addr, half, prot)?;
     protect_parts(addr.saturating_add(half), len.saturating_sub(half), prot)
+}
+
+/// An access of the running task: see [`ThreadBlock::access`](lx_x86::thread_block::ThreadBlock).
+#[inline(always)]
+fn access(addr: u64, len: usize, write: bool, access: impl Fn(usize) -> usize) -> usize {
+    thread::current().engine.access(addr, len, write, access)
+}
+
+/// Whether an access of the running task that has failed may be tried again.
+fn may_retry(addr: u64, write: bool) -> bool {
+    thread::current().engine.user_fault(addr, write)
 }
 
 impl HostMemory for LinuxHost {
@@ -127,16 +138,23 @@ impl HostMemory for LinuxHost {
         if !in_guest(dst, src.len()) {
             return 0;
         }
-        // SAFETY: one side is a slice, the other the guest's.
-        unsafe { user_copy::copy(dst, src.as_ptr() as u64, src.len()) }
+        access(dst, src.len(), true, |done| {
+            let rest = src.get(done..).unwrap_or_default();
+            // SAFETY: one side is a slice, the other the guest's.
+            unsafe { user_copy::copy(dst + done as u64, rest.as_ptr() as u64, rest.len()) }
+        })
     }
 
     fn copy_in_partial(&self, src: u64, dst: &mut [u8]) -> usize {
         if !in_guest(src, dst.len()) {
             return 0;
         }
-        // SAFETY: one side is a slice, the other the guest's.
-        unsafe { user_copy::copy(dst.as_mut_ptr() as u64, src, dst.len()) }
+        let (to, len) = (dst.as_mut_ptr() as u64, dst.len());
+        access(src, len, false, |done| {
+            let at = done as u64;
+            // SAFETY: one side is the rest of a slice, the other the guest's.
+            unsafe { user_copy::copy(to + at, src + at, len - done) }
+        })
     }
 
     fn zero(&self, dst: u64, len: u64) -> Result<(), Fault> {
@@ -144,8 +162,11 @@ impl HostMemory for LinuxHost {
         if !in_guest(dst, len) {
             return Err(Fault);
         }
-        // SAFETY: the memory is the guest's.
-        if unsafe { user_copy::zero(dst, len) } == len { Ok(()) } else { Err(Fault) }
+        let done = access(dst, len, true, |done| {
+            // SAFETY: the memory is the guest's.
+            unsafe { user_copy::zero(dst + done as u64, len - done) }
+        });
+        if done == len { Ok(()) } else { Err(Fault) }
     }
 
     fn copy_in_str(&self, src: u64, dst: &mut [u8]) -> Result<Option<usize>, Fault> {
@@ -154,10 +175,14 @@ impl HostMemory for LinuxHost {
         let all = len == dst.len();
         let dst = dst.get_mut(..len).ok_or(Fault)?;
         // SAFETY: reading stops before the end of the guest's addresses.
-        match unsafe { user_copy::copy_str(dst, src) } {
+        let mut found = unsafe { user_copy::copy_str(dst, src) };
+        if found.is_err() && self.copy_in_partial(src, dst) == len {
+            // SAFETY: as above.
+            found = unsafe { user_copy::copy_str(dst, src) };
+        }
+        match found {
             Ok(None) if !all => Err(Fault),
-            Ok(found) => Ok(found),
-            Err(fault) => Err(fault),
+            found => found,
         }
     }
 
@@ -166,7 +191,10 @@ impl HostMemory for LinuxHost {
             return Err(Fault);
         }
         // SAFETY: the memory is the guest's.
-        unsafe { user_copy::load_u32(addr) }.ok_or(Fault)
+        let load = || unsafe { user_copy::load_u32(addr) };
+        let found = load();
+        let found = if found.is_none() && may_retry(addr, false) { load() } else { found };
+        found.ok_or(Fault)
     }
 
     fn compare_exchange_u32(&self, addr: u64, current: u32, new: u32) -> Result<u32, Fault> {
@@ -174,23 +202,35 @@ impl HostMemory for LinuxHost {
             return Err(Fault);
         }
         // SAFETY: the memory is the guest's.
-        unsafe { user_copy::compare_exchange_u32(addr, current, new) }.ok_or(Fault)
+        let exchange = || unsafe { user_copy::compare_exchange_u32(addr, current, new) };
+        let found = exchange();
+        let found = if found.is_none() && may_retry(addr, true) { exchange() } else { found };
+        found.ok_or(Fault)
     }
 
     fn copy_pages_out(&self, dst: u64, block: &PageBlock, offset: usize, len: usize) -> usize {
         if !in_guest(dst, len) {
             return 0;
         }
-        // SAFETY: the block is region memory that is only ever copied; the other side is the guest's.
-        unsafe { user_copy::copy(dst, block.address().wrapping_add(offset as u64), len) }
+        let from = block.address().wrapping_add(offset as u64);
+        access(dst, len, true, |done| {
+            let at = done as u64;
+            // SAFETY: the block is region memory that is only ever copied; the other side is the
+            // guest's.
+            unsafe { user_copy::copy(dst + at, from + at, len - done) }
+        })
     }
 
     fn copy_pages_in(&self, block: &PageBlock, offset: usize, src: u64, len: usize) -> usize {
         if !in_guest(src, len) {
             return 0;
         }
-        // SAFETY: as above.
-        unsafe { user_copy::copy(block.address().wrapping_add(offset as u64), src, len) }
+        let to = block.address().wrapping_add(offset as u64);
+        access(src, len, false, |done| {
+            let at = done as u64;
+            // SAFETY: as above.
+            unsafe { user_copy::copy(to + at, src + at, len - done) }
+        })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::ranges::{Kind, Range};
 use crate::region::{self, REGION_BASE};
 use crate::space::{Space, UNIT};
 use crate::views::Source;
-use crate::{WindowsHost, clock, host, process};
+use crate::{WindowsHost, clock, host, process, thread};
 
 const PAGE: u64 = 4096;
 
@@ -63,6 +63,17 @@ fn fill_from_file(addr: u64, len: u64, fd: &HostFd, offset: u64) -> HostResult<(
     let (end, last) = (addr + len, (addr + done).next_multiple_of(PAGE));
     host().zero(addr + done, last - addr - done).map_err(|_| HostError(Errno::EFAULT))?;
     with_space(|space| space.map_private(last, end, Prot::READ | Prot::WRITE))
+}
+
+/// An access of the running task: see [`ThreadBlock::access`](lx_x86::thread_block::ThreadBlock).
+#[inline(always)]
+fn access(addr: u64, len: usize, write: bool, access: impl Fn(usize) -> usize) -> usize {
+    thread::current().engine.access(addr, len, write, access)
+}
+
+/// Whether an access of the running task that has failed may be tried again.
+fn may_retry(addr: u64, write: bool) -> bool {
+    thread::current().engine.user_fault(addr, write)
 }
 
 impl HostMemory for WindowsHost {
@@ -186,16 +197,23 @@ impl HostMemory for WindowsHost {
         if !in_guest(dst, src.len()) {
             return 0;
         }
-        // SAFETY: one side is a slice, the other the guest's.
-        unsafe { user_copy::copy(dst, src.as_ptr() as u64, src.len()) }
+        access(dst, src.len(), true, |done| {
+            let rest = src.get(done..).unwrap_or_default();
+            // SAFETY: one side is a slice, the other the guest's.
+            unsafe { user_copy::copy(dst + done as u64, rest.as_ptr() as u64, rest.len()) }
+        })
     }
 
     fn copy_in_partial(&self, src: u64, dst: &mut [u8]) -> usize {
         if !in_guest(src, dst.len()) {
             return 0;
         }
-        // SAFETY: one side is a slice, the other the guest's.
-        unsafe { user_copy::copy(dst.as_mut_ptr() as u64, src, dst.len()) }
+        let (to, len) = (dst.as_mut_ptr() as u64, dst.len());
+        access(src, len, false, |done| {
+            let at = done as u64;
+            // SAFETY: one side is the rest of a slice, the other the guest's.
+            unsafe { user_copy::copy(to + at, src + at, len - done) }
+        })
     }
 
     fn zero(&self, dst: u64, len: u64) -> Result<(), Fault> {
@@ -203,8 +221,11 @@ impl HostMemory for WindowsHost {
         if !in_guest(dst, len) {
             return Err(Fault);
         }
-        // SAFETY: the memory is the guest's.
-        if unsafe { user_copy::zero(dst, len) } == len { Ok(()) } else { Err(Fault) }
+        let done = access(dst, len, true, |done| {
+            // SAFETY: the memory is the guest's.
+            unsafe { user_copy::zero(dst + done as u64, len - done) }
+        });
+        if done == len { Ok(()) } else { Err(Fault) }
     }
 
     fn copy_in_str(&self, src: u64, dst: &mut [u8]) -> Result<Option<usize>, Fault> {
@@ -213,10 +234,14 @@ impl HostMemory for WindowsHost {
         let all = len == dst.len();
         let dst = dst.get_mut(..len).ok_or(Fault)?;
         // SAFETY: reading stops before the end of the guest's addresses.
-        match unsafe { user_copy::copy_str(dst, src) } {
+        let mut found = unsafe { user_copy::copy_str(dst, src) };
+        if found.is_err() && self.copy_in_partial(src, dst) == len {
+            // SAFETY: as above.
+            found = unsafe { user_copy::copy_str(dst, src) };
+        }
+        match found {
             Ok(None) if !all => Err(Fault),
-            Ok(found) => Ok(found),
-            Err(fault) => Err(fault),
+            found => found,
         }
     }
 
@@ -225,7 +250,10 @@ impl HostMemory for WindowsHost {
             return Err(Fault);
         }
         // SAFETY: the memory is the guest's.
-        unsafe { user_copy::load_u32(addr) }.ok_or(Fault)
+        let load = || unsafe { user_copy::load_u32(addr) };
+        let found = load();
+        let found = if found.is_none() && may_retry(addr, false) { load() } else { found };
+        found.ok_or(Fault)
     }
 
     fn compare_exchange_u32(&self, addr: u64, current: u32, new: u32) -> Result<u32, Fault> {
@@ -233,23 +261,35 @@ impl HostMemory for WindowsHost {
             return Err(Fault);
         }
         // SAFETY: the memory is the guest's.
-        unsafe { user_copy::compare_exchange_u32(addr, current, new) }.ok_or(Fault)
+        let exchange = || unsafe { user_copy::compare_exchange_u32(addr, current, new) };
+        let found = exchange();
+        let found = if found.is_none() && may_retry(addr, true) { exchange() } else { found };
+        found.ok_or(Fault)
     }
 
     fn copy_pages_out(&self, dst: u64, block: &PageBlock, offset: usize, len: usize) -> usize {
         if !in_guest(dst, len) {
             return 0;
         }
-        // SAFETY: the block is region memory that is only ever copied; the other side is the guest's.
-        unsafe { user_copy::copy(dst, block.address().wrapping_add(offset as u64), len) }
+        let from = block.address().wrapping_add(offset as u64);
+        access(dst, len, true, |done| {
+            let at = done as u64;
+            // SAFETY: the block is region memory that is only ever copied; the other side is the
+            // guest's.
+            unsafe { user_copy::copy(dst + at, from + at, len - done) }
+        })
     }
 
     fn copy_pages_in(&self, block: &PageBlock, offset: usize, src: u64, len: usize) -> usize {
         if !in_guest(src, len) {
             return 0;
         }
-        // SAFETY: as above.
-        unsafe { user_copy::copy(block.address().wrapping_add(offset as u64), src, len) }
+        let to = block.address().wrapping_add(offset as u64);
+        access(src, len, false, |done| {
+            let at = done as u64;
+            // SAFETY: as above.
+            unsafe { user_copy::copy(to + at, src + at, len - done) }
+        })
     }
 }
 

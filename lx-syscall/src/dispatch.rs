@@ -48,6 +48,12 @@ impl TrapHandler for TaskTrap {
         current.resume()
     }
 
+    fn user_fault(&self, address: u64, write: bool) -> bool {
+        let mut regs = GuestRegs::default();
+        let current = CurrentTask::new(&self.task, &mut regs);
+        current.mm().user_fault(&current.caller(), address, write)
+    }
+
     fn interrupt(&self, regs: &mut GuestRegs) -> Resume {
         let current = CurrentTask::new(&self.task, regs);
         current.mm().forget_shortened(current.host());

@@ -35,6 +35,9 @@ impl TrapHandler for NoTask {
     fn fault(&self, _info: &FaultInfo, _regs: &mut GuestRegs) -> Resume {
         Resume::Exit
     }
+    fn user_fault(&self, _address: u64, _write: bool) -> bool {
+        false
+    }
     fn interrupt(&self, _regs: &mut GuestRegs) -> Resume {
         Resume::Return
     }

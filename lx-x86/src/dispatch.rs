@@ -21,7 +21,7 @@ pub(crate) const fn code(resume: Resume) -> u32 {
 }
 
 /// The handler of the task that runs on `block`.
-fn handler(block: &ThreadBlock) -> Option<&dyn TrapHandler> {
+pub(crate) fn handler(block: &ThreadBlock) -> Option<&dyn TrapHandler> {
     // SAFETY: only `set_handler` writes, and not while the handler runs.
     unsafe { &*block.handler.get() }.as_deref()
 }

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 use lx_core::abi::GuestRegs;
 use lx_core::host::{FaultInfo, FaultKind, TrapHandler};
 
+use crate::dispatch;
 #[cfg(not(lx_teb))]
 use crate::layout;
 
@@ -170,5 +171,45 @@ impl ThreadBlock {
         // SAFETY: the caller's promise makes the access unique.
         let slot = unsafe { &mut *self.handler.get() };
         core::mem::replace(slot, handler)
+    }
+
+    /// Accesses `len` bytes of guest memory for the block's own thread: `access(done)` goes on behind
+    /// the first ones and says how many more it has done. What is missing the task brings in, as it
+    /// does for the guest itself. Says how many bytes were done in the end.
+    #[inline(always)]
+    pub fn access(
+        &self,
+        addr: u64,
+        len: usize,
+        write: bool,
+        access: impl Fn(usize) -> usize,
+    ) -> usize {
+        let done = access(0);
+        if done < len { self.go_on(addr, len, write, access, done) } else { done }
+    }
+
+    #[cold]
+    fn go_on(
+        &self,
+        addr: u64,
+        len: usize,
+        write: bool,
+        access: impl Fn(usize) -> usize,
+        done: usize,
+    ) -> usize {
+        let mut done = done;
+        while done < len && self.user_fault(addr.wrapping_add(done as u64), write) {
+            match access(done) {
+                0 => break,
+                more => done = done.saturating_add(more),
+            }
+        }
+        done
+    }
+
+    /// Tells the task of an access that has failed: whether it may be tried again.
+    #[cold]
+    pub fn user_fault(&self, addr: u64, write: bool) -> bool {
+        dispatch::handler(self).is_some_and(|handler| handler.user_fault(addr, write))
     }
 }

@@ -64,6 +64,10 @@ pub trait TrapHandler: Send + Sync {
     fn syscall(&self, regs: &mut GuestRegs) -> Resume;
     /// The guest's own instruction failed. All registers are exact.
     fn fault(&self, info: &FaultInfo, regs: &mut GuestRegs) -> Resume;
+    /// The kernel's own access to guest memory has failed at an address, amid a call for the guest:
+    /// whether the memory is there now, so that it may be tried again. The address itself is absent,
+    /// or does not allow the access.
+    fn user_fault(&self, address: u64, write: bool) -> bool;
     /// An interrupt was requested while the guest ran, or found on the way out of a system call.
     /// After a system call `regs.rax` holds its result.
     fn interrupt(&self, regs: &mut GuestRegs) -> Resume;

@@ -181,7 +181,7 @@ impl AddressSpace {
                     return done;
                 }
                 // The file has grown, and its new pages are not mapped here yet.
-                self.map_anew(host);
+                self.bring_in_absent(caller, vma);
                 populate(caller, vma, advice)?;
             }
             Madvice::MADV_HUGEPAGE | Madvice::MADV_NOHUGEPAGE if vma.is_private_anonymous() => {

@@ -1,9 +1,10 @@
-//! Faults of guest code, and where futex words lie.
+//! Faults of guest code and of accesses for it, and where futex words lie.
 
 use lx_core::Result;
+use lx_core::abi::mman::Madvice;
 use lx_core::abi::{Errno, PAGE_SIZE};
 use lx_core::caller::Caller;
-use lx_core::host::{Backing, FaultInfo, FaultKind, Prot};
+use lx_core::host::{Backing, FaultInfo, FaultKind, HostError, Prot};
 use lx_core::rlimit::Resource;
 
 use super::AddressSpace;
@@ -41,20 +42,42 @@ impl AddressSpace {
     /// Handles a fault of guest code at a memory address.
     pub fn fault(&self, caller: &Caller<'_>, info: &FaultInfo) -> FaultOutcome {
         match info.kind {
-            FaultKind::Bus => return FaultOutcome::Bus,
-            FaultKind::Access => return FaultOutcome::NoAccess,
-            _ => {}
+            FaultKind::Bus => FaultOutcome::Bus,
+            FaultKind::Access => FaultOutcome::NoAccess,
+            _ => self.bring_in(caller, info.address, wanted(info)),
         }
+    }
+
+    /// Handles a fault of the kernel's access to guest memory; whether the memory is there now.
+    pub fn user_fault(&self, caller: &Caller<'_>, addr: u64, write: bool) -> bool {
+        let wanted = if write { Prot::WRITE } else { Prot::empty() };
+        self.bring_in(caller, addr, wanted) == FaultOutcome::Retry
+    }
+
+    /// Maps what an access with the right `wanted` has missed at an address.
+    fn bring_in(&self, caller: &Caller<'_>, addr: u64, wanted: Prot) -> FaultOutcome {
         let inner = self.inner.lock();
-        let vma = inner.tree.find(info.address).filter(|vma| !vma.is_invisible()).cloned();
+        let vma = inner.tree.find(addr).filter(|vma| !vma.is_invisible()).cloned();
         drop(inner);
         match vma {
-            None if self.grow_stack(caller, info.address) => FaultOutcome::Retry,
+            None if self.grow_stack(caller, addr) => FaultOutcome::Retry,
             None => FaultOutcome::NotMapped,
-            Some(vma) if vma.prot.is_empty() || !vma.prot.contains(wanted(info)) => {
+            Some(vma) if vma.prot.is_empty() || !vma.prot.contains(wanted) => {
                 FaultOutcome::NoAccess
             }
-            Some(vma) => fill_in(caller, &vma, info.address),
+            Some(vma) => fill_in(caller, &vma, addr),
+        }
+    }
+
+    /// Maps the pages of a part that are not mapped yet.
+    pub(super) fn bring_in_absent(&self, caller: &Caller<'_>, part: &Vma) {
+        let advice = Madvice::MADV_POPULATE_READ.0.cast_signed();
+        let mut at = part.start;
+        while at < part.end {
+            if caller.host.advise(at, PAGE_SIZE, advice) == Err(HostError(Errno::ENOMEM)) {
+                self.bring_in(caller, at, Prot::empty());
+            }
+            at = at.saturating_add(PAGE_SIZE);
         }
     }
 

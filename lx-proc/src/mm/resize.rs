@@ -79,7 +79,7 @@ impl AddressSpace {
     }
 
     /// Brings the mappings of the calling process up to date.
-    pub(super) fn map_anew(&self, host: &dyn Host) {
+    fn map_anew(&self, host: &dyn Host) {
         let mut affected = Vec::new();
         for vma in self.file_mappings() {
             let VmaBacking::Pages(pages, offset) = &vma.backing else { continue };

@@ -35,6 +35,9 @@ impl TrapHandler for Entry {
     fn fault(&self, info: &FaultInfo, regs: &mut GuestRegs) -> Resume {
         self.0.fault(info, regs)
     }
+    fn user_fault(&self, address: u64, write: bool) -> bool {
+        self.0.user_fault(address, write)
+    }
     fn interrupt(&self, regs: &mut GuestRegs) -> Resume {
         self.0.interrupt(regs)
     }
