@@ -259,7 +259,7 @@ impl AddressSpace {
             return Ok(());
         }
         let mut inner = self.inner.lock();
-        // What lies before a hole is locked all the same.
+        // What lies before a hole is locked all the same, but no page is brought in.
         let hole = inner.tree.covered_until(start, end) < end;
         let end = inner.tree.covered_until(start, end);
         let absent = inner.tree.overlapping(start, end).any(|vma| lacks_pages(vma, end));
@@ -277,7 +277,7 @@ impl AddressSpace {
         }
         inner.tree.update(start, end, |vma| vma.flags.set(VmaFlags::LOCKED, lock));
         drop(inner);
-        if lock {
+        if lock && !hole {
             self.copy_locked(caller.host, start, end);
         }
         if hole || (lock && absent) { Err(Errno::ENOMEM.into()) } else { Ok(()) }
@@ -347,9 +347,14 @@ fn populate(caller: &Caller<'_>, vma: &Vma, advice: Madvice) -> Result<()> {
     if !vma.prot.contains(needed) {
         return Err(Errno::EINVAL.into());
     }
+    let size = match (&vma.backing, vma.backing.file().and_then(|file| Path::of(file))) {
+        (VmaBacking::Pages(pages, _), _) => Some(pages.len()),
+        (_, Some(place)) => Some(place.inode().attr(caller)?.size),
+        _ => None,
+    };
     let mut len = vma.len();
-    if let Some(place) = vma.backing.file().and_then(|file| Path::of(file)) {
-        let end = page_up(place.inode().attr(caller)?.size).unwrap_or(u64::MAX);
+    if let Some(size) = size {
+        let end = page_up(size).unwrap_or(u64::MAX);
         len = len.min(end.saturating_sub(vma.backing.file_offset()));
     }
     if len > 0 {
