@@ -9,6 +9,7 @@ const PAGE: usize = 4096;
 /// Large enough that lx hands it back to the host at once.
 const CHUNK: usize = 16 * PAGE;
 const RW: i32 = libc::PROT_READ | libc::PROT_WRITE;
+const RX: i32 = libc::PROT_READ | libc::PROT_EXEC;
 const PRIVATE: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
 const SHARED: i32 = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
 
@@ -19,6 +20,7 @@ fn main() {
     anonymous(&mut t);
     protection(&mut t);
     files(&mut t);
+    first_touched_by_the_kernel(&mut t);
     errors(&mut t);
     remap(&mut t);
     advice(&mut t);
@@ -210,6 +212,27 @@ fn files(t: &mut Checks) {
     t.is("a memory file", read::<1>(memfd), Ok(b"m".to_vec()));
 }
 
+/// The kernel's own accesses bring in what is not there yet.
+fn first_touched_by_the_kernel(t: &mut Checks) {
+    let fd = t.works("memfd_create", call!(memfd_create(c("name").as_ptr(), 0))) as i32;
+    let at = call!(mmap(null_mut(), 3 * PAGE, RW, libc::MAP_SHARED, fd, 0)).unwrap_or(0) as usize;
+    let grown = in_child(|| i32::from(call!(ftruncate(fd, 3 * PAGE as i64)).is_err()));
+    t.is("a child makes a mapped file longer", grown, FINE);
+    let (r, w) = lx_guest_tests::pipe();
+    let sent = call!(write(w, (at + PAGE - 1) as *const _, 2));
+    t.is("write takes bytes out of the new pages", sent, Ok(2));
+    t.is("read puts bytes there", call!(read(r, (at + 2 * PAGE) as *mut _, 2)), Ok(2));
+    t.is("which are those", (get(at), get(at + 2 * PAGE)), (0, 0));
+    let room = 64 * CHUNK;
+    let stack = map(room + PAGE, RW, PRIVATE) + room;
+    let flags = PRIVATE | libc::MAP_FIXED | libc::MAP_GROWSDOWN;
+    t.ok("a stack", call!(mmap(stack as *mut _, PAGE, RW, flags, -1, 0)).is_ok());
+    t.is("with room below", unmap(stack - room, room), Ok(0));
+    t.is("write to the pipe", write(w, b"d"), Ok(1));
+    t.is("read lets the stack grow", call!(read(r, (stack - 1) as *mut _, 1)), Ok(1));
+    t.is("downwards", get(stack - 1), b'd');
+}
+
 fn errors(t: &mut Checks) {
     let fails = |length: usize, protection: i32, flags: i32, fd: i32, offset: i64| {
         call!(mmap(null_mut(), length, protection, flags, fd, offset))
@@ -279,6 +302,21 @@ fn remap(t: &mut Checks) {
         call!(mremap(moved as *mut _, CHUNK, 2 * CHUNK, libc::MREMAP_MAYMOVE)),
         libc::EFAULT,
     );
+    let fd = t.works("memfd_create", call!(memfd_create(c("name").as_ptr(), 0))) as i32;
+    let at = map(3 * CHUNK, RW, PRIVATE);
+    for part in [at, at + CHUNK] {
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+        let shown = call!(mmap(part as *mut _, CHUNK, RW, flags, fd, (part - at) as i64));
+        t.is("a part of a file", shown, Ok(part as i64));
+    }
+    let both = call!(mremap(at as *mut _, 2 * CHUNK, 4 * CHUNK, libc::MREMAP_MAYMOVE));
+    t.ok("neighbours that show one file are one", both.is_ok());
+    let at = map(2 * CHUNK, RX, PRIVATE);
+    let part = call!(mmap((at + CHUNK) as *mut _, CHUNK, RW, PRIVATE | libc::MAP_FIXED, -1, 0));
+    t.is("a part that is not executable", part, Ok((at + CHUNK) as i64));
+    t.is("until mprotect", call!(mprotect((at + CHUNK) as *mut _, CHUNK, RX)), Ok(0));
+    let both = call!(mremap(at as *mut _, 2 * CHUNK, 4 * CHUNK, libc::MREMAP_MAYMOVE));
+    t.ok("neighbours that have become alike are one", both.is_ok());
 }
 
 fn advice(t: &mut Checks) {

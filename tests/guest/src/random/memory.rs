@@ -60,6 +60,10 @@ const PROTECTIONS: &[i32] = &[
 
 struct Memory {
     serial: u8,
+    /// Pages where a call has begun or ended: a mapping may begin there.
+    borders: u32,
+    /// Whether the range may have private pages that were written.
+    is_written: bool,
     /// Where to send the child's steps and where its answers come from.
     child: Option<(i32, i32, i32)>,
 }
@@ -113,6 +117,58 @@ fn length(page: usize, number: u32) -> usize {
     (pick(number, &[1, 2, 3, 4, 6, 10]) * PAGE).min(rest)
 }
 
+/// The numbers of the pages from `start` to the one behind the last, as bits.
+fn bits(start: usize, len: usize) -> u32 {
+    (start..=start + len).step_by(PAGE).fold(0, |bits, at| bits | 1 << ((at - BASE) / PAGE))
+}
+
+/// A line of `/proc/self/maps`, or several that could be one, in pages.
+struct Line {
+    start: usize,
+    end: usize,
+    mode: String,
+    offset: usize,
+    name: String,
+}
+
+impl Line {
+    /// Whether `next` could be part of this one.
+    fn joins(&self, next: &Self) -> bool {
+        // Each anonymous shared memory is a file of its own.
+        let offset = if next.name.is_empty() { 0 } else { self.offset + self.end - self.start };
+        self.end == next.start
+            && self.mode == next.mode
+            && self.name == next.name
+            && offset == next.offset
+    }
+}
+
+/// The range's lines of `/proc/self/maps`. Whether the kernel has joined neighbours is its affair.
+fn lines() -> Vec<Line> {
+    let text = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let mut lines: Vec<Line> = Vec::new();
+    for line in text.lines() {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let (start, end) = words[0].split_once('-').unwrap_or_default();
+        let number = |text| usize::from_str_radix(text, 16).unwrap_or(0);
+        let (start, end, offset) = (number(start), number(end), number(words[2]));
+        if end <= BASE || start >= BASE + PAGES * PAGE {
+            continue;
+        }
+        // What has moved partly out of the range may have neighbours there.
+        let [start, end] = [start, end.min(BASE + PAGES * PAGE)].map(|at| (at - BASE) / PAGE);
+        let path = words.get(5..).unwrap_or_default().join(" ");
+        let name = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let offset = if name.is_empty() { 0 } else { offset / PAGE };
+        let line = Line { start, end, mode: words[1].to_owned(), offset, name };
+        match lines.last_mut() {
+            Some(last) if last.joins(&line) => last.end = line.end,
+            _ => lines.push(line),
+        }
+    }
+    lines
+}
+
 /// An address as a result: the page's number, if it lies in the range.
 fn shown(result: Called) -> String {
     match result {
@@ -154,10 +210,10 @@ impl Memory {
             let _ = call!(dup2(fd, place));
             let _ = call!(close(fd));
         }
-        Self { serial: 0, child: None }
+        Self { serial: 0, borders: 0, is_written: false, child: None }
     }
 
-    fn map(&self, [a, b, c, d]: [u32; 4]) -> String {
+    fn map(&mut self, [a, b, c, d]: [u32; 4]) -> String {
         let (start, protection) = (page(a), pick(c, PROTECTIONS));
         let len = if d % 31 == 30 { 0 } else { length(start, b) };
         let place = pick(d / 8, &[libc::MAP_FIXED, libc::MAP_FIXED_NOREPLACE, libc::MAP_FIXED, 0]);
@@ -180,15 +236,19 @@ impl Memory {
         let offset = if d % 29 == 28 { 5 } else { offset };
         let at = start as *mut libc::c_void;
         let result = call!(mmap(at, len, protection, kind | place, file, offset));
-        if let Ok(address) = result
-            && !is_inside(address as usize)
-        {
-            let _ = call!(munmap(address as *mut _, len));
+        if let Ok(address) = result {
+            if is_inside(address as usize) {
+                self.borders &= !bits(start, len);
+                self.note_borders(start, len);
+                self.is_written |= kind & libc::MAP_POPULATE != 0;
+            } else {
+                let _ = call!(munmap(address as *mut _, len));
+            }
         }
         shown(result)
     }
 
-    fn remap(&self, [a, b, c, d]: [u32; 4]) -> String {
+    fn remap(&mut self, [a, b, c, d]: [u32; 4]) -> String {
         let (old, new) = (page(a), page(d / 8));
         let mut old_len = if c % 23 == 22 { 0 } else { length(old, b) };
         let flags = pick(
@@ -210,8 +270,12 @@ impl Memory {
             // Newer kernels move several mappings at once.
             old_len = old_len.min(PAGE);
         }
+        if self.may_be_several(old, old_len.min(new_len)) {
+            return "not now".to_owned();
+        }
         let (from, to) = (old as *mut libc::c_void, new as *mut libc::c_void);
         let result = call!(mremap(from, old_len, new_len, flags, to));
+        self.note_borders(old, old_len);
         let mut line = shown(result);
         if let Ok(address) = result
             && !is_inside(address as usize)
@@ -221,6 +285,10 @@ impl Memory {
                 line += &format!(" {:?}", load(at));
             }
             let _ = call!(munmap(address as *mut _, new_len));
+        } else if let Ok(address) = result {
+            // What it brings along, and what was there.
+            let end = (address as usize + new_len).min(BASE + PAGES * PAGE);
+            self.borders |= bits(address as usize, end - address as usize);
         }
         line
     }
@@ -266,37 +334,27 @@ impl Memory {
         pages.map(show).collect::<Vec<_>>().join(" ")
     }
 
-    /// The range's lines of `/proc/self/maps`. Whether the kernel has joined neighbours is its
-    /// affair.
     fn maps(&self) -> String {
-        let text = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
-        let mut lines: Vec<(usize, usize, String, usize, String)> = Vec::new();
-        for line in text.lines() {
-            let words: Vec<_> = line.split_whitespace().collect();
-            let (start, end) = words[0].split_once('-').unwrap_or_default();
-            let number = |text| usize::from_str_radix(text, 16).unwrap_or(0);
-            let (start, end, offset) = (number(start), number(end), number(words[2]));
-            if end <= BASE || start >= BASE + PAGES * PAGE {
-                continue;
-            }
-            let [start, end] = [start, end].map(|at| at.wrapping_sub(BASE) / PAGE);
-            let path = words.get(5..).unwrap_or_default().join(" ");
-            let name = path.rsplit('/').next().unwrap_or_default().to_owned();
-            let offset = if name.is_empty() { 0 } else { offset / PAGE };
-            // Each anonymous shared memory is a file of its own.
-            let joins = |last: &(usize, usize, String, usize, String)| {
-                let next = if name.is_empty() { 0 } else { last.3 + last.1 - last.0 };
-                last.1 == start && last.2 == words[1] && last.4 == name && next == offset
-            };
-            match lines.last_mut() {
-                Some(last) if joins(last) => last.1 = end,
-                _ => lines.push((start, end, words[1].to_owned(), offset, name)),
-            }
-        }
-        let shown = lines.iter().map(|(start, end, mode, offset, name)| {
+        let shown = lines().into_iter().map(|Line { start, end, mode, offset, name }| {
             format!("{start}-{end} {mode} {offset} {name}")
         });
         shown.collect::<Vec<_>>().join(", ")
+    }
+
+    fn note_borders(&mut self, start: usize, len: usize) {
+        self.borders |= bits(start, 0) | bits(start + len, 0);
+    }
+
+    /// Whether private memory is one mapping or several, as Linux decides by more than can
+    /// be seen: it joins neighbours of which pages were written if that was done while they were
+    /// neighbours already, and not in a child that has them from its parent; memory that moves
+    /// becomes a neighbour of what lies there only if nothing was written.
+    fn may_be_several(&self, start: usize, len: usize) -> bool {
+        let inner = bits(start, len) & !bits(start, 0) & !bits(start + len, 0);
+        let [first, end] = [start, start + len].map(|at| (at - BASE) / PAGE);
+        let looks_like_one =
+            |line: &Line| line.start <= first && end <= line.end && line.mode.ends_with('p');
+        self.is_written && self.borders & inner != 0 && lines().iter().any(looks_like_one)
     }
 
     /// Copies by the kernel, through a pipe: at most a page, which is copied as a whole or not at
@@ -309,6 +367,15 @@ impl Memory {
             let sent = call!(write(PIPES[5], start as *const _, len));
             let _ = call!(read(PIPES[4], bytes.as_mut_ptr().cast(), PAGE));
             return format!("{sent:?} {}", super::pipes::checksum(&bytes));
+        }
+        let (first, end) = ((start - BASE) / PAGE, (start - BASE + len).div_ceil(PAGE));
+        let shows_file = |line: &Line| {
+            line.name == "f" && line.mode.ends_with('s') && line.start < end && first < line.end
+        };
+        if lines().iter().any(shows_file) {
+            // What becomes of bytes behind its end is the file system's affair: ext4 clears them when
+            // the file grows, tmpfs does not.
+            return "not now".to_owned();
         }
         let _ = crate::write(PIPES[5], &[self.serial; PAGE]);
         let got = call!(read(PIPES[4], start as *mut _, len));
@@ -425,6 +492,10 @@ impl World for Memory {
         self.serial = self.serial.wrapping_add(1);
         let start = page(a);
         let (at, len) = (start as *mut libc::c_void, length(start, b));
+        self.is_written |= matches!(name, "store" | "copy" | "advise" | "lock");
+        if matches!(name, "unmap" | "protect" | "advise" | "lock") {
+            self.note_borders(start, len);
+        }
         let result = match name {
             "map" => return self.map(args),
             "remap" => return self.remap(args),
