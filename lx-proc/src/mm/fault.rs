@@ -8,6 +8,7 @@ use lx_core::host::{Backing, FaultInfo, FaultKind, HostError, Prot};
 use lx_core::rlimit::Resource;
 
 use super::AddressSpace;
+use super::map::repeat_advice;
 use super::tree::page_down;
 use super::vma::{Vma, VmaBacking, VmaFlags};
 
@@ -162,7 +163,10 @@ fn fill_in(caller: &Caller<'_>, vma: &Vma, addr: u64) -> FaultOutcome {
     let shared = vma.flags.contains(VmaFlags::SHARED);
     let prot: Prot = vma.prot;
     match pages.map(caller.host, page, PAGE_SIZE, at, prot, shared) {
-        Ok(()) => FaultOutcome::Retry,
+        Ok(()) => {
+            repeat_advice(caller.host, vma, page, PAGE_SIZE);
+            FaultOutcome::Retry
+        }
         Err(_) => FaultOutcome::Bus,
     }
 }

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use lx_core::Result;
-use lx_core::abi::mman::MapFlags;
+use lx_core::abi::mman::{Madvice, MapFlags};
 use lx_core::abi::{Errno, PAGE_SIZE, USER_END};
 use lx_core::caller::Caller;
 use lx_core::file::{MapSource, OpenFile};
@@ -455,5 +455,18 @@ pub(super) fn map_plain(host: &dyn Host, vma: &Vma) -> Result<()> {
             host.map(start, len, prot, Backing::Pages { address, shared: false })?;
         }
     }
+    repeat_advice(host, vma, start, len);
     Ok(())
+}
+
+/// Tells the host once more what a part of a mapping that it maps anew is to be for a child.
+pub(super) fn repeat_advice(host: &dyn Host, vma: &Vma, start: u64, len: u64) {
+    let advice = [
+        (VmaFlags::DONT_FORK, Madvice::MADV_DONTFORK),
+        (VmaFlags::WIPE_ON_FORK, Madvice::MADV_WIPEONFORK),
+    ];
+    for (_, advice) in advice.into_iter().filter(|(flag, _)| vma.flags.contains(*flag)) {
+        // It took the advice for the mapping as a whole. Behind the end of a file it has no pages.
+        let _ = host.advise(start, len, advice.0.cast_signed());
+    }
 }

@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 use lx_core::host::Host;
 
 use super::AddressSpace;
+use super::map::repeat_advice;
 use super::pages::PageMapping;
 use super::vma::{Vma, VmaBacking, VmaFlags};
 use crate::CurrentTask;
@@ -104,6 +105,7 @@ impl AddressSpace {
                 let shared = vma.flags.contains(VmaFlags::SHARED);
                 pages.map(host, addr, len, offset.saturating_add(start), vma.prot, shared)
             };
+            repeat_advice(host, vma, addr, len);
         }
         for (vma, before, now) in &affected {
             if let VmaBacking::Pages(pages, _) = &vma.backing
