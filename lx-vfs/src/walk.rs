@@ -185,14 +185,12 @@ impl<'a> Walker<'a> {
                     self.follow(child)?;
                     continue;
                 }
-            } else if !last {
-                return Err(Errno::ENOTDIR.into());
-            }
-            if last && self.has_trailing_slash() {
-                return Err(Errno::ENOTDIR.into());
             }
             (self.dentry, self.version) = (child, version);
             self.cross_mounts()?;
+            if !last || self.has_trailing_slash() {
+                return Err(Errno::ENOTDIR.into());
+            }
         }
         if how.contains(Lookup::DIRECTORY) && !self.dentry.is_dir() {
             return Err(Errno::ENOTDIR.into());
@@ -243,7 +241,11 @@ impl<'a> Walker<'a> {
                     self.cross_mounts()?;
                 }
                 FileType::Symlink => self.follow(child)?,
-                _ => return Err(Errno::ENOTDIR.into()),
+                _ => {
+                    self.dentry = child;
+                    self.cross_mounts()?;
+                    return Err(Errno::ENOTDIR.into());
+                }
             }
         }
     }
