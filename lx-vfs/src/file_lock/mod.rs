@@ -11,7 +11,7 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::{HashMap, HashSet};
 use lx_core::Caller;
@@ -32,10 +32,33 @@ type Key = (u64, u64);
 #[derive(Default)]
 struct FileLocks {
     records: Vec<Record>,
-    /// `flock(2)` locks: description, exclusive.
-    whole: Vec<(usize, bool)>,
+    whole: Vec<WholeLock>,
     queue: Arc<WaitQueue>,
     waiters: usize,
+}
+
+/// A lock of `flock(2)`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct WholeLock {
+    /// The open file description that has it.
+    holder: usize,
+    exclusive: bool,
+    /// Unlike any other's: who waits for this one to go does not mind what comes in its place.
+    id: u64,
+}
+
+/// Why a lock is not taken.
+struct Blocked {
+    /// Who is in the way.
+    by: Owner,
+    /// Those to be woken, if the caller has given up a lock all the same.
+    wake: Option<Arc<WaitQueue>>,
+}
+
+impl From<Owner> for Blocked {
+    fn from(by: Owner) -> Self {
+        Self { by, wake: None }
+    }
 }
 
 impl FileLocks {
@@ -56,6 +79,7 @@ struct Table {
 type Guard = MutexGuard<'static, Option<Table>, { level::CACHE }>;
 
 static TABLE: Mutex<Option<Table>, { level::CACHE }> = Mutex::new(None);
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 /// Number of record locks that belong to processes: while it is 0, closing needs no look at them.
 static PROCESS_RECORDS: AtomicUsize = AtomicUsize::new(0);
 
@@ -80,7 +104,7 @@ impl Drop for Release {
             let table = table(&mut guard);
             table.attached.remove(&self.description);
             change(table, self.key, |locks| {
-                locks.whole.retain(|(holder, _)| *holder != self.description);
+                locks.whole.retain(|lock| lock.holder != self.description);
                 let owner = Owner::Description(self.description);
                 locks.records.retain(|record| record.owner != owner);
             })
@@ -136,9 +160,12 @@ fn acquire(
     key: Key,
     waiter: Option<i32>,
     wait: bool,
-    mut step: impl FnMut(&mut Table) -> core::result::Result<Arc<WaitQueue>, Owner>,
+    mut step: impl FnMut(&mut Table) -> core::result::Result<Arc<WaitQueue>, Blocked>,
 ) -> Result<()> {
     let first = step(table(&mut lock_table()));
+    if let Err(Blocked { wake: Some(given_up), .. }) = &first {
+        given_up.wake_all(u32::MAX);
+    }
     let changed = match first {
         Ok(queue) => queue,
         Err(_) if !wait => return Err(Errno::EAGAIN.into()),
@@ -154,13 +181,17 @@ fn acquire(
                 let table = table(&mut guard);
                 match step(table) {
                     Ok(queue) => Some(Ok(queue)),
-                    Err(Owner::Process(blocker))
+                    Err(Blocked { by: Owner::Process(blocker), .. })
                         if waiter.is_some_and(|waiter| deadlocks(table, waiter, blocker)) =>
                     {
                         Some(Err(Errno::EDEADLK))
                     }
-                    Err(blocker) => {
-                        set_waiting(table, waiter, Some(blocker));
+                    Err(Blocked { by, wake }) => {
+                        set_waiting(table, waiter, Some(by));
+                        drop(guard);
+                        if let Some(given_up) = wake {
+                            given_up.wake_all(u32::MAX);
+                        }
                         None
                     }
                 }
@@ -220,28 +251,40 @@ pub fn flock(
     let Some(exclusive) = exclusive else {
         let queue = {
             let mut guard = lock_table();
-            let forget = |locks: &mut FileLocks| locks.whole.retain(|(holder, _)| *holder != me);
+            let forget = |locks: &mut FileLocks| locks.whole.retain(|lock| lock.holder != me);
             change(table(&mut guard), key, forget)
         };
         queue.wake_all(u32::MAX);
         return Ok(());
     };
     attach_release(file, key);
+    let mut blocker: Option<WholeLock> = None;
     acquire(caller, key, None, wait, |table| {
-        let mut blocker = None;
+        let mut given_up = false;
         let queue = change(table, key, |locks| {
-            if locks.whole.contains(&(me, exclusive)) {
+            // Somebody else may have been woken: as long as the lock is there, nothing is tried,
+            // since trying costs what the description has got meanwhile.
+            if blocker.is_some_and(|blocker| locks.whole.contains(&blocker)) {
+                return;
+            }
+            blocker = None;
+            if locks.whole.iter().any(|lock| lock.holder == me && lock.exclusive == exclusive) {
                 return;
             }
             // A conversion gives the old lock up first, as on Linux.
-            locks.whole.retain(|(holder, _)| *holder != me);
-            blocker = locks.whole.iter().find(|(_, held)| exclusive || *held).copied();
+            let before = locks.whole.len();
+            locks.whole.retain(|lock| lock.holder != me);
+            given_up = locks.whole.len() < before;
+            blocker = locks.whole.iter().find(|lock| exclusive || lock.exclusive).copied();
             if blocker.is_none() {
-                locks.whole.push((me, exclusive));
+                let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+                locks.whole.push(WholeLock { holder: me, exclusive, id });
             }
         });
         match blocker {
-            Some((holder, _)) => Err(Owner::Description(holder)),
+            Some(WholeLock { holder, .. }) => {
+                Err(Blocked { by: Owner::Description(holder), wake: given_up.then_some(queue) })
+            }
             None => Ok(queue),
         }
     })
@@ -278,7 +321,7 @@ pub fn set_record(
         if let Some(kind) = kind
             && let Some(conflict) = range::conflict(records, owner, kind, range)
         {
-            return Err(conflict.owner);
+            return Err(conflict.owner.into());
         }
         Ok(change(table, key, |locks| range::set(&mut locks.records, owner, kind, range)))
     })
