@@ -325,7 +325,8 @@ impl UnixSocket {
             match &mut state.role {
                 Role::Listening { pending, .. } => match pending.pop_front() {
                     Some(socket) => Some(Ok(socket)),
-                    None if ended => Some(Err(Errno::EINVAL)),
+                    // Who does not wait does not hear of it.
+                    None if ended && !nonblocking => Some(Err(Errno::EINVAL)),
                     None => None,
                 },
                 _ => Some(Err(Errno::EINVAL)),
