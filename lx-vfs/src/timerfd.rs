@@ -44,6 +44,9 @@ pub struct TimerFile {
     id: TimerId,
     clock: ClockId,
     expirations: Arc<Expirations>,
+    /// Nanoseconds between expirations, as they were set last: it is told of a timer that does not
+    /// run, too.
+    interval: AtomicU64,
 }
 
 /// A new timerfd on `timers` that does not run; `flags` may hold `O_NONBLOCK`.
@@ -53,6 +56,7 @@ pub fn open(timers: &Arc<TimerQueue>, clock: ClockId, flags: OpenFlags) -> Arc<O
         id: TimerId::new(),
         clock,
         expirations: Arc::default(),
+        interval: AtomicU64::new(0),
     };
     OpenFile::new(Arc::new(ops), OpenFlags::O_RDWR | (flags & OpenFlags::O_NONBLOCK), None)
 }
@@ -69,12 +73,14 @@ impl TimerFile {
         let old = self.timers.set(host, self.id, TimerSetting::default(), &target);
         self.expirations.count.store(0, Ordering::Release);
         self.timers.set(host, self.id, setting, &target);
-        old
+        let interval = self.interval.swap(setting.interval, Ordering::Relaxed);
+        TimerSetting { interval, ..old }
     }
 
     /// What is set.
     pub fn get(&self) -> TimerSetting {
-        self.timers.get(self.id)
+        let interval = self.interval.load(Ordering::Relaxed);
+        TimerSetting { interval, ..self.timers.get(self.id) }
     }
 
     /// Expirations that have not been read, for `/proc/PID/fdinfo`.
