@@ -285,7 +285,7 @@ impl AddressSpace {
 
     /// Locked pages of a file that may be written privately are copied at once: they no longer
     /// follow the file.
-    fn copy_locked(&self, host: &dyn Host, start: u64, end: u64) {
+    pub(super) fn copy_locked(&self, host: &dyn Host, start: u64, end: u64) {
         let (parts, _) = self.parts(start, end);
         let copied = |part: &&Vma| {
             let shared = part.flags.contains(VmaFlags::SHARED);

@@ -62,13 +62,22 @@ impl AddressSpace {
                 on_present(part, protect)?;
             }
         }
+        let mut copied = Vec::new();
         let mut inner = self.inner.lock();
         inner.tree.update(start, end, |vma| {
             if !vma.is_invisible() {
+                let locked = vma.flags & (VmaFlags::LOCKED | VmaFlags::SHARED) == VmaFlags::LOCKED;
+                if locked && !vma.prot.contains(Prot::WRITE) && new.contains(Prot::WRITE) {
+                    copied.push((vma.start, vma.end));
+                }
                 vma.prot = new;
                 vma.flags |= vma.traces_of(new);
             }
         });
+        drop(inner);
+        for (start, end) in copied {
+            self.copy_locked(caller.host, start, end);
+        }
         result
     }
 
