@@ -30,6 +30,16 @@ impl HostFile {
         }
         Ok(Self { inode, fd })
     }
+
+    /// After the contents were changed: looks at size and times, and set-id bits go.
+    fn contents_changed(&self, caller: &Caller<'_>) -> Result<()> {
+        self.inode.learn(&self.inode.stat_written(&self.fd)?);
+        if let Some(mode) = set_id_to_drop(caller, &self.inode.permissions()) {
+            let change = SetAttr { mode: Some(mode), now: caller.now(), ..SetAttr::default() };
+            self.inode.set_attr(caller, &change)?;
+        }
+        Ok(())
+    }
 }
 
 impl FileOps for HostFile {
@@ -72,11 +82,7 @@ impl FileOps for HostFile {
             let buffer = buffer.up_to(room.saturating_sub(done));
             Ok(host.write_at(&self.fd, offset.saturating_add(done as u64), buffer)?)
         })?;
-        self.inode.learn(&self.inode.stat_written(&self.fd)?);
-        if let Some(mode) = set_id_to_drop(caller, &self.inode.permissions()) {
-            let change = SetAttr { mode: Some(mode), now: caller.now(), ..SetAttr::default() };
-            self.inode.set_attr(caller, &change)?;
-        }
+        self.contents_changed(caller)?;
         Ok((count, offset.saturating_add(count as u64)))
     }
 
@@ -139,8 +145,7 @@ impl FileOps for HostFile {
             return Err(Errno::EFBIG.into());
         }
         self.inode.host().allocate(&self.fd, mode, offset, len)?;
-        self.inode.learn(&self.inode.stat_written(&self.fd)?);
-        Ok(())
+        self.contents_changed(caller)
     }
 
     fn sync(&self, _caller: &Caller<'_>, _file: &OpenFile, data_only: bool) -> Result<()> {

@@ -27,6 +27,15 @@ impl TmpFile {
     pub(crate) fn new(inode: Arc<TmpInode>) -> Self {
         Self { inode }
     }
+
+    /// After the contents were changed: times move, and set-id bits go.
+    fn contents_changed(&self, caller: &Caller<'_>) {
+        let meta = &self.inode.meta;
+        meta.modified(caller.now());
+        if let Some(mode) = set_id_to_drop(caller, &meta.permissions()) {
+            meta.set_mode(mode);
+        }
+    }
 }
 
 impl FileOps for TmpFile {
@@ -74,11 +83,7 @@ impl FileOps for TmpFile {
         }
         let count = writer.write(self.inode.host(), offset, limit, src)?;
         drop(writer);
-        let meta = &self.inode.meta;
-        meta.modified(caller.now());
-        if let Some(mode) = set_id_to_drop(caller, &meta.permissions()) {
-            meta.set_mode(mode);
-        }
+        self.contents_changed(caller);
         Ok((count, offset.saturating_add(count as u64)))
     }
 
@@ -167,7 +172,7 @@ impl FileOps for TmpFile {
             return Err(Errno::EOPNOTSUPP.into());
         }
         drop(writer);
-        self.inode.meta.modified(caller.now());
+        self.contents_changed(caller);
         Ok(())
     }
 
