@@ -301,6 +301,17 @@ pub trait InodeOps: Any + Send + Sync {
         flags: OpenFlags,
     ) -> Result<Arc<dyn FileOps>>;
 
+    /// Bytes were read from a FIFO through `file`: its access time moves. File systems that would
+    /// have to ask the host for that leave it.
+    fn fifo_read(&self, caller: &Caller<'_>, file: &OpenFile) {
+        let _ = (caller, file);
+    }
+
+    /// As [`fifo_read`](Self::fifo_read), of a write: the times of its contents and attributes move.
+    fn fifo_written(&self, caller: &Caller<'_>, file: &OpenFile) {
+        let _ = (caller, file);
+    }
+
     /// Of a regular file that can be written and executed: who does.
     fn write_count(&self) -> Option<&WriteCount> {
         None

@@ -88,14 +88,26 @@ impl Drop for PipeEnd {
 
 impl FileOps for PipeEnd {
     fn read(&self, caller: &Caller<'_>, file: &OpenFile, dst: &mut IoDst<'_>) -> Result<usize> {
-        self.pipe.read(caller, file.is_nonblocking(), dst)
+        let count = self.pipe.read(caller, file.is_nonblocking(), dst)?;
+        if let Node::Fifo(inode) = &self.node
+            && count > 0
+        {
+            inode.fifo_read(caller, file);
+        }
+        Ok(count)
     }
 
     fn write(&self, caller: &Caller<'_>, file: &OpenFile, src: &mut IoSrc<'_>) -> Result<usize> {
-        if file.flags().contains(OpenFlags::O_DIRECT) {
-            return self.pipe.write_packets(caller, file.is_nonblocking(), src);
+        let count = match file.flags().contains(OpenFlags::O_DIRECT) {
+            true => self.pipe.write_packets(caller, file.is_nonblocking(), src),
+            false => self.pipe.write(caller, file.is_nonblocking(), src),
+        }?;
+        if let Node::Fifo(inode) = &self.node
+            && count > 0
+        {
+            inode.fifo_written(caller, file);
         }
-        self.pipe.write(caller, file.is_nonblocking(), src)
+        Ok(count)
     }
 
     fn poll(&self, _caller: &Caller<'_>, _file: &OpenFile) -> PollEvents {

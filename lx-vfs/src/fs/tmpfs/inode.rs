@@ -271,6 +271,18 @@ impl InodeOps for TmpInode {
         }
     }
 
+    fn fifo_read(&self, caller: &Caller<'_>, file: &OpenFile) {
+        if Path::moves_access_time(file, false, self.meta.needs_atime()) {
+            self.meta.accessed(caller.now());
+        }
+    }
+
+    fn fifo_written(&self, caller: &Caller<'_>, file: &OpenFile) {
+        if Path::of(file).is_some_and(|path| !path.mount.is_read_only()) {
+            self.meta.modified(caller.now());
+        }
+    }
+
     fn write_count(&self) -> Option<&WriteCount> {
         (self.file_type == FileType::Regular).then_some(&self.writers)
     }

@@ -21,6 +21,7 @@ fn main() {
     new_names(&mut t);
     renaming(&mut t);
     removing(&mut t);
+    fifos(&mut t);
     drop(scratch);
     t.end();
 }
@@ -35,6 +36,29 @@ fn times(path: &str) -> Times {
         ),
         Err(_) => (0, 0),
     }
+}
+
+/// What goes through a FIFO moves its times.
+fn fifos(t: &mut Checks) {
+    t.works("a FIFO", call!(mkfifo(c("fifo").as_ptr(), 0o600)));
+    let fd = t.works("open", call!(open(c("fifo").as_ptr(), libc::O_RDWR))) as i32;
+    let long_ago = || {
+        let past = libc::timespec { tv_sec: 1000, tv_nsec: 0 };
+        let _ = call!(utimensat(libc::AT_FDCWD, c("fifo").as_ptr(), [past, past].as_ptr(), 0));
+    };
+    let moved = || {
+        fs::metadata("fifo").map(|fifo| {
+            use std::os::unix::fs::MetadataExt;
+            (fifo.atime() > 1000, fifo.mtime() > 1000)
+        })
+    };
+    long_ago();
+    t.is("a write", lx_guest_tests::write(fd, b"x"), Ok(1));
+    t.is("is a modification", moved().ok(), Some((false, true)));
+    long_ago();
+    t.is("a read", lx_guest_tests::read::<1>(fd), Ok(b"x".to_vec()));
+    t.is("is an access", moved().ok(), Some((true, false)));
+    let _ = call!(close(fd));
 }
 
 /// Waits until a change would get a later time than that of `path`.
