@@ -66,6 +66,7 @@ pub(crate) fn start(
         files: Arc::new(files),
         fs: Arc::new(fs),
         mm: AddressSpace::new(Arc::clone(&kernel.text)),
+        undo: None,
     };
     let mut env = spawn.env.clone();
     system.host_env.add_to(&mut env, &spawn.host_env);

@@ -63,15 +63,15 @@ impl CloneRequest {
     }
 }
 
-/// Flags that change nothing here: they concern tracers and undo lists that do not exist, or I/O
-/// contexts, which the host has.
+/// Flags that change nothing here: they concern tracers, which do not exist, or I/O contexts, which
+/// the host has.
 const HARMLESS: CloneFlags = CloneFlags::CLONE_PTRACE
     .union(CloneFlags::CLONE_UNTRACED)
     .union(CloneFlags::CLONE_DETACHED)
-    .union(CloneFlags::CLONE_SYSVSEM)
     .union(CloneFlags::CLONE_IO);
 
 const SUPPORTED: CloneFlags = HARMLESS
+    .union(CloneFlags::CLONE_SYSVSEM)
     .union(CloneFlags::CLONE_VM)
     .union(CloneFlags::CLONE_FS)
     .union(CloneFlags::CLONE_FILES)
@@ -136,6 +136,9 @@ pub fn clone(current: &CurrentTask<'_>, request: &CloneRequest) -> Result<i32> {
     if flags.contains(CloneFlags::CLONE_FILES) {
         // The child may close what is kept there.
         parent.fd_cache().clear();
+    }
+    if flags.contains(CloneFlags::CLONE_SYSVSEM) {
+        parent.undo_list();
     }
     let shared = parent.shared().for_child(flags)?;
     let child = Task::new(tid, Arc::clone(kernel), group, shared);

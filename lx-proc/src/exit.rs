@@ -104,6 +104,7 @@ fn close_files(current: &CurrentTask<'_>) {
 fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
     let kernel = task.kernel();
     let group = task.group();
+    task.leave_undo_list();
     group.add_dead_cpu(cpu);
     if task.tid() == group.tgid() {
         group.leader_scheduling().copy(task.scheduling());
@@ -355,6 +356,7 @@ pub fn host_thread_died(kernel: &Arc<Kernel>, thread: HostThreadId, signal: Sign
     }
     task.futex().set_phase(Phase::Dead);
     kernel.futexes.forget(task.futex());
+    kernel.ipc.forget(task.waiter());
     if let Some(files) = task.set_files(Arc::new(FdTable::new())) {
         drop(files.remove_where(|_, _| true));
     }

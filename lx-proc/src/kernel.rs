@@ -13,6 +13,7 @@ use lx_core::timer::TimerQueue;
 use crate::exec::VdsoCache;
 use crate::exit;
 use crate::futex::FutexTable;
+use crate::ipc::Ipc;
 use crate::mm::text::TextCache;
 use crate::observe::Observe;
 use crate::pid::PidTable;
@@ -34,6 +35,8 @@ pub struct Kernel {
     pub pids: PidTable,
     /// Who waits for which futex.
     pub futexes: FutexTable,
+    /// System V IPC.
+    pub ipc: Ipc,
     /// Timers that run.
     pub timers: Arc<TimerQueue>,
     /// Names of the system.
@@ -64,6 +67,7 @@ impl Kernel {
             host,
             pids,
             futexes: FutexTable::new(),
+            ipc: Ipc::default(),
             timers: Arc::default(),
             uts: UtsNames::default(),
             observe: Observe::default(),

@@ -15,6 +15,7 @@ pub mod current;
 pub mod exec;
 pub mod exit;
 pub mod futex;
+pub mod ipc;
 pub mod job;
 pub mod kernel;
 pub mod mm;

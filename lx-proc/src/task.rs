@@ -15,6 +15,7 @@ use lx_vfs::fs_context::FsContext;
 
 use crate::exec::ExecImage;
 use crate::futex::FutexSlot;
+use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::mm::AddressSpace;
 use crate::sched::Scheduling;
@@ -95,6 +96,8 @@ pub struct Shared {
     pub fs: Arc<FsContext>,
     /// Memory.
     pub mm: Arc<AddressSpace>,
+    /// What its end undoes to semaphores, if there has been a reason to have a list.
+    pub undo: Option<Arc<UndoList>>,
 }
 
 impl Shared {
@@ -104,6 +107,9 @@ impl Shared {
     /// `ENOMEM`.
     pub fn for_child(&self, flags: CloneFlags) -> Result<Self> {
         let mut child = self.clone();
+        if !flags.contains(CloneFlags::CLONE_SYSVSEM) {
+            child.undo = None;
+        }
         if !flags.contains(CloneFlags::CLONE_FILES) {
             child.files = Arc::new(self.files.duplicate());
         }
@@ -121,6 +127,7 @@ impl Drop for Task {
     fn drop(&mut self) {
         // A task that has ended has left its descriptors already; one that never ran drops them.
         let _ = self.shared.get_mut().files.leave();
+        self.leave_undo_list();
     }
 }
 
@@ -134,6 +141,9 @@ impl Task {
     ) -> Arc<Self> {
         let waiter = Arc::new(Waiter::new());
         shared.files.join();
+        if let Some(undo) = &shared.undo {
+            undo.join();
+        }
         Arc::new(Self {
             first_files: Arc::clone(&shared.files),
             files_replaced: AtomicBool::new(false),
@@ -306,6 +316,27 @@ impl Task {
         let old = core::mem::replace(&mut self.shared.lock().files, files);
         self.files_replaced.store(true, Ordering::Release);
         old.leave().then_some(old)
+    }
+
+    /// What its end undoes to semaphores.
+    pub fn undo_list(&self) -> Arc<UndoList> {
+        if let Some(undo) = &self.shared.lock().undo {
+            return Arc::clone(undo);
+        }
+        let new = Arc::new(UndoList::default());
+        new.join();
+        // Only the task itself gets itself a list.
+        self.shared.lock().undo = Some(Arc::clone(&new));
+        new
+    }
+
+    /// Gives up what is undone to semaphores; if nobody shares it, it is undone now.
+    pub fn leave_undo_list(&self) {
+        let undo = self.shared.lock().undo.take();
+        if let Some(undo) = undo {
+            let now = self.kernel.host.realtime() / 1_000_000_000;
+            undo.leave(&self.kernel.ipc, self.tgid(), now.cast_signed());
+        }
     }
 
     /// Working directory, root and umask.

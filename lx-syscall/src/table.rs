@@ -122,6 +122,9 @@ syscalls! {
     26 msync => mm::sys_msync, Full;
     27 mincore => mm::sys_mincore, Partial("what is mapped counts as present");
     28 madvise => mm::sys_madvise, Partial("guard pages and memory failures are EINVAL");
+    29 shmget => shm::sys_shmget, Partial("no huge pages");
+    30 shmat => shm::sys_shmat, Full;
+    31 shmctl => shm::sys_shmctl, Partial("locks are noted; the host decides what stays in memory");
     32 dup => fd::sys_dup, Full;
     33 dup2 => fd::sys_dup2, Full;
     34 pause => signal::sys_pause, Full;
@@ -154,6 +157,14 @@ syscalls! {
     61 wait4 => process::sys_wait4, Partial("of the usage only the time, as user time");
     62 kill => signal::sys_kill, Full;
     63 uname => info::sys_uname, Full;
+    64 semget => sem::sys_semget, Full;
+    65 semop => sem::sys_semop, Full;
+    66 semctl => sem::sys_semctl, Full;
+    67 shmdt => shm::sys_shmdt, Full;
+    68 msgget => msg::sys_msgget, Full;
+    69 msgsnd => msg::sys_msgsnd, Full;
+    70 msgrcv => msg::sys_msgrcv, Full;
+    71 msgctl => msg::sys_msgctl, Full;
     72 fcntl => fd::sys_fcntl, Partial("no notifications; SIGIO for leases only");
     73 flock => fd::sys_flock, Full;
     74 fsync => io::sys_fsync, Full;
@@ -266,6 +277,7 @@ syscalls! {
     217 getdents64 => dir::sys_getdents64, Full;
     218 set_tid_address => process::sys_set_tid_address, Full;
     219 restart_syscall => process::sys_restart_syscall, Full;
+    220 semtimedop => sem::sys_semtimedop, Full;
     221 fadvise64 => io::sys_fadvise64, Full;
     222 timer_create => timer::sys_timer_create, Partial("no timers of a thread's processor time");
     223 timer_settime => timer::sys_timer_settime, Full;

@@ -1,4 +1,4 @@
-//! `memfd_create(2)`: files of a tmpfs that nobody else has.
+//! Files of a tmpfs that nobody else has: `memfd_create(2)`, segments of `shmget(2)`.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -32,22 +32,38 @@ pub fn create(
     executable: bool,
     seals: Seals,
 ) -> Result<Arc<OpenFile>> {
+    let mut shown = Vec::from(&b"memfd:"[..]);
+    shown.extend_from_slice(name);
+    let mode = if executable { 0o777 } else { 0o666 };
+    new_file(caller, &shown, mode, seals, NEXT_INO.fetch_add(2, Ordering::Relaxed))
+}
+
+/// The memory of a System V segment with this id: a new empty file, shown as `/name`, whose inode
+/// number is the id.
+///
+/// # Errors
+/// The file system's.
+pub fn segment(caller: &Caller<'_>, name: &[u8], id: i32) -> Result<Arc<OpenFile>> {
+    let root_ino = u64::from(id.unsigned_abs()).wrapping_sub(1);
+    new_file(caller, name, 0o777, Seals::F_SEAL_SEAL, root_ino)
+}
+
+fn new_file(
+    caller: &Caller<'_>,
+    shown: &[u8],
+    mode: u32,
+    seals: Seals,
+    root_ino: u64,
+) -> Result<Arc<OpenFile>> {
     // A file system for each file: they share nothing, and none outlives its file.
-    let fs = TmpFs::with_dev(caller.host, 0o777, DEV, NEXT_INO.fetch_add(2, Ordering::Relaxed));
-    let new = NewInode {
-        kind: NewKind::Regular,
-        mode: if executable { 0o777 } else { 0o666 },
-        uid: caller.cred().fsuid,
-        gid: caller.cred().fsgid,
-    };
-    let inode = fs.new_inode(caller, &new);
+    let fs = TmpFs::with_dev(caller.host, 0o777, DEV, root_ino);
+    let (uid, gid) = (caller.cred().fsuid, caller.cred().fsgid);
+    let inode = fs.new_inode(caller, &NewInode { kind: NewKind::Regular, mode, uid, gid });
     inode.seals().replace(seals);
     let root = Dentry::new_root(fs.root());
     let mount = Mount::detached(fs, Arc::clone(&root));
-    let mut shown = Vec::from(&b"memfd:"[..]);
-    shown.extend_from_slice(name);
     let file_inode: Arc<dyn InodeOps> = inode;
-    let dentry = Dentry::new_unlinked(&root, &shown, Arc::clone(&file_inode));
+    let dentry = Dentry::new_unlinked(&root, shown, Arc::clone(&file_inode));
     let path = Path { mount, dentry };
     let flags = OpenFlags::O_RDWR | OpenFlags::O_LARGEFILE;
     let ops = file_inode.open(caller, &path, flags)?;

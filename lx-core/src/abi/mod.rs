@@ -26,6 +26,7 @@ pub mod fd;
 pub mod futex;
 pub mod inotify;
 pub mod ioctl;
+pub mod ipc;
 pub mod limits;
 pub mod memfd;
 pub mod mman;

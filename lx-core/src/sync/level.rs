@@ -37,6 +37,8 @@ pub const ADDRESS_SPACE: Level = 22;
 pub const EPOLL_GRAPH: Level = 23;
 /// An epoll instance.
 pub const EPOLL: Level = 24;
+/// Objects of System V IPC by id and key: held while one is made.
+pub const IPC_IDS: Level = 26;
 /// Renames of directories (one per superblock).
 pub const RENAME: Level = 28;
 /// The mount tree.
@@ -53,8 +55,12 @@ pub const INODE: Level = 40;
 pub const INODE_DATA: Level = 42;
 /// Pipe, socket, tty, eventfd and the like.
 pub const FILE_OBJECT: Level = 46;
+/// What is undone to semaphores when a process ends: held while they are changed.
+pub const IPC_UNDO: Level = 47;
 /// A second object of the same kind (`splice`, socket pairs).
 pub const FILE_OBJECT_SECOND: Level = 48;
+/// Owners and mode of an object of System V IPC.
+pub const IPC_OWNER: Level = 49;
 /// What a task refers to: credentials, descriptor table and the like. Files ask for credentials
 /// while they hold locks of their own.
 pub const TASK_REFERENCES: Level = 50;

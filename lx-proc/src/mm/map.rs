@@ -91,6 +91,18 @@ impl AddressSpace {
             self.inner.lock().check_free(request.addr, request.addr.saturating_add(len))?;
         }
         let (backing, flags) = backing_for(caller, request, len)?;
+        self.map_backing(caller, request, len, backing, flags)
+    }
+
+    /// Maps what stands behind a request of `len` bytes.
+    pub(super) fn map_backing(
+        &self,
+        caller: &Caller<'_>,
+        request: &MapRequest<'_>,
+        len: u64,
+        backing: VmaBacking,
+        flags: VmaFlags,
+    ) -> Result<u64> {
         let mut vma = Vma { start: 0, end: len, prot: request.prot, flags, backing };
         vma.flags |= vma.traces_of(request.prot);
         let text = request.prot.contains(Prot::EXEC)
@@ -228,7 +240,7 @@ impl Inner {
     }
 
     /// `EEXIST` if the guest has something in a range.
-    fn check_free(&mut self, start: u64, end: u64) -> Result<()> {
+    pub(super) fn check_free(&mut self, start: u64, end: u64) -> Result<()> {
         self.evict_recycled(start, end);
         if self.tree.is_free(start, end) { Ok(()) } else { Err(Errno::EEXIST.into()) }
     }
@@ -327,7 +339,7 @@ fn overlap(vma: &Vma, start: u64, end: u64) -> u64 {
 }
 
 /// Checks the address of a fixed mapping, and the length of any.
-fn check_address(request: &MapRequest<'_>, len: u64) -> Result<()> {
+pub(super) fn check_address(request: &MapRequest<'_>, len: u64) -> Result<()> {
     if len > USER_END {
         return Err(Errno::ENOMEM.into());
     }

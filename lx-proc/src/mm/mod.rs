@@ -31,6 +31,7 @@ mod protect;
 mod remap;
 mod report;
 mod resize;
+mod segment;
 mod setup;
 pub mod text;
 mod tree;

@@ -41,6 +41,8 @@ bitflags::bitflags! {
         const DONT_DUMP = 1 << 12;
         /// A private mapping of a file that can be written, or once could.
         const WRITABLE_ONCE = 1 << 13;
+        /// A segment of System V shared memory.
+        const SEGMENT = 1 << 14;
     }
 }
 

@@ -14,6 +14,7 @@ mod status;
 mod sysctl;
 pub mod sysfs;
 mod system;
+mod sysvipc;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -43,6 +44,7 @@ pub fn new(kernel: &Arc<Kernel>) -> Arc<PseudoFs> {
     let mut numbers = Numbers { info, next: FIRST_INO };
     let mut fixed = system::nodes(kernel, &mut numbers);
     fixed.push(("sys", sysctl::directory(kernel, &mut numbers)));
+    fixed.push(("sysvipc", sysvipc::directory(kernel, &mut numbers)));
     let root = Root { kernel: Arc::clone(kernel), info, fixed };
     PseudoFs::new("proc", PROC_SUPER_MAGIC, info.directory(root))
 }

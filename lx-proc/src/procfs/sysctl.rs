@@ -1,6 +1,7 @@
 //! `/proc/sys`, `sysctl(8)`: what programs read there.
 
 use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -13,6 +14,7 @@ use lx_core::host::Host;
 use lx_vfs::fs::pseudo::{Node, TextSource};
 
 use super::Numbers;
+use crate::ipc;
 use crate::kernel::Kernel;
 use crate::pid::PID_MAX;
 use crate::uts::{RELEASE, SYSNAME, UtsNames, VERSION};
@@ -43,9 +45,6 @@ const CONSTANTS: &[(&str, &[(&str, &str)])] = &[
             ("core_uses_pid", "0\n"),
             ("dmesg_restrict", "1\n"),
             ("kptr_restrict", "1\n"),
-            ("msgmax", "8192\n"),
-            ("msgmnb", "16384\n"),
-            ("msgmni", "32000\n"),
             ("ngroups_max", "65536\n"),
             ("osrelease", ""),
             ("overflowgid", "65534\n"),
@@ -54,10 +53,7 @@ const CONSTANTS: &[(&str, &[(&str, &str)])] = &[
             ("printk", "4\t4\t1\t7\n"),
             ("randomize_va_space", "0\n"),
             ("sched_rr_timeslice_ms", "100\n"),
-            ("sem", "32000\t1024000000\t500\t32000\n"),
-            ("shmall", "18446744073692774399\n"),
-            ("shmmax", "18446744073692774399\n"),
-            ("shmmni", "4096\n"),
+            ("shm_rmid_forced", "0\n"),
             ("tainted", "0\n"),
             ("threads-max", "192730\n"),
             ("unprivileged_bpf_disabled", "2\n"),
@@ -139,9 +135,19 @@ fn add_kernel(
     line("ostype", SYSNAME);
     line("osrelease", RELEASE);
     line("version", VERSION);
-    let pid_max = PID_MAX.saturating_add(1);
-    let make = move |_: &Caller<'_>| Ok(format!("{pid_max}\n").into_bytes());
-    entries.push(("pid_max", numbers.next().text(make)));
+    let mut value = |name, text: String| {
+        let make = move |_: &Caller<'_>| Ok(format!("{text}\n").into_bytes());
+        entries.push((name, numbers.next().text(make)));
+    };
+    value("pid_max", PID_MAX.saturating_add(1).to_string());
+    value("msgmax", ipc::MSGMAX.to_string());
+    value("msgmnb", ipc::MSGMNB.to_string());
+    value("msgmni", ipc::MSGMNI.to_string());
+    let [semmsl, semmns] = [ipc::SEMMSL, ipc::SEMMNS];
+    value("sem", format!("{semmsl}\t{semmns}\t{}\t{}", ipc::SEMOPM, ipc::SEMMNI));
+    value("shmall", ipc::SHMALL.to_string());
+    value("shmmax", ipc::SHMMAX.to_string());
+    value("shmmni", ipc::SHMMNI.to_string());
     let names: [(&str, Get, Set); 2] = [
         ("hostname", UtsNames::host_name, UtsNames::set_host_name),
         ("domainname", UtsNames::domain_name, UtsNames::set_domain_name),

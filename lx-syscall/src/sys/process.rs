@@ -151,6 +151,9 @@ pub(crate) fn sys_unshare(task: &CurrentTask<'_>, flags: CloneFlags) -> Result<(
     if shares || !(own | alone).contains(flags) {
         return Err(Errno::EINVAL.into());
     }
+    if flags.contains(CloneFlags::CLONE_SYSVSEM) {
+        task.task().leave_undo_list();
+    }
     if flags.contains(CloneFlags::CLONE_FS) {
         task.task().set_fs(Arc::new(task.fs().duplicate()));
     }

@@ -64,6 +64,7 @@ pub fn run(seed: u64, program: impl Fn(&mut Guest, &Machine) + Send + Sync + 'st
         files: Arc::new(FdTable::new()),
         fs: Arc::new(FsContext::new(mounts)),
         mm: AddressSpace::new(Arc::clone(&kernel.text)),
+        undo: None,
     };
     let task = kernel.spawn_first(shared, Rlimits::new()).expect("the first task");
     task.set_name(b"test (1)");

@@ -59,6 +59,7 @@ impl Main {
             files: Arc::new(FdTable::new()),
             fs: Arc::new(FsContext::new(tree)),
             mm: AddressSpace::new(Arc::clone(&kernel.text)),
+            undo: None,
         };
         let task = kernel.spawn_first(shared, Rlimits::new()).unwrap();
         let handler = trap_handler(Arc::clone(&task));

@@ -70,6 +70,7 @@ impl TestKernel {
             files: Arc::new(FdTable::new()),
             fs: Arc::new(FsContext::new(mounts)),
             mm: AddressSpace::new(Arc::clone(&kernel.text)),
+            undo: None,
         };
         let task = kernel.spawn_first(shared, Rlimits::new()).expect("the first task");
         let handler = kernel.handler(task);

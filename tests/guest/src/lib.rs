@@ -12,6 +12,7 @@
 pub mod errors;
 pub mod files;
 pub mod futex;
+pub mod ipc;
 pub mod random;
 pub mod sockets;
 

@@ -162,4 +162,13 @@ numbers! {
     faccessat2 = SYS_faccessat2;
     mount = SYS_mount;
     umount2 = SYS_umount2;
+    shmat = SYS_shmat;
+    shmdt = SYS_shmdt;
+    shmctl = SYS_shmctl;
+    semop = SYS_semop;
+    semtimedop = SYS_semtimedop;
+    semctl = SYS_semctl;
+    msgsnd = SYS_msgsnd;
+    msgrcv = SYS_msgrcv;
+    msgctl = SYS_msgctl;
 }

@@ -70,6 +70,10 @@ use Arg::{
 /// The folder that the calls may look at.
 const CWD: Arg = N(libc::AT_FDCWD as i64);
 const HERE: Arg = S("/");
+/// An id that no object of System V IPC has.
+const NO_ID: Arg = N(0x7fff_fff0);
+/// The command of System V IPC that needs no object.
+const IPC_INFO: Arg = N(3);
 const MISSING: Arg = S("/nonexistent/file");
 /// A file in the working folder with the extended attribute `user.tag`.
 const TAGGED: &str = "tagged";
@@ -277,6 +281,15 @@ recipes! {
     mount(MISSING, MISSING, S("tmpfs"), N(0), Null);
     umount2(MISSING, N(0));
     pivot_root(HERE, HERE);
+    shmat(NO_ID, Page, N(0));
+    shmdt(Page);
+    shmctl(N(0), IPC_INFO, Out);
+    semop(NO_ID, In, N(1));
+    semtimedop(NO_ID, In, N(1), In);
+    semctl(N(0), N(0), IPC_INFO, Out);
+    msgsnd(NO_ID, In, N(4), N(0));
+    msgrcv(NO_ID, Out, N(4), N(0), N(0));
+    msgctl(N(0), IPC_INFO, Out);
     fchmodat2(CWD, MISSING, N(0o644), N(0));
 }
 
