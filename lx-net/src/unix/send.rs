@@ -52,7 +52,10 @@ impl UnixSocket {
             }
             return self.send_stream(caller, src, message);
         }
-        self.bind_if_passing()?;
+        // One that cannot send gets no name for it.
+        if self.is_datagram() || self.state.lock().is_connected() {
+            self.bind_if_passing()?;
+        }
         self.send_packet(caller, src, message, to)
     }
 
