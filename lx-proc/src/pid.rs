@@ -130,6 +130,7 @@ impl Tree {
     /// Removes a group for good: it has been waited for, or nobody will.
     pub(crate) fn release(&mut self, group: &ThreadGroup) -> Option<Arc<ThreadGroup>> {
         let node = self.groups.remove(&group.tgid())?;
+        group.set_released();
         self.leave_process_group(group);
         self.leave_session(group.sid());
         if let Some(parent) = self.groups.get_mut(&group.parent_tgid()) {

@@ -14,7 +14,7 @@ use lx_vfs::anon::anon_stat;
 
 use crate::thread_group::ThreadGroup;
 
-/// A pidfd. It can be read when the process has ended.
+/// A pidfd. It can be read when the process has ended, and hangs up when somebody has waited for it.
 pub struct PidFile {
     group: Arc<ThreadGroup>,
 }
@@ -43,7 +43,10 @@ impl PollSource for ThreadGroup {
 
 impl FileOps for PidFile {
     fn poll(&self, _caller: &Caller<'_>, _file: &OpenFile) -> PollEvents {
-        if self.group.is_zombie() { PollEvents::READABLE } else { PollEvents::empty() }
+        let mut events = PollEvents::empty();
+        events.set(PollEvents::READABLE, self.group.is_zombie());
+        events.set(PollEvents::POLLHUP, self.group.is_released());
+        events
     }
 
     fn poll_register(&self, _file: &OpenFile, _interest: PollEvents, table: &mut PollTable) {

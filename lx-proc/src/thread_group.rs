@@ -55,6 +55,8 @@ pub struct ThreadGroup {
     exiting: AtomicBool,
     /// It has no task any more; [`status`](Self::status) is valid.
     zombie: AtomicBool,
+    /// Nobody can wait for it any more.
+    released: AtomicBool,
     status: AtomicU32,
     /// Credentials of the last task: a zombie's.
     last_cred: Mutex<Option<Arc<Credentials>>, { level::TASK }>,
@@ -141,6 +143,7 @@ impl ThreadGroup {
             borrows_memory: AtomicBool::new(false),
             exiting: AtomicBool::new(false),
             zombie: AtomicBool::new(false),
+            released: AtomicBool::new(false),
             status: AtomicU32::new(0),
             last_cred: Mutex::new(None),
             last_name: Mutex::new([0; NAME_LEN]),
@@ -317,6 +320,17 @@ impl ThreadGroup {
     /// Whether it has ended and nobody has waited for it.
     pub fn is_zombie(&self) -> bool {
         self.zombie.load(Ordering::Acquire)
+    }
+
+    /// Whether its end has been told, and its id is free.
+    pub fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
+    }
+
+    /// Its end has been told.
+    pub(crate) fn set_released(&self) {
+        self.released.store(true, Ordering::Release);
+        self.ended().wake_all(ANY_CHANGE);
     }
 
     /// How it ended, once it is a zombie.
