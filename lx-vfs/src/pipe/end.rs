@@ -101,7 +101,8 @@ impl FileOps for PipeEnd {
         let count = match file.flags().contains(OpenFlags::O_DIRECT) {
             true => self.pipe.write_packets(caller, file.is_nonblocking(), src),
             false => self.pipe.write(caller, file.is_nonblocking(), src),
-        }?;
+        };
+        let count = count.inspect_err(|_| self.pipe.write_failed())?;
         if let Node::Fifo(inode) = &self.node
             && count > 0
         {

@@ -120,6 +120,15 @@ impl Pipe {
         if sleeper || self.is_polled(ring) { PollEvents::READABLE.bits() } else { 0 }
     }
 
+    /// After a write that has added nothing: as on Linux edge-triggered pollers hear of it, too.
+    #[cold]
+    pub(super) fn write_failed(&self) {
+        let polled = self.is_polled(&mut self.ring.lock());
+        if polled {
+            self.wake(PollEvents::READABLE.bits());
+        }
+    }
+
     /// Whom to wake after bytes were taken; `writable` tells whether the pipe was before.
     pub(super) fn bytes_taken(&self, ring: &mut Guard<'_>, writable: bool) -> WakeKey {
         let sleeper = ring.writer_sleeps && ring.is_writable();
