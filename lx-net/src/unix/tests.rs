@@ -219,7 +219,7 @@ fn sockets_in_each_others_queues_go_when_nobody_holds_them() {
         let witness = open(UnixSocket::new(SocketKind::SOCK_DGRAM, 0).unwrap());
         let (a, b) = pair(caller, SocketKind::SOCK_STREAM);
         let (a_file, b_file) = (open(Arc::clone(&a)), open(Arc::clone(&b)));
-        for (from, file) in [(&a, &b_file), (&b, &a_file)] {
+        for (from, file) in [(&a, &a_file), (&b, &b_file)] {
             let rights = vec![Arc::clone(file), Arc::clone(&witness)];
             send(caller, from, b"x", Outgoing { rights, ..Outgoing::default() }).unwrap();
         }
