@@ -301,8 +301,7 @@ pub trait InodeOps: Any + Send + Sync {
         flags: OpenFlags,
     ) -> Result<Arc<dyn FileOps>>;
 
-    /// Bytes were read from a FIFO through `file`: its access time moves. File systems that would
-    /// have to ask the host for that leave it.
+    /// Bytes were read from a FIFO through `file`: its access time moves.
     fn fifo_read(&self, caller: &Caller<'_>, file: &OpenFile) {
         let _ = (caller, file);
     }

@@ -9,7 +9,7 @@ use lx_core::abi::Errno;
 use lx_core::abi::fcntl::{OpenFlags, RenameFlags};
 use lx_core::abi::stat::FileType;
 use lx_core::caller::Caller;
-use lx_core::file::FileOps;
+use lx_core::file::{FileOps, OpenFile};
 use lx_core::host::{HostFd, HostFileType, HostOpen, HostSetAttr, HostStat};
 
 use super::file::HostFile;
@@ -60,6 +60,22 @@ impl InodeOps for HostInode {
             Rules::Host => host.set_attr(&dir, &name, &change)?,
         }
         self.refresh().map(drop)
+    }
+
+    fn fifo_read(&self, caller: &Caller<'_>, file: &OpenFile) {
+        let old = |attr: &Attr| attr.atime <= attr.mtime || attr.atime <= attr.ctime;
+        if self.attributes().is_ok_and(|attr| Path::moves_access_time(file, false, old(&attr))) {
+            let now = caller.now();
+            // One that has been removed has no times that anybody sees.
+            let _ = self.set_attr(caller, &SetAttr { atime: Some(now), now, ..SetAttr::default() });
+        }
+    }
+
+    fn fifo_written(&self, caller: &Caller<'_>, file: &OpenFile) {
+        if Path::of(file).is_some_and(|path| !path.mount.is_read_only()) {
+            let now = caller.now();
+            let _ = self.set_attr(caller, &SetAttr { mtime: Some(now), now, ..SetAttr::default() });
+        }
     }
 
     fn write_count(&self) -> Option<&WriteCount> {
