@@ -23,6 +23,8 @@ const ADDRESSES: &[(&str, usize)] = &[
     ("mlock", 0),
     ("munlock", 0),
     ("mlock2", 0),
+    ("shmat", 1),
+    ("shmdt", 0),
     ("set_tid_address", 0),
     ("set_robust_list", 0),
 ];
@@ -33,8 +35,15 @@ const WITHOUT_FAULT: &[(&str, usize)] =
     &[("select", 4), ("pselect6", 4), ("ppoll", 2), ("recvfrom", 4), ("clone", 2), ("clone", 3)];
 
 /// Pointers that unprivileged callers may not have looked at.
-const PRIVILEGED: &[(&str, usize)] =
-    &[("syslog", 1), ("getgroups", 1), ("setgroups", 1), ("sethostname", 0), ("setdomainname", 0)];
+const PRIVILEGED: &[(&str, usize)] = &[
+    ("syslog", 1),
+    ("getgroups", 1),
+    ("setgroups", 1),
+    ("sethostname", 0),
+    ("setdomainname", 0),
+    ("pivot_root", 0),
+    ("pivot_root", 1),
+];
 
 #[test]
 fn every_pointer_of_the_table_is_tried() {

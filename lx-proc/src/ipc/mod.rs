@@ -3,6 +3,7 @@
 //! Each kind has a [`Table`] of objects with ids, keys and permissions. Limits are Linux's defaults.
 
 mod msg;
+mod operations;
 mod perm;
 mod sem;
 mod shm;
@@ -17,8 +18,9 @@ use lx_core::sync::Waiter;
 use crate::mm::PageMapping;
 
 pub use msg::{MSGMAX, MSGMNB, MSGMNI, Message, MessageQueue, Wanted};
+pub use operations::Operations;
 pub use perm::{Permissions, READ, WRITE};
-pub use sem::{Operations, SEMMNI, SEMMNS, SEMMSL, SEMOPM, SEMVMX, SemaphoreSet};
+pub use sem::{SEMMNI, SEMMNS, SEMMSL, SEMOPM, SEMVMX, SemaphoreSet};
 pub use shm::{SHMALL, SHMMAX, SHMMNI, Segment};
 pub use table::{Object, Table};
 pub use undo::UndoList;

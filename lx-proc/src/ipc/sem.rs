@@ -6,15 +6,14 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
 use arrayvec::ArrayVec;
+use lx_core::abi::Errno;
 use lx_core::abi::ipc::{IpcPerm, SEM_NOWAIT, SEM_UNDO, Sembuf, SemidDs};
-use lx_core::abi::{Errno, UserPtr};
 use lx_core::host::Nanos;
 use lx_core::sync::{Mutex, WaitEnd, Waiter, level};
-use lx_core::user_memory::UserMemory;
 use lx_core::{Caller, Result};
 
 use super::table::Object;
-use super::{Ipc, Permissions, UndoList, seconds};
+use super::{Ipc, Operations, Permissions, UndoList, seconds};
 
 /// Sets that there may be.
 pub const SEMMNI: usize = 32_000;
@@ -27,49 +26,8 @@ pub const SEMOPM: usize = 500;
 /// Highest value of a semaphore, and of an adjustment.
 pub const SEMVMX: i32 = 32_767;
 
-/// Operations that are kept without allocating.
-const FEW: usize = 4;
 /// Waiters that are woken at once.
 const WOKEN_AT_ONCE: usize = 8;
-
-/// The operations of one call, all done together or not at all.
-#[derive(Clone)]
-pub enum Operations {
-    /// So many as most calls have.
-    Few(ArrayVec<Sembuf, FEW>),
-    /// More.
-    Many(Vec<Sembuf>),
-}
-
-impl Operations {
-    /// Reads `count` operations.
-    ///
-    /// # Errors
-    /// `EFAULT`.
-    pub fn read(memory: UserMemory, array: UserPtr<Sembuf>, count: usize) -> Result<Self> {
-        if count > FEW {
-            return memory.read_array(array, count).map(Self::Many);
-        }
-        let one = |index: usize| memory.read(array.offset(index as u64)?);
-        (0..count).map(one).collect::<Result<_>>().map(Self::Few)
-    }
-
-    fn as_slice(&self) -> &[Sembuf] {
-        match self {
-            Self::Few(few) => few,
-            Self::Many(many) => many,
-        }
-    }
-
-    fn any_undo(&self) -> bool {
-        self.as_slice().iter().any(|operation| operation.flags & SEM_UNDO != 0)
-    }
-
-    /// Whether a semaphore is changed, not only compared with zero.
-    pub fn alter(&self) -> bool {
-        self.as_slice().iter().any(|operation| operation.op != 0)
-    }
-}
 
 /// A set of semaphores.
 pub struct SemaphoreSet {

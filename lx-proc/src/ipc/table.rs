@@ -9,7 +9,7 @@ use lx_core::abi::ipc::{IPC_PRIVATE, IpcFlags};
 use lx_core::cred::Credentials;
 use lx_core::sync::{Mutex, level};
 
-use super::Permissions;
+use super::{Permissions, READ};
 
 /// Ids are a sequence number times this plus an index.
 const SEQUENCE: i32 = 1 << 15;
@@ -69,6 +69,38 @@ impl<T: Object> Table<T> {
     pub fn at(&self, index: usize) -> Result<Arc<T>> {
         let object = self.inner.lock().slots.get(index).cloned().flatten();
         object.filter(|object| !object.is_gone()).ok_or_else(|| Errno::EINVAL.into())
+    }
+
+    /// The object that a command shows: with that id, or at that index. Unless anybody may see it,
+    /// `cred` has to be permitted to read it.
+    ///
+    /// # Errors
+    /// `EINVAL`, `EACCES`.
+    pub fn shown(
+        &self,
+        cred: &Credentials,
+        id: i32,
+        by_index: bool,
+        to_anybody: bool,
+    ) -> Result<Arc<T>> {
+        let object = match by_index {
+            true => self.at(id.unsigned_abs() as usize)?,
+            false => self.get(id)?,
+        };
+        if !to_anybody {
+            object.permissions().check(cred, READ)?;
+        }
+        Ok(object)
+    }
+
+    /// The object with an id that `cred` may change or remove.
+    ///
+    /// # Errors
+    /// `EINVAL`, `EPERM`.
+    pub fn owned(&self, cred: &Credentials, id: i32) -> Result<Arc<T>> {
+        let object = self.get(id)?;
+        object.permissions().check_owner(cred)?;
+        Ok(object)
     }
 
     /// `shmget(2)`, `semget(2)`, `msgget(2)`: the id of the object with `key`, which `make` makes

@@ -109,25 +109,18 @@ pub(crate) fn sys_msgctl(
         }
         MsgCmd::IPC_STAT | MsgCmd::MSG_STAT | MsgCmd::MSG_STAT_ANY => {
             let by_index = command != MsgCmd::IPC_STAT;
-            let queue = match by_index {
-                true => ipc.queues.at(id.unsigned_abs() as usize)?,
-                false => ipc.queues.get(id)?,
-            };
-            if command != MsgCmd::MSG_STAT_ANY {
-                queue.permissions().check(task.cred(), READ)?;
-            }
+            let to_anybody = command == MsgCmd::MSG_STAT_ANY;
+            let queue = ipc.queues.shown(task.cred(), id, by_index, to_anybody)?;
             memory.write(buffer.cast(), &queue.stat())?;
             Ok(if by_index { queue.permissions().id() } else { 0 })
         }
         MsgCmd::IPC_SET => {
             let new: MsqidDs = memory.read(buffer.cast())?;
-            let queue = ipc.queues.get(id)?;
-            queue.permissions().check_owner(task.cred())?;
+            let queue = ipc.queues.owned(task.cred(), id)?;
             queue.set(&task.caller(), &new).map(|()| 0)
         }
         MsgCmd::IPC_RMID => {
-            let queue = ipc.queues.get(id)?;
-            queue.permissions().check_owner(task.cred())?;
+            let queue = ipc.queues.owned(task.cred(), id)?;
             queue.remove(ipc).map(|()| 0)
         }
         _ => Err(Errno::EINVAL.into()),

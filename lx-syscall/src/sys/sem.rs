@@ -109,25 +109,18 @@ pub(crate) fn sys_semctl(
         }
         SemCmd::IPC_STAT | SemCmd::SEM_STAT | SemCmd::SEM_STAT_ANY => {
             let by_index = command != SemCmd::IPC_STAT;
-            let set = match by_index {
-                true => ipc.semaphores.at(id.unsigned_abs() as usize)?,
-                false => ipc.semaphores.get(id)?,
-            };
-            if command != SemCmd::SEM_STAT_ANY {
-                set.permissions().check(task.cred(), READ)?;
-            }
+            let to_anybody = command == SemCmd::SEM_STAT_ANY;
+            let set = ipc.semaphores.shown(task.cred(), id, by_index, to_anybody)?;
             memory.write(argument.cast(), &set.stat())?;
             Ok(if by_index { set.permissions().id() } else { 0 })
         }
         SemCmd::IPC_SET => {
             let new: SemidDs = memory.read(argument.cast())?;
-            let set = ipc.semaphores.get(id)?;
-            set.permissions().check_owner(task.cred())?;
+            let set = ipc.semaphores.owned(task.cred(), id)?;
             set.set(&task.caller(), &new.perm).map(|()| 0)
         }
         SemCmd::IPC_RMID => {
-            let set = ipc.semaphores.get(id)?;
-            set.permissions().check_owner(task.cred())?;
+            let set = ipc.semaphores.owned(task.cred(), id)?;
             set.remove(ipc).map(|()| 0)
         }
         SemCmd::GETALL | SemCmd::SETALL => of_all(task, id, command, argument.cast()).map(|()| 0),

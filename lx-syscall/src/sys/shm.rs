@@ -8,7 +8,7 @@ use lx_core::cred::Capabilities;
 use lx_core::rlimit::Resource;
 use lx_core::{Result, unsupported};
 use lx_proc::CurrentTask;
-use lx_proc::ipc::{Object, READ, SHMALL, SHMMAX, SHMMNI, Segment};
+use lx_proc::ipc::{Object, SHMALL, SHMMAX, SHMMNI, Segment};
 
 /// `shmget(2)`: the id.
 ///
@@ -127,25 +127,18 @@ pub(crate) fn sys_shmctl(
         }
         ShmCmd::IPC_STAT | ShmCmd::SHM_STAT | ShmCmd::SHM_STAT_ANY => {
             let by_index = command != ShmCmd::IPC_STAT;
-            let segment = match by_index {
-                true => ipc.segments.at(id.unsigned_abs() as usize)?,
-                false => ipc.segments.get(id)?,
-            };
-            if command != ShmCmd::SHM_STAT_ANY {
-                segment.permissions().check(task.cred(), READ)?;
-            }
+            let to_anybody = command == ShmCmd::SHM_STAT_ANY;
+            let segment = ipc.segments.shown(task.cred(), id, by_index, to_anybody)?;
             memory.write(buffer.cast(), &segment.stat())?;
             Ok(if by_index { segment.permissions().id() } else { 0 })
         }
         ShmCmd::IPC_SET => {
             let new: ShmidDs = memory.read(buffer.cast())?;
-            let segment = ipc.segments.get(id)?;
-            segment.permissions().check_owner(task.cred())?;
+            let segment = ipc.segments.owned(task.cred(), id)?;
             segment.set(&task.caller(), &new.perm).map(|()| 0)
         }
         ShmCmd::IPC_RMID => {
-            let segment = ipc.segments.get(id)?;
-            segment.permissions().check_owner(task.cred())?;
+            let segment = ipc.segments.owned(task.cred(), id)?;
             segment.remove(ipc);
             Ok(0)
         }

@@ -162,8 +162,6 @@ numbers! {
     faccessat2 = SYS_faccessat2;
     mount = SYS_mount;
     umount2 = SYS_umount2;
-    shmat = SYS_shmat;
-    shmdt = SYS_shmdt;
     shmctl = SYS_shmctl;
     semop = SYS_semop;
     semtimedop = SYS_semtimedop;

@@ -58,13 +58,15 @@ enum Arg {
     TimerFd,
     PidFd,
     Watches,
+    /// A message queue with a message.
+    Queue,
     /// A descriptor of the file [`TAGGED`].
     Tagged,
 }
 
 use Arg::{
     CapHeader, Dir, Epoll, Event, File, In, Length, Listener, Mem, N, Null, Out, Page, PidFd,
-    PipeIn, PipeOut, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
+    PipeIn, PipeOut, Queue, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
 };
 
 /// The folder that the calls may look at.
@@ -281,14 +283,12 @@ recipes! {
     mount(MISSING, MISSING, S("tmpfs"), N(0), Null);
     umount2(MISSING, N(0));
     pivot_root(HERE, HERE);
-    shmat(NO_ID, Page, N(0));
-    shmdt(Page);
     shmctl(N(0), IPC_INFO, Out);
     semop(NO_ID, In, N(1));
     semtimedop(NO_ID, In, N(1), In);
     semctl(N(0), N(0), IPC_INFO, Out);
     msgsnd(NO_ID, In, N(4), N(0));
-    msgrcv(NO_ID, Out, N(4), N(0), N(0));
+    msgrcv(Queue, Out, N(4), N(0), N(0));
     msgctl(N(0), IPC_INFO, Out);
     fchmodat2(CWD, MISSING, N(0o644), N(0));
 }
@@ -303,6 +303,8 @@ struct Fixture {
     unmapped: i64,
     read_only: i64,
     strings: Vec<CString>,
+    /// A message queue, which would outlive the process.
+    queue: Option<i32>,
 }
 
 fn check(value: i64) -> i64 {
@@ -328,7 +330,7 @@ impl Fixture {
         let unmapped = map(1 << 20, libc::PROT_READ);
         // SAFETY: nothing lies there.
         check(unsafe { libc::munmap(unmapped as *mut _, 1 << 20) }.into());
-        Self { good, unmapped, read_only, strings: Vec::new() }
+        Self { good, unmapped, read_only, strings: Vec::new(), queue: None }
     }
 
     /// The buffer of argument `at` with `content` at its beginning.
@@ -419,9 +421,25 @@ impl Fixture {
                 epoll
             }
             Tagged => check(unsafe { libc::open(c(TAGGED).as_ptr(), libc::O_RDONLY).into() }),
+            Queue => {
+                let queue = check(unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) }.into()) as i32;
+                self.queue = Some(queue);
+                let message = [1_i64, 2];
+                check(unsafe { libc::msgsnd(queue, message.as_ptr().cast(), 4, 0) }.into());
+                queue.into()
+            }
             Watches => check(unsafe { libc::inotify_init1(0) }.into()),
             TimerFd => check(unsafe { libc::timerfd_create(1, 0) }.into()),
             PidFd => check(unsafe { libc::syscall(libc::SYS_pidfd_open, libc::getpid(), 0) }),
+        }
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if let Some(queue) = self.queue {
+            // SAFETY: the command takes no buffer.
+            unsafe { libc::msgctl(queue, libc::IPC_RMID, null_mut()) };
         }
     }
 }

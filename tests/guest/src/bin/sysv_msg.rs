@@ -3,7 +3,7 @@
 use std::fs;
 
 use lx_guest_tests::files::{address, as_nobody, is_root, sys};
-use lx_guest_tests::ipc::again;
+use lx_guest_tests::ipc::{again, proc_fields};
 use lx_guest_tests::{Called, Checks, Ended, NOWHERE, call, fork, pause, until, wait};
 
 const CREATE: i64 = (libc::IPC_CREAT | libc::IPC_EXCL) as i64;
@@ -80,11 +80,8 @@ fn keys(t: &mut Checks) {
     let seen = stat(id).map(|stat| (stat.msg_qnum, stat.msg_qbytes, stat.msg_perm.mode));
     t.is("messages, room, mode", seen, Ok((0, 16_384, 0o640)));
     t.is("a message", msgsnd(id, 5, b"hello", 0), Ok(0));
-    let lines = fs::read_to_string("/proc/sysvipc/msg").unwrap_or_default();
-    let line = lines.lines().find(|line| line.split_whitespace().nth(1) == Some(&id.to_string()));
-    let fields: Vec<&str> = line.unwrap_or_default().split_whitespace().take(6).collect();
     let pid = std::process::id();
-    t.is("/proc/sysvipc/msg", fields.join(" "), format!("{key} {id} 640 5 1 {pid}"));
+    t.is("/proc/sysvipc/msg", proc_fields("msg", id, 6), format!("{key} {id} 640 5 1 {pid}"));
     let seen = stat(id).map(|stat| {
         (stat.msg_qnum, stat.msg_lspid, stat.msg_lrpid, stat.msg_stime > 0, stat.msg_rtime)
     });

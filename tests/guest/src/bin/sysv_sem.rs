@@ -1,11 +1,10 @@
 //! System V semaphores: `semget(2)`, `semop(2)`, `semtimedop(2)`, `semctl(2)`.
 
-use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lx_guest_tests::files::{address, as_nobody, is_root, sys};
-use lx_guest_tests::ipc::again;
+use lx_guest_tests::ipc::{again, proc_fields};
 use lx_guest_tests::{
     Called, Checks, Ended, NOWHERE, call, fork, in_child, pause, pipe, read, until, wait, write,
 };
@@ -89,10 +88,7 @@ fn keys(t: &mut Checks) {
     t.fails("it has fewer", semget(key, 4, 0), libc::EINVAL);
     let seen = stat(id).map(|stat| (stat.sem_nsems, stat.sem_perm.mode, stat.sem_otime));
     t.is("number, mode, last operation", seen, Ok((3, 0o640, 0)));
-    let lines = fs::read_to_string("/proc/sysvipc/sem").unwrap_or_default();
-    let line = lines.lines().find(|line| line.split_whitespace().nth(1) == Some(&id.to_string()));
-    let fields: Vec<&str> = line.unwrap_or_default().split_whitespace().take(4).collect();
-    t.is("/proc/sysvipc/sem", fields.join(" "), format!("{key} {id} 640 3"));
+    t.is("/proc/sysvipc/sem", proc_fields("sem", id, 4), format!("{key} {id} 640 3"));
     t.fails("a command that is none", semctl(id, 0, 99, 0), libc::EINVAL);
     t.fails("a negative id", semctl(-1, 0, libc::GETVAL, 0), libc::EINVAL);
     t.fails("no such id", semctl(0x7fff_fff0, 0, libc::GETVAL, 0), libc::EINVAL);

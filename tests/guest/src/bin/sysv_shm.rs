@@ -4,7 +4,7 @@ use std::fs;
 use std::ptr::null_mut;
 
 use lx_guest_tests::files::{address, as_nobody, is_root, sys};
-use lx_guest_tests::ipc::again;
+use lx_guest_tests::ipc::{again, proc_fields};
 use lx_guest_tests::{Called, Checks, Ended, NOWHERE, call, fork, in_child, pause, until, wait};
 
 const PAGE: usize = 4096;
@@ -76,10 +76,7 @@ fn keys(t: &mut Checks) {
         (stat.shm_cpid, stat.shm_atime, stat.shm_dtime, stat.shm_ctime > 1_600_000_000)
     });
     t.is("maker and times", made, Ok((std::process::id() as i32, 0, 0, true)));
-    let lines = fs::read_to_string("/proc/sysvipc/shm").unwrap_or_default();
-    let line = lines.lines().find(|line| line.split_whitespace().nth(1) == Some(&id.to_string()));
-    let fields: Vec<&str> = line.unwrap_or_default().split_whitespace().take(4).collect();
-    t.is("/proc/sysvipc/shm", fields.join(" "), format!("{key} {id} {:o} 5000", 0o640));
+    t.is("/proc/sysvipc/shm", proc_fields("shm", id, 4), format!("{key} {id} {:o} 5000", 0o640));
     t.fails("a command that is none", shmctl(id, 99, 0), libc::EINVAL);
     t.fails("a negative id", shmctl(-1, libc::IPC_STAT, 0), libc::EINVAL);
     t.fails("no such id", shmctl(0x7fff_fff0, libc::IPC_STAT, 0), libc::EINVAL);
