@@ -14,8 +14,9 @@ pub const INIT_TGID: i32 = 1;
 /// `setpgid(2)`; 0 stands for the caller, and for the process itself as group.
 ///
 /// # Errors
-/// `EINVAL` for a negative group or a thread that is no leader, `ESRCH` if the process is neither the caller nor its child,
-/// `EACCES` if the child has called `execve`, `EPERM` if sessions forbid it.
+/// `EINVAL` for a negative group or a thread that is no leader, `ESRCH` if the process is neither
+/// the caller nor its child, `EACCES` if the child has called `execve`, `EPERM` if sessions forbid
+/// it.
 pub fn setpgid(current: &CurrentTask<'_>, pid: i32, pgid: i32) -> Result<()> {
     let caller = current.group();
     let pid = if pid == 0 { caller.tgid() } else { pid };

@@ -222,6 +222,7 @@ impl Inner {
             self.locked = self.locked.saturating_add(len);
         }
         if let VmaBacking::Pages(new, _) = &mut vma.backing
+            && new.file().is_some()
             && let Some(known) = self.mapping_like(new)
         {
             // So that neighbours can join. What the new one refers to, the known one does too.

@@ -9,10 +9,10 @@ use lx_core::abi::{Errno, PAGE_SIZE};
 use lx_core::caller::Caller;
 use lx_core::host::Prot;
 
+use super::AddressSpace;
 use super::map::{MapRequest, check_address};
 use super::pages::PageMapping;
 use super::vma::{VmaBacking, VmaFlags};
-use super::{AddressSpace, MMAP_MIN_ADDR};
 
 impl AddressSpace {
     /// Maps a segment as a whole; the address.
@@ -31,11 +31,8 @@ impl AddressSpace {
         let request = MapRequest { addr, len, prot, flags, file: None, offset: 0, stubs: None };
         check_address(&request, len)?;
         if flags.contains(MapFlags::MAP_FIXED_NOREPLACE) {
-            let end = addr.checked_add(len).ok_or(Errno::EINVAL)?;
-            let free = addr >= MMAP_MIN_ADDR && self.inner.lock().check_free(addr, end).is_ok();
-            if !free {
-                return Err(Errno::EINVAL.into());
-            }
+            let free = self.inner.lock().check_free(addr, addr.saturating_add(len));
+            free.map_err(|_| Errno::EINVAL)?;
         }
         let mut properties = VmaFlags::SHARED | VmaFlags::SEGMENT;
         properties.set(VmaFlags::NO_WRITE, !prot.contains(Prot::WRITE));
