@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lx_core::abi::Errno;
 use lx_core::host::{
     BLOCK_SIZE, Backing, BufMut, Fault, HostError, HostMemory, HostResult, HostStorage, PageBlock,
     Prot,
@@ -152,8 +153,17 @@ impl HostMemory for MockHost {
         Ok(())
     }
 
-    fn advise(&self, _addr: u64, _len: u64, _advice: i32) -> HostResult<()> {
-        Ok(())
+    fn advise(&self, addr: u64, len: u64, advice: i32) -> HostResult<()> {
+        const POPULATE_READ: i32 = 22;
+        const POPULATE_WRITE: i32 = 23;
+        if !matches!(advice, POPULATE_READ | POPULATE_WRITE) {
+            return Ok(());
+        }
+        let space = self.me().space;
+        let mut world = self.world();
+        let space = world.spaces.entry(space).or_default();
+        let mapped = pages(addr, len).all(|page| space.pages.contains_key(&page));
+        if mapped { Ok(()) } else { Err(HostError(Errno::ENOMEM)) }
     }
 
     fn relocate(&self, old: u64, old_len: u64, new: u64, new_len: u64) -> HostResult<()> {

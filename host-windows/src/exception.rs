@@ -160,7 +160,9 @@ unsafe extern "win64" fn handle(pointers: *const ExceptionPointers) -> i32 {
     if !in_guest {
         kernel_fault(record, context, block);
     }
-    if record.code == ACCESS_VIOLATION && has_lost_fs(block, fs, context) {
+    if record.code == ACCESS_VIOLATION
+        && (has_lost_fs(block, fs, context) || is_allowed_now(block, record, context))
+    {
         continue_at(context, rip);
         context.rip = resume_guest as *const () as u64;
         return CONTINUE_EXECUTION;
@@ -187,22 +189,41 @@ unsafe extern "win64" fn handle(pointers: *const ExceptionPointers) -> i32 {
 ///
 /// The instruction is tried again with the right base. One that fails again at once fails by itself.
 fn has_lost_fs(block: &Block, fs: u64, context: &Context) -> bool {
-    /// Repairs without progress, each within so many ticks of the last.
-    const IN_A_ROW: u32 = 3;
-    const TICKS: u64 = 1_000_000;
     let guest = block.guest_fs.get();
-    if guest == 0 || fs == guest || !names_fs(context.rip) {
+    if guest == 0 || fs == guest || !names_fs(context.rip) || !may_try_again(block, context) {
         return false;
     }
+    REPAIRED.fetch_add(1, Ordering::Relaxed);
+    true
+}
+
+/// Whether another thread has made the access possible since it failed.
+fn is_allowed_now(block: &Block, record: &ExceptionRecord, context: &Context) -> bool {
+    const WRITABLE: [u32; 4] = [0x04, 0x08, 0x40, 0x80];
+    const EXECUTABLE: [u32; 4] = [0x10, 0x20, 0x40, 0x80];
+    const READABLE: [u32; 7] = [0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80];
+    let [access, address, ..] = record.parameters;
+    let Some(protection) = protection_at(address) else { return false };
+    let allowed = match access {
+        1 => WRITABLE.contains(&protection),
+        8 => EXECUTABLE.contains(&protection),
+        _ => READABLE.contains(&protection),
+    };
+    allowed && may_try_again(block, context)
+}
+
+/// Whether an instruction whose failure has another reason than the guest is run again. One that
+/// makes no progress fails by itself in the end.
+fn may_try_again(block: &Block, context: &Context) -> bool {
+    /// Tries without progress, each within so many ticks of the last.
+    const IN_A_ROW: u32 = 3;
+    const TICKS: u64 = 1_000_000;
     let now = read_tsc();
     let state = digest(context);
     let (last_state, last_time, count) = block.repaired.get();
     let again = last_state == state && now.wrapping_sub(last_time) < TICKS;
     let count = if again { count + 1 } else { 1 };
     block.repaired.set((state, now, count));
-    if count <= IN_A_ROW {
-        REPAIRED.fetch_add(1, Ordering::Relaxed);
-    }
     count <= IN_A_ROW
 }
 
@@ -288,7 +309,7 @@ fn fault_info(record: &ExceptionRecord, context: &Context) -> FaultInfo {
                 8 => 0x10,
                 _ => 0,
             };
-            match is_committed(address) {
+            match protection_at(address).is_some() {
                 true => (FaultKind::Access, address, PAGE_FAULT, USER | write | PRESENT),
                 false => (FaultKind::NotMapped, address, PAGE_FAULT, USER | write),
             }
@@ -306,8 +327,8 @@ fn fault_info(record: &ExceptionRecord, context: &Context) -> FaultInfo {
     FaultInfo { kind, address, trap_number, error_code }
 }
 
-/// Whether there is a page at the address.
-fn is_committed(address: u64) -> bool {
+/// How the page at an address is protected (`PAGE_…`), if there is one.
+fn protection_at(address: u64) -> Option<u32> {
     const MEM_COMMIT: u32 = 0x1000;
     const MEM_MAPPED: u32 = 0x4_0000;
     const PAGE_NOACCESS: u32 = 1;
@@ -326,7 +347,7 @@ fn is_committed(address: u64) -> bool {
     };
     // What belongs to a unit of a view and was not asked for is as good as absent.
     let absent = found.kind == MEM_MAPPED && found.protect == PAGE_NOACCESS;
-    status >= 0 && found.state == MEM_COMMIT && !absent
+    (status >= 0 && found.state == MEM_COMMIT && !absent).then_some(found.protect)
 }
 
 /// The kernel itself failed.

@@ -140,10 +140,17 @@ impl HostMemory for WindowsHost {
     fn advise(&self, addr: u64, len: u64, advice: i32) -> HostResult<()> {
         const DONTFORK: i32 = 10;
         const WIPEONFORK: i32 = 18;
-        guest_range(addr, len)?;
+        const POPULATE_READ: i32 = 22;
+        const POPULATE_WRITE: i32 = 23;
+        let end = guest_range(addr, len)?;
         match advice {
             // A twin gets all that there is.
             DONTFORK | WIPEONFORK => Err(HostError(Errno::EINVAL)),
+            POPULATE_READ | POPULATE_WRITE => with_space(|space| {
+                let parts = space.ranges.overlapping(addr, end);
+                let mapped: u64 = parts.iter().map(Range::len).sum();
+                if mapped == end - addr { Ok(()) } else { Err(HostError(Errno::ENOMEM)) }
+            }),
             // The host has no such hints.
             _ => Ok(()),
         }

@@ -1,6 +1,7 @@
 //! Open file descriptions, and what every kind of file can do ([`FileOps`]).
 
 mod ops;
+mod shortened;
 mod socket_view;
 pub mod watch;
 
@@ -20,6 +21,7 @@ use crate::sync::{Mutex, level};
 use watch::FileUse;
 
 pub use ops::{DirList, DirSink, FileIdentity, FileOps, MapSource, PageSource, seek_in};
+pub use shortened::{Shortened, latest_shortening};
 pub use socket_view::SocketView;
 
 /// An open file description, `open(2)`: what descriptors refer to and `fork` and `dup` share.

@@ -155,6 +155,8 @@ pub fn clone(current: &CurrentTask<'_>, request: &CloneRequest) -> Result<i32> {
         return Err(Errno::EAGAIN.into());
     }
     kernel.pids.insert(&child);
+    // Files that got shorter before it could be found there.
+    child.mm().look_for_shortened();
     if flags.contains(CloneFlags::CLONE_PARENT_SETTID) {
         // As on Linux, the call does not fail for a bad address.
         let _ = current.memory().write(UserPtr::new(request.parent_tid), &tid);

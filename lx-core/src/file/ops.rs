@@ -39,6 +39,10 @@ pub trait PageSource: Send + Sync {
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// Which event took pages from its end last, [`Shortened`](super::Shortened); 0 if none did.
+    fn shortened(&self) -> u64 {
+        0
+    }
     /// A shared mapping of a description that is open for writing is made, writable now if `write`.
     /// `true`: it counts as one through which the file may change, until
     /// [`unmap_shared`](Self::unmap_shared). `false`: it must never become writable.

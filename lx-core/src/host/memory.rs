@@ -79,6 +79,8 @@ pub trait HostMemory {
         false
     }
     /// Passes other advice (`madvise(2)` value) on to the host where it has such a thing.
+    /// `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE` are `ENOMEM` if something of the range is not
+    /// mapped; only then, on a host that knows them.
     fn advise(&self, addr: u64, len: u64, advice: i32) -> HostResult<()>;
     /// Moves `old_len` bytes of mappings to `new`, `new_len` long; the contents go along.
     fn relocate(&self, old: u64, old_len: u64, new: u64, new_len: u64) -> HostResult<()>;

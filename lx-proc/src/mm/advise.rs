@@ -368,7 +368,7 @@ fn populate(caller: &Caller<'_>, vma: &Vma, advice: Madvice) -> Result<()> {
 fn lacks_pages(vma: &Vma, end: u64) -> bool {
     let mapped = vma.end.min(end).saturating_sub(vma.start);
     let behind = match &vma.backing {
-        VmaBacking::Pages(pages, offset) => offset.saturating_add(mapped) > pages.ends().1,
+        VmaBacking::Pages(pages, offset) => offset.saturating_add(mapped) > pages.end(),
         _ => false,
     };
     vma.prot.is_empty() || behind

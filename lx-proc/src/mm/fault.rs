@@ -44,7 +44,13 @@ impl AddressSpace {
     pub fn fault(&self, caller: &Caller<'_>, info: &FaultInfo) -> FaultOutcome {
         match info.kind {
             FaultKind::Bus => FaultOutcome::Bus,
-            FaultKind::Access => FaultOutcome::NoAccess,
+            // The host may have kept a page there of what was mapped before.
+            FaultKind::Access if self.maps(info.address) => {
+                match is_present(caller, page_down(info.address)) {
+                    Some(false) => self.bring_in(caller, info.address, wanted(info)),
+                    _ => FaultOutcome::NoAccess,
+                }
+            }
             _ => self.bring_in(caller, info.address, wanted(info)),
         }
     }
@@ -53,6 +59,10 @@ impl AddressSpace {
     pub fn user_fault(&self, caller: &Caller<'_>, addr: u64, write: bool) -> bool {
         let wanted = if write { Prot::WRITE } else { Prot::empty() };
         self.bring_in(caller, addr, wanted) == FaultOutcome::Retry
+    }
+
+    fn maps(&self, addr: u64) -> bool {
+        self.inner.lock().tree.find(addr).is_some_and(|vma| !vma.is_invisible())
     }
 
     /// Maps what an access with the right `wanted` has missed at an address.
@@ -66,16 +76,44 @@ impl AddressSpace {
             Some(vma) if vma.prot.is_empty() || !vma.prot.contains(wanted) => {
                 FaultOutcome::NoAccess
             }
-            Some(vma) => fill_in(caller, &vma, addr),
+            Some(vma) => self.fill_in(caller, &vma, addr),
+        }
+    }
+
+    /// A fault inside a mapping: a file that ended before the address when it was mapped may have
+    /// grown since.
+    fn fill_in(&self, caller: &Caller<'_>, vma: &Vma, addr: u64) -> FaultOutcome {
+        let VmaBacking::Pages(pages, offset) = &vma.backing else {
+            return match vma.backing {
+                VmaBacking::Host(..) => FaultOutcome::Bus,
+                _ => FaultOutcome::NotMapped,
+            };
+        };
+        let page = page_down(addr);
+        let at = offset.wrapping_add(page.saturating_sub(vma.start));
+        if at >= pages.len() {
+            return FaultOutcome::Bus;
+        }
+        let shared = vma.flags.contains(VmaFlags::SHARED);
+        let filling = (!shared).then(|| self.filling.lock());
+        if filling.is_some() && is_present(caller, page) == Some(true) {
+            // Another thread has touched it, and may have written to its copy already.
+            return FaultOutcome::Retry;
+        }
+        match pages.map(caller.host, page, PAGE_SIZE, at, vma.prot, shared) {
+            Ok(()) => {
+                repeat_advice(caller.host, vma, page, PAGE_SIZE);
+                FaultOutcome::Retry
+            }
+            Err(_) => FaultOutcome::Bus,
         }
     }
 
     /// Maps the pages of a part that are not mapped yet.
     pub(super) fn bring_in_absent(&self, caller: &Caller<'_>, part: &Vma) {
-        let advice = Madvice::MADV_POPULATE_READ.0.cast_signed();
         let mut at = part.start;
         while at < part.end {
-            if caller.host.advise(at, PAGE_SIZE, advice) == Err(HostError(Errno::ENOMEM)) {
+            if is_present(caller, at) == Some(false) {
                 self.bring_in(caller, at, Prot::empty());
             }
             at = at.saturating_add(PAGE_SIZE);
@@ -134,6 +172,16 @@ impl AddressSpace {
     }
 }
 
+/// Whether the host has something mapped at an address of a page, if it can say.
+fn is_present(caller: &Caller<'_>, page: u64) -> Option<bool> {
+    let advice = Madvice::MADV_POPULATE_READ.0.cast_signed();
+    match caller.host.advise(page, PAGE_SIZE, advice) {
+        Ok(()) => Some(true),
+        Err(HostError(Errno::ENOMEM)) => Some(false),
+        Err(_) => None,
+    }
+}
+
 /// The right that an access needs, from the x86 error code: any for a read, as what may be written
 /// may be read.
 fn wanted(info: &FaultInfo) -> Prot {
@@ -143,30 +191,5 @@ fn wanted(info: &FaultInfo) -> Prot {
         code if code & FETCH != 0 => Prot::EXEC,
         code if code & WRITE != 0 => Prot::WRITE,
         _ => Prot::empty(),
-    }
-}
-
-/// A fault inside a mapping: a file that ended before the address when it was mapped may have
-/// grown since.
-fn fill_in(caller: &Caller<'_>, vma: &Vma, addr: u64) -> FaultOutcome {
-    let VmaBacking::Pages(pages, offset) = &vma.backing else {
-        return match vma.backing {
-            VmaBacking::Host(..) => FaultOutcome::Bus,
-            _ => FaultOutcome::NotMapped,
-        };
-    };
-    let page = page_down(addr);
-    let at = offset.wrapping_add(page.saturating_sub(vma.start));
-    if at >= pages.len() {
-        return FaultOutcome::Bus;
-    }
-    let shared = vma.flags.contains(VmaFlags::SHARED);
-    let prot: Prot = vma.prot;
-    match pages.map(caller.host, page, PAGE_SIZE, at, prot, shared) {
-        Ok(()) => {
-            repeat_advice(caller.host, vma, page, PAGE_SIZE);
-            FaultOutcome::Retry
-        }
-        Err(_) => FaultOutcome::Bus,
     }
 }

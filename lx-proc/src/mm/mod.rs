@@ -104,8 +104,12 @@ pub struct AddressSpace {
     text: Arc<TextCache>,
     /// It has registered for expedited memory barriers, `membarrier(2)`.
     barriers: AtomicBool,
-    /// Another process has shortened a file: pages behind its end are still mapped.
+    /// A file was shortened: pages behind its end may still be mapped.
     shows_too_much: AtomicBool,
+    /// The last event that took pages from a file and needs nothing more to be done here.
+    shortening: AtomicU64,
+    /// Held while a page of a private mapping appears that its file has gained.
+    filling: Mutex<(), { level::ADDRESS_SPACE }>,
     inner: Mutex<Inner, { level::ADDRESS_SPACE }>,
 }
 
@@ -129,6 +133,8 @@ impl AddressSpace {
             text,
             barriers: AtomicBool::new(false),
             shows_too_much: AtomicBool::new(false),
+            shortening: AtomicU64::new(0),
+            filling: Mutex::new(()),
             inner: Mutex::new(inner),
         })
     }
@@ -157,6 +163,8 @@ impl AddressSpace {
             text: Arc::clone(&self.text),
             barriers: AtomicBool::new(self.uses_barriers()),
             shows_too_much: AtomicBool::new(self.shows_too_much()),
+            shortening: AtomicU64::new(self.shortening.load(Ordering::SeqCst)),
+            filling: Mutex::new(()),
             inner: Mutex::new(copy),
         })
     }

@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use lx_core::Result;
 use lx_core::abi::{Errno, PAGE_SIZE};
@@ -86,8 +86,6 @@ pub struct PageMapping {
     held: Mutex<Held, { level::CACHE }>,
     /// The file counts it as one through which it may be changed.
     counted: bool,
-    /// Where in the file the part ends that was mapped.
-    mapped_end: AtomicU64,
 }
 
 #[derive(Default)]
@@ -124,8 +122,7 @@ impl PageMapping {
         anonymous: Option<Arc<SharedMemory>>,
         counted: bool,
     ) -> Arc<Self> {
-        let (held, mapped_end) = (Mutex::default(), AtomicU64::new(0));
-        Arc::new(Self { source, file, anonymous, held, counted, mapped_end })
+        Arc::new(Self { source, file, anonymous, held: Mutex::default(), counted })
     }
 
     /// The file.
@@ -163,15 +160,14 @@ impl PageMapping {
         Ok(block)
     }
 
-    /// Where in the file mapped pages end, and where they would now.
-    pub(crate) fn ends(&self) -> (u64, u64) {
-        let now = page_up(self.source.len()).unwrap_or(!(PAGE_SIZE - 1));
-        (self.mapped_end.load(Ordering::Relaxed), now)
+    /// Where the file's pages end.
+    pub(crate) fn end(&self) -> u64 {
+        page_up(self.source.len()).unwrap_or(!(PAGE_SIZE - 1))
     }
 
-    /// Remembers that what lies behind `end` is no longer mapped.
-    pub(crate) fn set_mapped_end(&self, end: u64) {
-        self.mapped_end.store(end, Ordering::Relaxed);
+    /// Which event took pages from the file last; 0 if none did.
+    pub(super) fn shortened(&self) -> u64 {
+        self.source.shortened()
     }
 
     /// An address of the region that stands for the byte at `offset`: equal for everyone who maps
@@ -191,9 +187,7 @@ impl PageMapping {
         prot: Prot,
         shared: bool,
     ) -> Result<()> {
-        let (_, file_end) = self.ends();
-        let present = file_end.saturating_sub(offset).min(len);
-        self.mapped_end.fetch_max(offset.saturating_add(present), Ordering::Relaxed);
+        let present = self.end().saturating_sub(offset).min(len);
         let mut done = 0;
         // Neighbouring blocks that are neighbours in the region too take one call together.
         let mut run: Option<(u64, u64, u64)> = None;

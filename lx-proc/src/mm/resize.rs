@@ -1,18 +1,18 @@
-//! Mapped files of the kernel that change their length.
+//! Mapped files of the kernel that get shorter.
 
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
+use lx_core::file::latest_shortening;
 use lx_core::host::Host;
 
 use super::AddressSpace;
-use super::map::repeat_advice;
 use super::pages::PageMapping;
-use super::vma::{Vma, VmaBacking, VmaFlags};
+use super::vma::{Vma, VmaBacking};
 use crate::CurrentTask;
 
-/// After the length of a file was changed: pages behind its end vanish from all address spaces, and
-/// new ones appear in the caller's. Others get those when they touch them.
+/// After the length of a file was changed: pages behind its end vanish from all address spaces.
+/// What a file gains appears where it is touched.
 ///
 /// Only a host process itself can unmap something of its own, so that the tasks of other processes
 /// are interrupted: those that run guest code do it at once, those in the kernel before they
@@ -22,28 +22,34 @@ pub fn files_resized(current: &CurrentTask<'_>) {
         return;
     }
     for task in current.kernel().pids.tasks() {
-        if task.mm_id() == current.mm().id() {
-            continue;
-        }
-        let mm = task.mm();
-        if mm.shows_too_much.load(Ordering::SeqCst) || mm.has_shortened_files() {
-            mm.shows_too_much.store(true, Ordering::SeqCst);
+        if task.mm_id() != current.mm().id() && task.mm().look_for_shortened() {
             current.host().interrupt(task.waiter().thread());
         }
     }
-    current.mm().map_anew(current.host());
+    current.mm().look_for_shortened();
+    current.mm().forget_shortened(current.host());
 }
 
 impl AddressSpace {
-    /// Whether some of what its process has mapped lies behind the end of the file now.
-    fn has_shortened_files(&self) -> bool {
-        self.inner.lock().tree.iter().any(|vma| match &vma.backing {
-            VmaBacking::Pages(pages, offset) if pages.file().is_some() => {
-                let (before, now) = pages.ends();
-                now < before && before > *offset
+    /// Whether [`forget_shortened`](Self::forget_shortened) has something to do, by what is mapped.
+    pub fn look_for_shortened(&self) -> bool {
+        let latest = latest_shortening();
+        let known = self.shortening.load(Ordering::SeqCst);
+        if self.shows_too_much() || latest == known {
+            return self.shows_too_much();
+        }
+        let affected = |vma: &Vma| match &vma.backing {
+            VmaBacking::Pages(pages, _) => {
+                pages.shortened() > known && behind_end(vma, pages).is_some()
             }
             _ => false,
-        })
+        };
+        if self.inner.lock().tree.iter().any(affected) {
+            self.shows_too_much.store(true, Ordering::SeqCst);
+            return true;
+        }
+        self.shortening.fetch_max(latest, Ordering::SeqCst);
+        false
     }
 
     /// Whether [`forget_shortened`](Self::forget_shortened) has something to do.
@@ -51,68 +57,30 @@ impl AddressSpace {
         self.shows_too_much.load(Ordering::SeqCst)
     }
 
-    /// Lets go of pages behind the ends of files that another process has shortened.
+    /// Lets go of pages behind the ends of files that were shortened.
     pub fn forget_shortened(&self, host: &dyn Host) {
         if !self.shows_too_much() || !self.shows_too_much.swap(false, Ordering::SeqCst) {
             return;
         }
-        for vma in self.file_mappings() {
-            let VmaBacking::Pages(pages, offset) = &vma.backing else { continue };
-            let (before, now) = pages.ends();
-            // A child shares its parent's notes of what is mapped, and may have been here before.
-            let len = vma.len().saturating_sub(now.saturating_sub(*offset));
-            if len > 0 {
+        let latest = latest_shortening();
+        let inner = self.inner.lock();
+        let is_paged = |vma: &&Vma| matches!(vma.backing, VmaBacking::Pages(..));
+        let paged: Vec<Vma> = inner.tree.iter().filter(is_paged).cloned().collect();
+        drop(inner);
+        for vma in &paged {
+            if let VmaBacking::Pages(pages, _) = &vma.backing
+                && let Some(len) = behind_end(vma, pages)
+            {
                 // What fails here, the guest may go on to see.
                 let _ = host.unmap(vma.end.saturating_sub(len), len);
             }
-            pages.set_mapped_end(before.min(now));
         }
+        self.shortening.fetch_max(latest, Ordering::SeqCst);
     }
+}
 
-    /// The mappings of files of the kernel.
-    fn file_mappings(&self) -> Vec<Vma> {
-        let inner = self.inner.lock();
-        let of_file = |vma: &&Vma| match &vma.backing {
-            VmaBacking::Pages(pages, _) => pages.file().is_some(),
-            _ => false,
-        };
-        inner.tree.iter().filter(of_file).cloned().collect()
-    }
-
-    /// Brings the mappings of the calling process up to date.
-    fn map_anew(&self, host: &dyn Host) {
-        let mut affected = Vec::new();
-        for vma in self.file_mappings() {
-            let VmaBacking::Pages(pages, offset) = &vma.backing else { continue };
-            let (before, now) = pages.ends();
-            if before != now && before.max(now) > *offset {
-                affected.push((vma, before, now));
-            }
-        }
-        for (vma, before, now) in &affected {
-            let VmaBacking::Pages(pages, offset) = &vma.backing else { continue };
-            let (from, to) = (before.min(now), before.max(now));
-            let start = from.saturating_sub(*offset).min(vma.len());
-            let len = to.saturating_sub(*offset).min(vma.len()).saturating_sub(start);
-            if len == 0 {
-                continue;
-            }
-            let addr = vma.start.saturating_add(start);
-            // What fails here is done when the guest touches the page.
-            let _ = if now < before {
-                host.unmap(addr, len).map_err(Into::into)
-            } else {
-                let shared = vma.flags.contains(VmaFlags::SHARED);
-                pages.map(host, addr, len, offset.saturating_add(start), vma.prot, shared)
-            };
-            repeat_advice(host, vma, addr, len);
-        }
-        for (vma, before, now) in &affected {
-            if let VmaBacking::Pages(pages, _) = &vma.backing
-                && now < before
-            {
-                pages.set_mapped_end(*now);
-            }
-        }
-    }
+/// Bytes of a mapping that lie behind the last page of its file.
+fn behind_end(vma: &Vma, pages: &PageMapping) -> Option<u64> {
+    let present = pages.end().saturating_sub(vma.backing.file_offset());
+    vma.len().checked_sub(present).filter(|&len| len > 0)
 }

@@ -8,7 +8,8 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 use lx_core::Result;
-use lx_core::abi::Errno;
+use lx_core::abi::{Errno, PAGE_SIZE};
+use lx_core::file::Shortened;
 use lx_core::host::{BLOCK_SIZE, Host, PageBlock};
 use lx_core::io::{IoDst, IoSrc, partial};
 use lx_core::sync::{Mutex, MutexGuard, level};
@@ -51,6 +52,7 @@ pub(super) struct FileData {
     contents: Mutex<Contents, { level::INODE_DATA }>,
     writing: Mutex<(), { level::INODE }>,
     size: AtomicU64,
+    shortened: Shortened,
     first: [Once<Arc<PageBlock>>; FIRST_BLOCKS],
     /// Which of the first blocks are in use and not holes, as a bit set.
     present: AtomicU8,
@@ -72,6 +74,7 @@ impl FileData {
             contents: Mutex::new(Contents::Small(Vec::new())),
             writing: Mutex::new(()),
             size: AtomicU64::new(0),
+            shortened: Shortened::default(),
             first: [const { Once::new() }; FIRST_BLOCKS],
             present: AtomicU8::new(0),
             is_small: AtomicBool::new(true),
@@ -105,6 +108,11 @@ impl FileData {
 
     pub(super) fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
+    }
+
+    /// When it lost pages last.
+    pub(super) fn shortened(&self) -> u64 {
+        self.shortened.latest()
     }
 
     /// 512-byte units in use.
@@ -391,6 +399,9 @@ impl WriteGuard<'_> {
             }
         }
         self.data.size.store(len, Ordering::Release);
+        if len.div_ceil(PAGE_SIZE) < old.div_ceil(PAGE_SIZE) {
+            self.data.shortened.note();
+        }
         if len <= old {
             // To the end of what may be allocated behind the file too.
             self.zero_within(len, u64::MAX, old);

@@ -442,6 +442,10 @@ impl PageSource for TmpInode {
         self.data().map_or(0, FileData::size)
     }
 
+    fn shortened(&self) -> u64 {
+        self.data().map_or(0, FileData::shortened)
+    }
+
     fn map_shared(&self, write: bool) -> Result<bool> {
         self.seals.map_shared(write)
     }
