@@ -50,7 +50,7 @@ pub(super) const AREA: Area = Area {
         let _ = call!(sigprocmask(libc::SIG_BLOCK, &set(&SIGNALS), null_mut()));
         let limit = libc::rlimit { rlim_cur: DESCRIPTORS.into(), rlim_max: DESCRIPTORS.into() };
         let _ = call!(setrlimit(libc::RLIMIT_NOFILE, &limit));
-        Box::new(Pipes { serial: 0, epolls: Vec::new() })
+        Box::new(Pipes { serial: 0, epolls: Vec::new(), lent: false })
     },
 };
 
@@ -84,6 +84,10 @@ struct Pipes {
     serial: u32,
     /// Where instances of epoll were made.
     epolls: Vec<i32>,
+    /// Bytes of a file were spliced into a pipe. Linux lends the file's pages, so that what is
+    /// written to the file shows in the pipe; who reads the pipe may not rely on that, and callers
+    /// must not do it (sendfile(2)). lx copies. Files stay as they are from then on.
+    lent: bool,
 }
 
 /// A descriptor.
@@ -99,6 +103,13 @@ fn set(signals: &[i32]) -> libc::sigset_t {
         let _ = call!(sigaddset(&mut set, *signal));
     }
     set
+}
+
+/// Whether it is a file with pages of its own.
+fn is_file(fd: i32) -> bool {
+    // SAFETY: zeroes are a valid structure.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    call!(fstat(fd, &mut stat)).is_ok() && stat.st_mode & libc::S_IFMT == libc::S_IFREG
 }
 
 /// A number that depends on all bytes and their order.
@@ -163,7 +174,8 @@ impl Pipes {
         }
     }
 
-    fn splice(&self, name: &str, [a, b, c, d]: [u32; 4]) -> Called {
+    fn splice(&mut self, name: &str, [a, b, c, d]: [u32; 4]) -> Called {
+        self.lent |= is_file(descriptor(a));
         let (from, to, len) = (descriptor(a), descriptor(b), pick(c, LENGTHS));
         let flags = libc::SPLICE_F_NONBLOCK | if d % 17 == 1 { 16 } else { 0 };
         let mut offset = 4000;
@@ -306,7 +318,14 @@ impl World for Pipes {
         self.serial += 1;
         let fd = descriptor(a);
         let path = self::c(pick(a, &["f", "g"]));
+        let target = match name {
+            "splice" => descriptor(b),
+            _ => fd,
+        };
         let line = match name {
+            "write" | "writev" | "add" | "splice" | "misc" if self.lent && is_file(target) => {
+                "left out".into()
+            }
             "pipe" => {
                 let mut ends = [-1; 2];
                 let flags = pick(b, &[0, libc::O_CLOEXEC, 0x8000_0000_u32.cast_signed()]);
