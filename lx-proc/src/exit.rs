@@ -105,6 +105,7 @@ fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
     let kernel = task.kernel();
     let group = task.group();
     task.leave_undo_list();
+    task.waiter().refuse_work();
     group.add_dead_cpu(cpu);
     if task.tid() == group.tgid() {
         group.leader_scheduling().copy(task.scheduling());

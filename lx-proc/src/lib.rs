@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+pub mod access;
 pub mod clone;
 mod core_dump;
 pub mod cpu_timer;

@@ -26,7 +26,7 @@ impl TrapHandler for TaskTrap {
         let waiter = self.task.waiter();
         waiter.set_thread(thread);
         // A signal that was sent before found no thread to interrupt.
-        if waiter.is_interrupted() || self.task.mm().shows_too_much() {
+        if waiter.is_interrupted() || waiter.is_asked() || self.task.mm().shows_too_much() {
             waiter.interrupt();
         }
     }
@@ -57,6 +57,7 @@ impl TrapHandler for TaskTrap {
     fn interrupt(&self, regs: &mut GuestRegs) -> Resume {
         let current = CurrentTask::new(&self.task, regs);
         current.mm().forget_shortened(current.host());
+        self.task.waiter().do_work();
         let _ = signal::deliver(&current, None);
         current.resume()
     }

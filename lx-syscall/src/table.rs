@@ -345,6 +345,8 @@ syscalls! {
     306 syncfs => io::sys_syncfs, Partial("the host's caches are left to the host");
     307 sendmmsg => message::sys_sendmmsg, Partial("AF_UNIX: no MSG_OOB");
     309 getcpu => sched::sys_getcpu, Full;
+    310 process_vm_readv => process_vm::sys_process_vm_readv, Full;
+    311 process_vm_writev => process_vm::sys_process_vm_writev, Full;
     314 sched_setattr => sched::sys_sched_setattr, Partial("recorded; no SCHED_DEADLINE, no utilisation clamps");
     315 sched_getattr => sched::sys_sched_getattr, Full;
     316 renameat2 => path::sys_renameat2, Partial("RENAME_WHITEOUT gives EINVAL");
@@ -362,7 +364,9 @@ syscalls! {
     435 clone3 => process::sys_clone3, Partial("no namespaces, no set_tid, no cgroup");
     436 close_range => fd::sys_close_range, Full;
     437 openat2 => open::sys_openat2, Partial("RESOLVE_CACHED always gives EAGAIN");
+    438 pidfd_getfd => process_vm::sys_pidfd_getfd, Full;
     439 faccessat2 => attr::sys_faccessat2, Full;
+    440 process_madvise => process_vm::sys_process_madvise, Full;
     441 epoll_pwait2 => epoll::sys_epoll_pwait2, Full;
     449 futex_waitv => futex2::sys_futex_waitv, Partial("no FUTEX2_NUMA, FUTEX2_MPOL");
     452 fchmodat2 => attr::sys_fchmodat2, Full;

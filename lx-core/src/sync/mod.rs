@@ -10,6 +10,7 @@ mod platform;
 mod spin_habit;
 mod thread_cell;
 mod wait_queue;
+mod work;
 
 pub use mutex::{Mutex, MutexGuard};
 pub use platform::{LOCK_PARKED, SyncHost, lock_sleep, set_sync_host};
@@ -17,3 +18,4 @@ pub(crate) use platform::{has_sync_host, owner_id, sync_host};
 pub use spin_habit::SpinHabit;
 pub use thread_cell::ThreadCell;
 pub use wait_queue::{WaitEnd, WaitQueue, Waiter, Wake, WakeKey};
+pub use work::TaskWork;

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use arrayvec::ArrayVec;
 
+use super::work::{TaskWork, WorkList};
 use super::{Mutex, SpinHabit, level, sync_host};
 use crate::host::{HostThreadId, Nanos};
 
@@ -55,6 +56,8 @@ pub struct Waiter {
     thread: AtomicU64,
     /// Whether it spins before it sleeps.
     habit: SpinHabit,
+    /// What it is to do for others.
+    work: WorkList,
 }
 
 impl Waiter {
@@ -91,6 +94,35 @@ impl Waiter {
     /// at the mark, so nobody has to be woken or interrupted.
     pub fn interrupt_self(&self) {
         self.interrupted.store(true, Ordering::Release);
+    }
+
+    /// Asks the thread to do something, which it does in its waits and on its way back to the guest:
+    /// neither the guest nor its call notices. `false` if the task has ended.
+    pub fn ask(&self, work: Arc<dyn TaskWork>) -> bool {
+        if !self.work.add(work) {
+            return false;
+        }
+        self.wake();
+        sync_host().interrupt(self.thread());
+        true
+    }
+
+    /// Whether somebody has asked for something.
+    pub fn is_asked(&self) -> bool {
+        self.work.any()
+    }
+
+    /// Does what others have asked for; to be called by the thread itself.
+    #[inline]
+    pub fn do_work(&self) {
+        if self.work.any() {
+            self.work.run();
+        }
+    }
+
+    /// The task has ended: it does nothing more for anybody.
+    pub fn refuse_work(&self) {
+        self.work.close();
     }
 
     /// As [`interrupt`](Self::interrupt), and ends killable waits too.
@@ -158,6 +190,7 @@ impl Waiter {
             if let Some(value) = ready() {
                 return Ok(value);
             }
+            self.do_work();
             if self.is_killed() || (interruptible && self.is_interrupted()) {
                 return Err(WaitEnd::Interrupted);
             }

@@ -66,6 +66,15 @@ fn join_anonymous(parts: &mut Vec<Vma>) {
     });
 }
 
+/// Where a range ends that advice is given for.
+fn advised_end(addr: u64, len: u64) -> Result<u64> {
+    if !addr.is_multiple_of(PAGE_SIZE) {
+        return Err(Errno::EINVAL.into());
+    }
+    let end = page_up(len).and_then(|len| addr.checked_add(len)).ok_or(Errno::EINVAL)?;
+    if end > addr && end > USER_END { Err(Errno::ENOMEM.into()) } else { Ok(end) }
+}
+
 impl AddressSpace {
     /// The visible parts of a range, and whether the range has holes.
     pub(super) fn parts(&self, start: u64, end: u64) -> (Vec<Vma>, bool) {
@@ -114,15 +123,12 @@ impl AddressSpace {
                 | Madvice::MADV_POPULATE_WRITE
                 | Madvice::MADV_DONTNEED_LOCKED
         );
-        if !known || !addr.is_multiple_of(PAGE_SIZE) {
+        if !known {
             return Err(Errno::EINVAL.into());
         }
-        let end = page_up(len).and_then(|len| addr.checked_add(len)).ok_or(Errno::EINVAL)?;
+        let end = advised_end(addr, len)?;
         if end == addr {
             return Ok(());
-        }
-        if end > USER_END {
-            return Err(Errno::ENOMEM.into());
         }
         let (mut parts, holes) = self.parts(addr, end);
         if advice == Madvice::MADV_DONTNEED {
@@ -140,6 +146,15 @@ impl AddressSpace {
             at = vma.end;
         }
         if holes { Err(Errno::ENOMEM.into()) } else { Ok(()) }
+    }
+
+    /// Whether process_madvise(2) may advise of a range of another process's memory.
+    ///
+    /// # Errors
+    /// As madvise(2).
+    pub fn check_advice(&self, addr: u64, len: u64) -> Result<()> {
+        let end = advised_end(addr, len)?;
+        if end == addr || !self.parts(addr, end).1 { Ok(()) } else { Err(Errno::ENOMEM.into()) }
     }
 
     fn advise_part(&self, caller: &Caller<'_>, vma: &Vma, advice: Madvice) -> Result<()> {

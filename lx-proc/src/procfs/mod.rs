@@ -6,6 +6,7 @@
 
 mod cpuinfo;
 mod fd;
+mod mem;
 mod mounts;
 mod net;
 mod pid;
@@ -23,11 +24,11 @@ use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::abi::dirent::DT_DIR;
 use lx_core::caller::Caller;
-use lx_core::cred::Capabilities;
 use lx_vfs::fs::new_dev;
 use lx_vfs::fs::pseudo::{DirSource, Node, NodeInfo, PseudoFs};
 use lx_vfs::inode::DirListing;
 
+use crate::access::{AccessIds, check_access};
 use crate::kernel::Kernel;
 use crate::task::Task;
 
@@ -109,17 +110,7 @@ fn parse_id(name: &[u8]) -> Option<i32> {
 /// # Errors
 /// `EACCES`.
 fn check_readable(caller: &Caller<'_>, task: &Task) -> Result<()> {
-    if caller.tgid == task.tgid() {
-        return Ok(());
-    }
-    let (cred, target) = (caller.cred(), task.cred());
-    let same_user = [target.uid, target.euid, target.suid].iter().all(|id| *id == cred.fsuid);
-    let same_group = [target.gid, target.egid, target.sgid].iter().all(|id| *id == cred.fsgid);
-    if (same_user && same_group) || cred.has(Capabilities::SYS_PTRACE) {
-        Ok(())
-    } else {
-        Err(Errno::EACCES.into())
-    }
+    Ok(check_access(caller, task, AccessIds::File).map_err(|_| Errno::EACCES)?)
 }
 
 #[cfg(test)]

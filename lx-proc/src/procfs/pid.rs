@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::abi::dirent::DT_DIR;
+use lx_core::abi::stat::FileType;
 use lx_core::caller::Caller;
 use lx_core::cred::{Capabilities, Credentials};
 use lx_core::rlimit::{RLIM_INFINITY, Resource, Rlimits};
@@ -14,7 +15,7 @@ use lx_vfs::fs::pseudo::{DirSource, LinkSource, Node, NodeInfo, TextSource};
 use lx_vfs::inode::DirListing;
 use lx_vfs::location::Path;
 
-use super::{check_readable, fd, mounts, net, parse_id, stat, status};
+use super::{check_readable, fd, mem, mounts, net, parse_id, stat, status};
 use crate::kernel::Kernel;
 use crate::mm::AddressSpace;
 use crate::session::INIT_TGID;
@@ -148,6 +149,7 @@ enum Kind {
     Fds,
     FdInfos,
     Net,
+    Mem,
     /// Only in the directory of a whole process.
     Tasks,
 }
@@ -170,6 +172,7 @@ const ENTRIES: &[(&str, Kind)] = &[
     ("maps", Kind::Text(0o444, maps)),
     ("smaps", Kind::Text(0o444, smaps)),
     ("children", Kind::Text(0o444, children)),
+    ("mem", Kind::Mem),
     ("cwd", Kind::Link(Place::Cwd)),
     ("root", Kind::Link(Place::Root)),
     ("exe", Kind::Link(Place::Exe)),
@@ -206,6 +209,10 @@ impl ProcessDir {
             Kind::Fds => info.mode(0o500).directory(fd::FdDir { subject, infos: false }),
             Kind::FdInfos => info.mode(0o555).directory(fd::FdDir { subject, infos: true }),
             Kind::Net => info.mode(0o555).owner(0, 0).directory(net::NetDir(subject)),
+            Kind::Mem => {
+                let open = move |caller: &Caller<'_>, _| mem::open(&subject, caller);
+                info.mode(0o600).file(FileType::Regular, open)
+            }
             Kind::Tasks => info.directory(TaskDir(subject)),
         }
     }

@@ -32,6 +32,7 @@ pub(crate) mod poll;
 pub(crate) mod prctl;
 pub(crate) mod priority;
 pub(crate) mod process;
+pub(crate) mod process_vm;
 pub(crate) mod sched;
 pub(crate) mod sem;
 pub(crate) mod shm;

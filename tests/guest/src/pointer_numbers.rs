@@ -157,6 +157,9 @@ numbers! {
     pwritev2 = SYS_pwritev2;
     statx = SYS_statx;
     pidfd_send_signal = SYS_pidfd_send_signal;
+    process_vm_readv = SYS_process_vm_readv;
+    process_vm_writev = SYS_process_vm_writev;
+    process_madvise = SYS_process_madvise;
     clone3 = SYS_clone3;
     openat2 = SYS_openat2;
     faccessat2 = SYS_faccessat2;

@@ -36,6 +36,8 @@ enum Arg {
     Length,
     /// As `Out`, holding a capability header before.
     CapHeader,
+    /// As `In`, a list with one piece of memory.
+    Piece,
     /// The address of a page; the call does not follow it.
     Page,
     /// As `In`, holding a set of one signal, which is pending.
@@ -66,7 +68,7 @@ enum Arg {
 
 use Arg::{
     CapHeader, Dir, Epoll, Event, File, In, Length, Listener, Mem, N, Null, Out, Page, PidFd,
-    PipeIn, PipeOut, Queue, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
+    Piece, PipeIn, PipeOut, Queue, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
 };
 
 /// The folder that the calls may look at.
@@ -278,6 +280,9 @@ recipes! {
     pidfd_send_signal(PidFd, N(10), In, N(0));
     clone3(In, N(88));
     openat2(CWD, S("/dev/null"), In, N(24));
+    process_vm_readv(N(1), Piece, N(1), Piece, N(1), N(0));
+    process_vm_writev(N(1), Piece, N(1), Piece, N(1), N(0));
+    process_madvise(PidFd, In, N(1), N(20), N(0));
     faccessat2(CWD, HERE, N(0), N(0));
     epoll_pwait2(Epoll, Out, N(4), In, In, N(8));
     mount(MISSING, MISSING, S("tmpfs"), N(0), Null);
@@ -350,6 +355,10 @@ impl Fixture {
             In | Out | Page => self.good + at as i64 * 4096,
             Length => self.buffer(at, 128_u32),
             CapHeader => self.buffer(at, 0x2008_0522_u32),
+            Piece => {
+                let iov_base = (self.good + 32768) as *mut _;
+                self.buffer(at, libc::iovec { iov_base, iov_len: 8 })
+            }
             Signals => {
                 let signals = signal_set(libc::SIGUSR1);
                 // SAFETY: the set is a live variable; the signal stays pending, as it is blocked.

@@ -1,0 +1,246 @@
+//! The memory of other processes, which only their own threads can get at: they copy it when they
+//! are asked to, wherever they wait or run.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem::take;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use lx_core::Result;
+use lx_core::abi::Errno;
+use lx_core::caller::Caller;
+use lx_core::host::{Host, Prot};
+use lx_core::sync::{Mutex, TaskWork, Waiter, level};
+
+use super::AddressSpace;
+use super::tree::{page_down, page_up};
+use super::vma::{Vma, VmaFlags};
+use crate::kernel::Kernel;
+use crate::task::Task;
+
+/// Most bytes that are copied at once.
+pub const REMOTE_CHUNK: usize = 64 << 10;
+
+/// What of a process's memory can be got at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// What its mappings allow the process itself.
+    Mapped,
+    /// All that a tracer gets at, `FOLL_FORCE`: what is protected against reading, and private
+    /// mappings that are protected against writing.
+    Tracer,
+}
+
+/// The memory of a process, possibly another one.
+pub struct RemoteMemory {
+    mm: Arc<AddressSpace>,
+}
+
+impl RemoteMemory {
+    /// That of `task`'s process.
+    pub fn of(task: &Task) -> Self {
+        Self { mm: task.mm() }
+    }
+
+    /// Reads up to [`REMOTE_CHUNK`] bytes; how many come before the first that cannot be read.
+    ///
+    /// # Errors
+    /// `ESRCH`: nobody has this memory any more. `EINTR`: the caller is killed.
+    pub fn read(
+        &self,
+        kernel: &Kernel,
+        caller: &Caller<'_>,
+        addr: u64,
+        dst: &mut [u8],
+        reach: Reach,
+    ) -> Result<usize> {
+        let mut bytes = Vec::new();
+        let len = self.mm.reachable(addr, dst.len().min(REMOTE_CHUNK), Prot::READ, reach);
+        bytes.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
+        bytes.resize(len, 0);
+        let (bytes, count) = self.transfer(kernel, caller, addr, bytes, Prot::READ)?;
+        let count = count.min(dst.len());
+        if let (Some(to), Some(from)) = (dst.get_mut(..count), bytes.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        Ok(count)
+    }
+
+    /// Writes up to [`REMOTE_CHUNK`] bytes; how many come before the first that cannot be written.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn write(
+        &self,
+        kernel: &Kernel,
+        caller: &Caller<'_>,
+        addr: u64,
+        src: &[u8],
+        reach: Reach,
+    ) -> Result<usize> {
+        let mut bytes = Vec::new();
+        let len = self.mm.reachable(addr, src.len().min(REMOTE_CHUNK), Prot::WRITE, reach);
+        bytes.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
+        bytes.extend_from_slice(src.get(..len).unwrap_or_default());
+        Ok(self.transfer(kernel, caller, addr, bytes, Prot::WRITE)?.1)
+    }
+
+    /// Lets a task copy that has the memory: the caller, or another one.
+    fn transfer(
+        &self,
+        kernel: &Kernel,
+        caller: &Caller<'_>,
+        addr: u64,
+        bytes: Vec<u8>,
+        access: Prot,
+    ) -> Result<(Vec<u8>, usize)> {
+        let mut tasks = kernel.pids.tasks();
+        tasks.retain(|task| task.mm_id() == self.mm.id());
+        let own = tasks.iter().any(|task| task.tid() == caller.tid);
+        // One that sleeps comes at once. Otherwise any may: those in calls of the host come late.
+        if let Some(at) = tasks.iter().position(|task| task.waiter().is_parked()) {
+            tasks.swap(0, at);
+            tasks.truncate(1);
+        }
+        let transfer = Arc::new(Transfer {
+            host: caller.host,
+            mm: Arc::clone(&self.mm),
+            addr,
+            access,
+            asked: AtomicUsize::new(tasks.len()),
+            taken: AtomicBool::new(false),
+            done: AtomicBool::new(false),
+            outcome: Mutex::new((bytes, None)),
+            requester: Arc::clone(caller.waiter),
+        });
+        if own {
+            transfer.copy();
+        } else if tasks.is_empty() {
+            return Err(Errno::ESRCH.into());
+        } else {
+            for task in tasks {
+                let errand = Errand { task: Arc::clone(&task), transfer: Arc::clone(&transfer) };
+                let errand = Arc::new(errand) as Arc<dyn TaskWork>;
+                if !task.waiter().ask(Arc::clone(&errand)) {
+                    errand.cancel();
+                }
+            }
+            let ready = || transfer.done.load(Ordering::Acquire).then_some(());
+            caller.waiter.wait_for(None, || 0, false, ready).map_err(|_| Errno::EINTR)?;
+        }
+        let (bytes, count) = take(&mut *transfer.outcome.lock());
+        Ok((bytes, count.ok_or(Errno::ESRCH)?))
+    }
+}
+
+/// A piece of memory to be copied by one of the tasks that are asked.
+struct Transfer {
+    host: &'static dyn Host,
+    mm: Arc<AddressSpace>,
+    addr: u64,
+    access: Prot,
+    /// Tasks that have been asked and not answered.
+    asked: AtomicUsize,
+    /// One of them does it.
+    taken: AtomicBool,
+    done: AtomicBool,
+    /// The bytes, and how many were copied; `None` if nobody could.
+    outcome: Mutex<(Vec<u8>, Option<usize>), { level::CACHE }>,
+    requester: Arc<Waiter>,
+}
+
+impl Transfer {
+    fn copy(&self) {
+        // Without the lock, as memory may have to be brought in.
+        let mut bytes = take(&mut self.outcome.lock().0);
+        let mut count = 0;
+        for part in self.mm.parts(self.addr, self.addr.saturating_add(bytes.len() as u64)).0 {
+            let rest = bytes.get_mut(count..).unwrap_or_default();
+            let len = rest.len().min(part.len() as usize);
+            let copied = self.copy_part(&part, rest.get_mut(..len).unwrap_or_default());
+            count += copied;
+            if copied < len {
+                break;
+            }
+        }
+        *self.outcome.lock() = (bytes, Some(count));
+        self.finish();
+    }
+
+    /// Copies from or to the start of a part of one mapping.
+    fn copy_part(&self, part: &Vma, bytes: &mut [u8]) -> usize {
+        let forced = !part.prot.contains(self.access);
+        if forced {
+            // Its pages are what the guest's threads see meanwhile, too: there is no other way in.
+            self.protect(part, Prot::READ | self.access | part.prot);
+        }
+        let count = match self.access.contains(Prot::WRITE) {
+            true => self.host.copy_out_partial(part.start, bytes),
+            false => self.host.copy_in_partial(part.start, bytes),
+        };
+        if forced {
+            self.protect(part, part.prot);
+        }
+        count
+    }
+
+    /// Changes the access rights of the pages of a part, for the host only.
+    fn protect(&self, part: &Vma, prot: Prot) {
+        let start = page_down(part.start);
+        let end = page_up(part.end).unwrap_or(part.end);
+        // What fails here shows in the copy.
+        let _ = self.host.protect(start, end.saturating_sub(start), prot);
+    }
+
+    fn finish(&self) {
+        self.done.store(true, Ordering::Release);
+        self.requester.wake();
+    }
+}
+
+/// A transfer that a task is asked for.
+struct Errand {
+    task: Arc<Task>,
+    transfer: Arc<Transfer>,
+}
+
+impl TaskWork for Errand {
+    fn run(&self) {
+        // It may have executed another program meanwhile.
+        if self.task.mm_id() != self.transfer.mm.id() {
+            return self.cancel();
+        }
+        if !self.transfer.taken.swap(true, Ordering::AcqRel) {
+            self.transfer.copy();
+        }
+    }
+
+    fn cancel(&self) {
+        let last = self.transfer.asked.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last && !self.transfer.taken.swap(true, Ordering::AcqRel) {
+            self.transfer.finish();
+        }
+    }
+}
+
+impl AddressSpace {
+    /// Bytes from `addr` on, `len` at most, that are within reach for this access.
+    fn reachable(&self, addr: u64, len: usize, access: Prot, reach: Reach) -> usize {
+        let allows = |vma: &Vma| match reach {
+            _ if vma.is_invisible() => false,
+            _ if vma.prot.contains(access) => true,
+            Reach::Mapped => false,
+            Reach::Tracer => access == Prot::READ || !vma.flags.contains(VmaFlags::SHARED),
+        };
+        let end = addr.saturating_add(len as u64);
+        let inner = self.inner.lock();
+        let mut at = addr;
+        while at < end {
+            match inner.tree.find(at) {
+                Some(vma) if allows(vma) => at = vma.end,
+                _ => break,
+            }
+        }
+        at.min(end).saturating_sub(addr) as usize
+    }
+}
