@@ -28,9 +28,11 @@ impl UnixSocket {
     ) -> Result<(Arc<Self>, Arc<Self>)> {
         let (first, second) = (Self::new(kind, protocol)?, Self::new(kind, protocol)?);
         for (end, other) in [(&first, &second), (&second, &first)] {
+            let peer_name = Arc::clone(&other.state.lock().name);
             let mut state = end.state.lock();
             state.role = Role::Connected;
             state.peer = Arc::downgrade(other);
+            state.peer_name = Some(peer_name);
             state.peer_cred = Some(peer_cred(caller));
         }
         Ok((first, second))
@@ -38,17 +40,17 @@ impl UnixSocket {
 
     /// Whether `bind` would find a name.
     pub fn is_bound(&self) -> bool {
-        self.state.lock().name.is_some()
+        self.state.lock().name.get().is_some()
     }
 
     fn take_name(&self, key: Key, address: UnixAddress<'_>) -> Result<()> {
         let mut state = self.state.lock();
-        if state.name.is_some() || state.dead {
+        if state.name.get().is_some() || state.dead {
             drop(state);
             names::leave(&key, &self.me);
             return Err(Errno::EINVAL.into());
         }
-        state.name = Some(Arc::from(address.to_bytes()));
+        state.name.call_once(|| Arc::from(address.to_bytes()));
         state.key = Some(key);
         Ok(())
     }
@@ -140,7 +142,7 @@ impl UnixSocket {
         let limit = backlog.cast_unsigned().min(SOMAXCONN) as usize;
         {
             let mut state = self.state.lock();
-            if state.name.is_none() {
+            if state.name.get().is_none() {
                 return Err(Errno::EINVAL.into());
             }
             match &mut state.role {
@@ -174,7 +176,7 @@ impl UnixSocket {
             let mut state = new.state.lock();
             state.role = Role::Connected;
             state.peer = Weak::clone(&self.me);
-            state.peer_name = name;
+            state.peer_name = Some(name);
             state.peer_cred = Some(peer_cred(caller));
         }
         match self.try_connect(to, &new) {
@@ -216,7 +218,7 @@ impl UnixSocket {
             }
             state.role = Role::Connected;
             state.peer = Arc::downgrade(new);
-            state.peer_name = name;
+            state.peer_name = Some(name);
             state.peer_cred = cred;
         }
         let result = {
@@ -244,7 +246,7 @@ impl UnixSocket {
         let (old, queue) = {
             let mut state = self.state.lock();
             state.role = Role::Connected;
-            state.peer_name = peer_name;
+            state.peer_name = Some(peer_name);
             let old = core::mem::replace(&mut state.peer, Arc::downgrade(to)).upgrade();
             let old = old.filter(|old| !Arc::ptr_eq(old, to));
             let queue =

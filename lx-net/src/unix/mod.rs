@@ -29,6 +29,8 @@ use lx_core::error::Result;
 use lx_core::poll::{PollEvents, PollSource};
 use lx_core::sync::{Mutex, WaitQueue, level};
 
+use spin::Once;
+
 use crate::options::Options;
 use names::Key;
 pub use names::UnixAddress;
@@ -53,18 +55,26 @@ enum Role {
     Connected,
 }
 
+/// A socket's name, as `getsockname` shows it.
+type Name = Once<Arc<[u8]>>;
+
+/// A name's bytes; those of no name as long as there is none.
+fn shown(name: &Name) -> Vec<u8> {
+    name.get().map_or_else(|| UnixAddress::Unnamed.to_bytes(), |name| name.to_vec())
+}
+
 #[derive(Default)]
 struct State {
     role: Role,
-    /// As `getsockname` shows it.
-    name: Option<Arc<[u8]>>,
+    /// Its name, once it has one.
+    name: Arc<Name>,
     /// What it was entered with.
     key: Option<Key>,
     /// Keeps the node of a path alive, so that its inode number is not used again.
     node: Option<Box<dyn Any + Send + Sync>>,
     peer: Weak<UnixSocket>,
-    /// The peer's name when it was connected, for when it is gone.
-    peer_name: Option<Arc<[u8]>>,
+    /// The peer's name, which outlives it and may come after the connection.
+    peer_name: Option<Arc<Name>>,
     peer_cred: Option<Ucred>,
     /// Reported once by the next call.
     error: Option<Errno>,
@@ -153,8 +163,7 @@ impl UnixSocket {
 
     /// As `getsockname(2)` shows it.
     pub fn name(&self) -> Vec<u8> {
-        let name = self.state.lock().name.clone();
-        name.map_or_else(|| UnixAddress::Unnamed.to_bytes(), |name| name.to_vec())
+        shown(&self.state.lock().name)
     }
 
     /// As `getpeername(2)` shows it.
@@ -162,18 +171,12 @@ impl UnixSocket {
     /// # Errors
     /// `ENOTCONN`.
     pub fn peer_name(&self) -> Result<Vec<u8>> {
-        let (peer, stored) = {
-            let state = self.state.lock();
-            if !state.is_connected() {
-                return Err(Errno::ENOTCONN.into());
-            }
-            (state.peer.upgrade(), state.peer_name.clone())
-        };
-        Ok(match (peer, stored) {
-            (Some(peer), _) => peer.name(),
-            (None, Some(name)) => name.to_vec(),
-            (None, None) => UnixAddress::Unnamed.to_bytes(),
-        })
+        let state = self.state.lock();
+        if !state.is_connected() {
+            return Err(Errno::ENOTCONN.into());
+        }
+        let name = state.peer_name.as_ref();
+        Ok(name.map_or_else(|| UnixAddress::Unnamed.to_bytes(), |name| shown(name)))
     }
 
     /// `shutdown(2)`.
@@ -216,14 +219,6 @@ impl UnixSocket {
                 core::mem::take(&mut state.crowded_out),
             )
         };
-        if let Some(peer) = peer.upgrade() {
-            let name = self.state.lock().name.clone();
-            let mut state = peer.state.lock();
-            if Weak::ptr_eq(&state.peer, &self.me) {
-                // It may have been bound after they were connected.
-                state.peer_name = name;
-            }
-        }
         if let Some(key) = key {
             names::leave(&key, &self.me);
         }
