@@ -4,6 +4,7 @@ use lx_core::abi::{Errno, PAGE_SIZE};
 use lx_core::host::{
     Backing, Fault, HostError, HostMemory, HostPages, HostResult, PageBlock, Prot,
 };
+use lx_x86::guest_memory::GuestMemory;
 use lx_x86::user_copy;
 
 use crate::region::{self, REGION_BASE, region_fd};
@@ -57,15 +58,10 @@ fn protect_parts(addr: u64, len: u64, prot: Prot) -> HostResult<()> {
     protect_parts(addr.saturating_add(half), len.saturating_sub(half), prot)
 }
 
-/// An access of the running task: see [`ThreadBlock::access`](lx_x86::thread_block::ThreadBlock).
+/// The memory of the running task.
 #[inline(always)]
-fn access(addr: u64, len: usize, write: bool, access: impl Fn(usize) -> usize) -> usize {
-    thread::current().engine.access(addr, len, write, access)
-}
-
-/// Whether an access of the running task that has failed may be tried again.
-fn may_retry(addr: u64, write: bool) -> bool {
-    thread::current().engine.user_fault(addr, write)
+fn guest() -> GuestMemory<'static> {
+    GuestMemory::new(&thread::current().engine, REGION_BASE)
 }
 
 impl HostMemory for LinuxHost {
@@ -127,110 +123,43 @@ impl HostMemory for LinuxHost {
     }
 
     fn copy_in(&self, src: u64, dst: &mut [u8]) -> Result<(), Fault> {
-        if self.copy_in_partial(src, dst) == dst.len() { Ok(()) } else { Err(Fault) }
+        if guest().copy_in(src, dst) == dst.len() { Ok(()) } else { Err(Fault) }
     }
 
     fn copy_out(&self, dst: u64, src: &[u8]) -> Result<(), Fault> {
-        if self.copy_out_partial(dst, src) == src.len() { Ok(()) } else { Err(Fault) }
+        if guest().copy_out(dst, src) == src.len() { Ok(()) } else { Err(Fault) }
     }
 
     fn copy_out_partial(&self, dst: u64, src: &[u8]) -> usize {
-        if !in_guest(dst, src.len()) {
-            return 0;
-        }
-        access(dst, src.len(), true, |done| {
-            let rest = src.get(done..).unwrap_or_default();
-            // SAFETY: one side is a slice, the other the guest's.
-            unsafe { user_copy::copy(dst + done as u64, rest.as_ptr() as u64, rest.len()) }
-        })
+        guest().copy_out(dst, src)
     }
 
     fn copy_in_partial(&self, src: u64, dst: &mut [u8]) -> usize {
-        if !in_guest(src, dst.len()) {
-            return 0;
-        }
-        let (to, len) = (dst.as_mut_ptr() as u64, dst.len());
-        access(src, len, false, |done| {
-            let at = done as u64;
-            // SAFETY: one side is the rest of a slice, the other the guest's.
-            unsafe { user_copy::copy(to + at, src + at, len - done) }
-        })
+        guest().copy_in(src, dst)
     }
 
     fn zero(&self, dst: u64, len: u64) -> Result<(), Fault> {
-        let len = usize::try_from(len).map_err(|_| Fault)?;
-        if !in_guest(dst, len) {
-            return Err(Fault);
-        }
-        let done = access(dst, len, true, |done| {
-            // SAFETY: the memory is the guest's.
-            unsafe { user_copy::zero(dst + done as u64, len - done) }
-        });
-        if done == len { Ok(()) } else { Err(Fault) }
+        guest().zero(dst, len)
     }
 
     fn copy_in_str(&self, src: u64, dst: &mut [u8]) -> Result<Option<usize>, Fault> {
-        let room = REGION_BASE.checked_sub(src).ok_or(Fault)?;
-        let len = dst.len().min(usize::try_from(room).map_err(|_| Fault)?);
-        let all = len == dst.len();
-        let dst = dst.get_mut(..len).ok_or(Fault)?;
-        // SAFETY: reading stops before the end of the guest's addresses.
-        let mut found = unsafe { user_copy::copy_str(dst, src) };
-        if found.is_err() && self.copy_in_partial(src, dst) == len {
-            // SAFETY: as above.
-            found = unsafe { user_copy::copy_str(dst, src) };
-        }
-        match found {
-            Ok(None) if !all => Err(Fault),
-            found => found,
-        }
+        guest().copy_in_str(src, dst)
     }
 
     fn load_u32(&self, addr: u64) -> Result<u32, Fault> {
-        if !in_guest(addr, 4) {
-            return Err(Fault);
-        }
-        // SAFETY: the memory is the guest's.
-        let load = || unsafe { user_copy::load_u32(addr) };
-        let found = load();
-        let found = if found.is_none() && may_retry(addr, false) { load() } else { found };
-        found.ok_or(Fault)
+        guest().load_u32(addr)
     }
 
     fn compare_exchange_u32(&self, addr: u64, current: u32, new: u32) -> Result<u32, Fault> {
-        if !in_guest(addr, 4) {
-            return Err(Fault);
-        }
-        // SAFETY: the memory is the guest's.
-        let exchange = || unsafe { user_copy::compare_exchange_u32(addr, current, new) };
-        let found = exchange();
-        let found = if found.is_none() && may_retry(addr, true) { exchange() } else { found };
-        found.ok_or(Fault)
+        guest().compare_exchange_u32(addr, current, new)
     }
 
     fn copy_pages_out(&self, dst: u64, block: &PageBlock, offset: usize, len: usize) -> usize {
-        if !in_guest(dst, len) {
-            return 0;
-        }
-        let from = block.address().wrapping_add(offset as u64);
-        access(dst, len, true, |done| {
-            let at = done as u64;
-            // SAFETY: the block is region memory that is only ever copied; the other side is the
-            // guest's.
-            unsafe { user_copy::copy(dst + at, from + at, len - done) }
-        })
+        guest().copy_pages_out(dst, block, offset, len)
     }
 
     fn copy_pages_in(&self, block: &PageBlock, offset: usize, src: u64, len: usize) -> usize {
-        if !in_guest(src, len) {
-            return 0;
-        }
-        let to = block.address().wrapping_add(offset as u64);
-        access(src, len, false, |done| {
-            let at = done as u64;
-            // SAFETY: as above.
-            unsafe { user_copy::copy(to + at, src + at, len - done) }
-        })
+        guest().copy_pages_in(block, offset, src, len)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod context;
 mod decode;
 mod dispatch;
 pub mod entry;
+pub mod guest_memory;
 pub mod layout;
 pub mod rewrite;
 pub mod scan;

@@ -78,9 +78,16 @@ impl Waiter {
 
     /// Ends the present or next park.
     pub fn wake(&self) {
-        if self.word.swap(WOKEN, Ordering::Release) == PARKED {
+        self.unpark();
+    }
+
+    /// Likewise; whether the thread was parked.
+    fn unpark(&self) -> bool {
+        let parked = self.word.swap(WOKEN, Ordering::Release) == PARKED;
+        if parked {
             sync_host().wake(&self.word, 1);
         }
+        parked
     }
 
     /// Asks for attention: ends interruptible waits and makes guest code enter the kernel.
@@ -102,8 +109,10 @@ impl Waiter {
         if !self.work.add(work) {
             return false;
         }
-        self.wake();
-        sync_host().interrupt(self.thread());
+        if !self.unpark() {
+            // On its way back to the guest.
+            sync_host().interrupt(self.thread());
+        }
         true
     }
 
@@ -190,7 +199,6 @@ impl Waiter {
             if let Some(value) = ready() {
                 return Ok(value);
             }
-            self.do_work();
             if self.is_killed() || (interruptible && self.is_interrupted()) {
                 return Err(WaitEnd::Interrupted);
             }
@@ -198,6 +206,7 @@ impl Waiter {
                 return Err(WaitEnd::TimedOut);
             }
             self.park(deadline);
+            self.do_work();
         }
     }
 }
