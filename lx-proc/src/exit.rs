@@ -358,6 +358,8 @@ pub fn host_thread_died(kernel: &Arc<Kernel>, thread: HostThreadId, signal: Sign
     task.futex().set_phase(Phase::Dead);
     kernel.futexes.forget(task.futex());
     kernel.ipc.forget(task.waiter());
+    kernel.mqueues.forget_waiter(task.waiter());
+    kernel.mqueues.forget_process(task.tgid());
     if let Some(files) = task.set_files(Arc::new(FdTable::new())) {
         drop(files.remove_where(|_, _| true));
     }

@@ -9,6 +9,7 @@ use lx_core::error::Result;
 use lx_core::host::{Host, HostThreadId, Nanos, TrapHandler};
 use lx_core::rlimit::Rlimits;
 use lx_core::timer::TimerQueue;
+use lx_vfs::fs::mqueue::MessageQueues;
 
 use crate::exec::VdsoCache;
 use crate::exit;
@@ -37,6 +38,8 @@ pub struct Kernel {
     pub futexes: FutexTable,
     /// System V IPC.
     pub ipc: Ipc,
+    /// POSIX message queues.
+    pub mqueues: MessageQueues,
     /// Timers that run.
     pub timers: Arc<TimerQueue>,
     /// Names of the system.
@@ -68,6 +71,7 @@ impl Kernel {
             pids,
             futexes: FutexTable::new(),
             ipc: Ipc::default(),
+            mqueues: MessageQueues::new(host),
             timers: Arc::default(),
             uts: UtsNames::default(),
             observe: Observe::default(),

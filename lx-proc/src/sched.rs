@@ -86,6 +86,14 @@ impl Scheduling {
         self.priority.load(Ordering::Relaxed)
     }
 
+    /// Its place among all tasks, as `/proc/PID/stat` shows it: the lowest comes first.
+    pub fn rank(&self) -> i32 {
+        match self.priority() {
+            0 => 20 + self.nice(),
+            priority => -1 - priority,
+        }
+    }
+
     /// Whether children begin with the normal policy.
     pub fn reset_on_fork(&self) -> bool {
         self.reset_on_fork.load(Ordering::Relaxed)

@@ -250,7 +250,7 @@ syscalls! {
     161 chroot => cwd::sys_chroot, Full;
     162 sync => io::sys_sync, Partial("the host's caches are left to the host");
     164 settimeofday => time::sys_settimeofday, Partial("always EPERM: the clocks are the host's");
-    165 mount => mount::sys_mount, Partial("tmpfs, proc, sysfs, overlay, bind and move; one tree, all mounts are private; overlays without redirect_dir, index and metacopy");
+    165 mount => mount::sys_mount, Partial("tmpfs, proc, sysfs, mqueue, overlay, bind and move; one tree, all mounts are private; overlays without redirect_dir, index and metacopy");
     166 umount2 => mount::sys_umount2, Partial("no MNT_EXPIRE");
     170 sethostname => info::sys_sethostname, Full;
     171 setdomainname => info::sys_setdomainname, Full;
@@ -293,6 +293,12 @@ syscalls! {
     233 epoll_ctl => epoll::sys_epoll_ctl, Full;
     234 tgkill => signal::sys_tgkill, Full;
     235 utimes => utime::sys_utimes, Full;
+    240 mq_open => mqueue::sys_mq_open, Full;
+    241 mq_unlink => mqueue::sys_mq_unlink, Full;
+    242 mq_timedsend => mqueue::sys_mq_timedsend, Full;
+    243 mq_timedreceive => mqueue::sys_mq_timedreceive, Full;
+    244 mq_notify => mqueue::sys_mq_notify, Full;
+    245 mq_getsetattr => mqueue::sys_mq_getsetattr, Full;
     247 waitid => process::sys_waitid, Partial("of the usage only the time");
     251 ioprio_set => priority::sys_ioprio_set, Partial("recorded; the host schedules");
     252 ioprio_get => priority::sys_ioprio_get, Full;

@@ -31,6 +31,7 @@ pub mod limits;
 pub mod memfd;
 pub mod mman;
 pub mod mount;
+pub mod mqueue;
 pub mod poll;
 pub mod prctl;
 pub mod regs;

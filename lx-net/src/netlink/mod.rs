@@ -201,6 +201,12 @@ impl NetlinkSocket {
         Ok(bytes.len())
     }
 
+    /// Puts a message of the kernel's into the queue.
+    pub fn deliver(&self, message: &[u8]) {
+        self.state.lock().replies.push_back(message.into());
+        self.queue.wake_all(PollEvents::READABLE.bits());
+    }
+
     /// Receives one answer.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod cpuinfo;
 mod fd;
 mod mem;
 mod mounts;
+mod mqueue;
 mod net;
 mod pid;
 mod stat;

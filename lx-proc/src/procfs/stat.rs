@@ -76,7 +76,7 @@ pub(super) fn text(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
     let nice = scheduling.nice();
     let policy = scheduling.policy();
     let rt_priority = scheduling.priority();
-    let priority = if rt_priority > 0 { -1 - rt_priority } else { 20 + nice };
+    let priority = scheduling.rank();
     let (tty, foreground) = terminal(group.sid());
     let standard = |set: SigSet| set.0 & 0x7fff_ffff;
 

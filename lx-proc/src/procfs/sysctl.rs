@@ -13,7 +13,7 @@ use lx_core::cred::Capabilities;
 use lx_core::host::Host;
 use lx_vfs::fs::pseudo::{Node, TextSource};
 
-use super::Numbers;
+use super::{Numbers, mqueue};
 use crate::ipc;
 use crate::kernel::Kernel;
 use crate::pid::PID_MAX;
@@ -81,7 +81,7 @@ pub(super) fn directory(kernel: &Arc<Kernel>, numbers: &mut Numbers) -> Node {
         let mut entries = constants(values, numbers);
         match *name {
             "kernel" => add_kernel(kernel, numbers, &mut entries),
-            "fs" => add_fs(numbers, &mut entries),
+            "fs" => add_fs(kernel, numbers, &mut entries),
             _ => {}
         }
         directories.push((*name, numbers.next().fixed_directory(entries)));
@@ -107,7 +107,7 @@ fn constants(
     values.iter().filter(|(_, value)| !value.is_empty()).map(node).collect()
 }
 
-fn add_fs(numbers: &mut Numbers, entries: &mut Vec<(&'static str, Node)>) {
+fn add_fs(kernel: &Arc<Kernel>, numbers: &mut Numbers, entries: &mut Vec<(&'static str, Node)>) {
     let mut add = |name, value: u64| {
         let make = move |_: &Caller<'_>| Ok(format!("{value}\n").into_bytes());
         entries.push((name, numbers.next().text(make)));
@@ -121,6 +121,8 @@ fn add_fs(numbers: &mut Numbers, entries: &mut Vec<(&'static str, Node)>) {
     ];
     let inotify = constants(&inotify, numbers);
     entries.push(("inotify", numbers.next().fixed_directory(inotify)));
+    let mqueue = mqueue::entries(kernel, numbers);
+    entries.push(("mqueue", numbers.next().fixed_directory(mqueue)));
 }
 
 fn add_kernel(

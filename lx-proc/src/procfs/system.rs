@@ -17,7 +17,7 @@ use crate::uts::{RELEASE, SYSNAME, VERSION};
 
 /// File systems that can be mounted.
 const FILESYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\n\
-    nodev\tpipefs\nnodev\tsockfs\nnodev\tdevpts\nnodev\toverlay\n";
+    nodev\tpipefs\nnodev\tsockfs\nnodev\tdevpts\nnodev\tmqueue\nnodev\toverlay\n";
 
 /// All nodes, but for `sys`.
 pub(super) fn nodes(kernel: &Arc<Kernel>, numbers: &mut Numbers) -> Vec<(&'static str, Node)> {

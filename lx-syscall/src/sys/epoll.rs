@@ -49,7 +49,7 @@ pub(crate) fn sys_epoll_ctl(
     let instance = task.files().get(epfd)?;
     let file = task.files().get(fd)?;
     let caller = task.caller();
-    epoll::check_watchable(&caller, &file)?;
+    epoll::check_watchable(&file)?;
     if Arc::ptr_eq(&instance, &file) {
         return Err(Errno::EINVAL.into());
     }

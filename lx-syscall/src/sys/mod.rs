@@ -23,6 +23,7 @@ pub(crate) mod message;
 pub(crate) mod mm;
 pub(crate) mod mount;
 mod mount_overlay;
+pub(crate) mod mqueue;
 pub(crate) mod msg;
 pub(crate) mod open;
 pub(crate) mod path;

@@ -154,11 +154,21 @@ fn new_file_system(
         b"tmpfs" | b"ramfs" => new_tmpfs(task, options),
         b"proc" => Ok(procfs::new(task.kernel())),
         b"devpts" => Ok(DevPts::new(task.caller().now(), devpts::Options::parse(options)?)),
+        b"mqueue" => new_mqueue(task, options),
         b"sysfs" => Ok(procfs::sysfs::new(task.kernel())),
         _ => {
             unsupported::note("file system type", fs_type.len() as u64);
             Err(Errno::ENODEV.into())
         }
+    }
+}
+
+/// The one file system of message queues, which takes no options.
+fn new_mqueue(task: &CurrentTask<'_>, options: &[u8]) -> Result<Arc<dyn FileSystem>> {
+    if options.is_empty() {
+        Ok(task.kernel().mqueues.file_system())
+    } else {
+        Err(Errno::EINVAL.into())
     }
 }
 

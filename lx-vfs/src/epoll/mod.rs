@@ -21,7 +21,7 @@ use alloc::vec::Vec;
 use lx_core::Caller;
 use lx_core::abi::fcntl::OpenFlags;
 use lx_core::abi::poll::EpollEvents;
-use lx_core::abi::stat::{S_IFDIR, S_IFMT, S_IFREG, Stat};
+use lx_core::abi::stat::Stat;
 use lx_core::abi::{Errno, Fd};
 use lx_core::error::Result;
 use lx_core::file::{FileOps, OpenFile};
@@ -89,12 +89,8 @@ pub fn open() -> Arc<OpenFile> {
 ///
 /// # Errors
 /// `EPERM`.
-pub fn check_watchable(caller: &Caller<'_>, file: &OpenFile) -> Result<()> {
-    let kind = file.ops().stat(caller, file)?.st_mode & S_IFMT;
-    if kind == S_IFREG || kind == S_IFDIR || !file.ops().can_poll() {
-        return Err(Errno::EPERM.into());
-    }
-    Ok(())
+pub fn check_watchable(file: &OpenFile) -> Result<()> {
+    if file.ops().can_poll() { Ok(()) } else { Err(Errno::EPERM.into()) }
 }
 
 /// The instance behind a description.

@@ -5,6 +5,7 @@ pub mod drvfs;
 pub mod hostfs;
 pub mod layers;
 pub(crate) mod meta;
+pub mod mqueue;
 pub mod overlay;
 pub mod pseudo;
 pub mod tmpfs;

@@ -240,7 +240,9 @@ impl FileOps for HostStream {
 
     fn can_poll(&self) -> bool {
         // A host's /dev/null, as which standard input is often given, is like ours.
-        !matches!(self.port.rdev(), dev::NULL | dev::ZERO | dev::FULL)
+        let plain =
+            matches!(self.port.file_type(), HostFileType::Regular | HostFileType::Directory);
+        !plain && !matches!(self.port.rdev(), dev::NULL | dev::ZERO | dev::FULL)
     }
 
     fn poll(&self, _caller: &Caller<'_>, _file: &OpenFile) -> PollEvents {

@@ -13,6 +13,7 @@ pub mod errors;
 pub mod files;
 pub mod futex;
 pub mod ipc;
+pub mod mqueue;
 pub mod random;
 pub mod sockets;
 

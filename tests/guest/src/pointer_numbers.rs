@@ -172,4 +172,10 @@ numbers! {
     msgsnd = SYS_msgsnd;
     msgrcv = SYS_msgrcv;
     msgctl = SYS_msgctl;
+    mq_open = SYS_mq_open;
+    mq_unlink = SYS_mq_unlink;
+    mq_timedsend = SYS_mq_timedsend;
+    mq_timedreceive = SYS_mq_timedreceive;
+    mq_notify = SYS_mq_notify;
+    mq_getsetattr = SYS_mq_getsetattr;
 }

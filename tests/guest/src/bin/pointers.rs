@@ -17,7 +17,7 @@ use std::process::exit;
 use std::ptr::null_mut;
 
 use libc::c_long;
-use lx_guest_tests::{Scratch, c, call};
+use lx_guest_tests::{Scratch, c, call, mqueue};
 
 /// An argument of a recipe.
 #[derive(Clone, Copy)]
@@ -62,13 +62,14 @@ enum Arg {
     Watches,
     /// A message queue with a message.
     Queue,
+    /// The descriptor of a POSIX message queue with a message.
+    Mail,
     /// A descriptor of the file [`TAGGED`].
     Tagged,
 }
 
 use Arg::{
-    CapHeader, Dir, Epoll, Event, File, In, Length, Listener, Mem, N, Null, Out, Page, PidFd,
-    Piece, PipeIn, PipeOut, Queue, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
+    CapHeader, Dir, Epoll, Event, File, In, Length, Listener, Mail, Mem, N, Null, Out, Page, PidFd, Piece, PipeIn, PipeOut, Queue, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
 };
 
 /// The folder that the calls may look at.
@@ -295,6 +296,12 @@ recipes! {
     msgsnd(NO_ID, In, N(4), N(0));
     msgrcv(Queue, Out, N(4), N(0), N(0));
     msgctl(N(0), IPC_INFO, Out);
+    mq_open(S("lx-missing"), N(0), N(0), In);
+    mq_unlink(S("lx-missing"));
+    mq_timedsend(Mail, In, N(4), N(0), In);
+    mq_timedreceive(Mail, Out, N(8), Out, In);
+    mq_notify(Mail, In);
+    mq_getsetattr(Mail, In, Out);
     fchmodat2(CWD, MISSING, N(0o644), N(0));
 }
 
@@ -436,6 +443,14 @@ impl Fixture {
                 let message = [1_i64, 2];
                 check(unsafe { libc::msgsnd(queue, message.as_ptr().cast(), 4, 0) }.into());
                 queue.into()
+            }
+            Mail => {
+                let name = mqueue::name("pointers");
+                let opened = mqueue::open(&name, mqueue::NEW, 0o600, Some((2, 8)));
+                let queue = check(opened.unwrap_or(-1));
+                check(mqueue::unlink(&name).unwrap_or(-1));
+                check(mqueue::send(queue, "mail", 0).unwrap_or(-1));
+                queue
             }
             Watches => check(unsafe { libc::inotify_init1(0) }.into()),
             TimerFd => check(unsafe { libc::timerfd_create(1, 0) }.into()),
