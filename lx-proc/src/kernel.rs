@@ -15,6 +15,7 @@ use crate::exec::VdsoCache;
 use crate::exit;
 use crate::futex::FutexTable;
 use crate::ipc::Ipc;
+use crate::keys::Keys;
 use crate::mm::text::TextCache;
 use crate::observe::Observe;
 use crate::pid::PidTable;
@@ -40,6 +41,8 @@ pub struct Kernel {
     pub ipc: Ipc,
     /// POSIX message queues.
     pub mqueues: MessageQueues,
+    /// Keys.
+    pub keys: Arc<Keys>,
     /// Timers that run.
     pub timers: Arc<TimerQueue>,
     /// Names of the system.
@@ -72,6 +75,7 @@ impl Kernel {
             futexes: FutexTable::new(),
             ipc: Ipc::default(),
             mqueues: MessageQueues::new(host),
+            keys: Keys::new(host),
             timers: Arc::default(),
             uts: UtsNames::default(),
             observe: Observe::default(),

@@ -19,6 +19,7 @@ pub mod futex;
 pub mod ipc;
 pub mod job;
 pub mod kernel;
+pub mod keys;
 pub mod mm;
 pub mod observe;
 pub mod pid;

@@ -17,6 +17,7 @@ use crate::exec::ExecImage;
 use crate::futex::FutexSlot;
 use crate::ipc::UndoList;
 use crate::kernel::Kernel;
+use crate::keys::TaskRings;
 use crate::mm::AddressSpace;
 use crate::sched::Scheduling;
 use crate::signal::TaskSignals;
@@ -46,6 +47,7 @@ pub struct Task {
     /// When it was made, on the clock that counts from the start of the machine.
     started: Nanos,
     pub(crate) sleep: SleepState,
+    rings: TaskRings,
     signals: TaskSignals,
     name: Mutex<[u8; NAME_LEN], { level::TASK }>,
     /// `set_tid_address(2)`.
@@ -155,6 +157,7 @@ impl Task {
             futex: FutexSlot::new(Arc::clone(&waiter), tid),
             scheduling: Scheduling::default(),
             sleep: SleepState::default(),
+            rings: TaskRings::default(),
             waiter,
             mm_id: AtomicU64::new(shared.mm.id()),
             uid: AtomicU32::new(shared.cred.uid),
@@ -185,6 +188,12 @@ impl Task {
         self.signals.set_blocked(parent.signals.blocked());
         self.scheduling.inherit(&parent.scheduling);
         self.futex.set_rank(self.scheduling.priority());
+        self.rings.inherit(&parent.rings, self.tgid() == parent.tgid());
+    }
+
+    /// Its keyrings.
+    pub(crate) fn rings(&self) -> &TaskRings {
+        &self.rings
     }
 
     /// Starts a task of [`Kernel::spawn_first`] in an empty host process, where

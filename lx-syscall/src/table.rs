@@ -300,6 +300,9 @@ syscalls! {
     244 mq_notify => mqueue::sys_mq_notify, Full;
     245 mq_getsetattr => mqueue::sys_mq_getsetattr, Full;
     247 waitid => process::sys_waitid, Partial("of the usage only the time");
+    248 add_key => keys::sys_add_key, Partial("keyrings and keys of the types user and logon");
+    249 request_key => keys::sys_request_key, Partial("nobody is asked for a key that there is not");
+    250 keyctl => keys::sys_keyctl, Partial("no key is made on request; no cryptography, restrictions, moves, watches");
     251 ioprio_set => priority::sys_ioprio_set, Partial("recorded; the host schedules");
     252 ioprio_get => priority::sys_ioprio_get, Full;
     253 inotify_init => inotify::sys_inotify_init, Full;

@@ -27,6 +27,7 @@ pub mod futex;
 pub mod inotify;
 pub mod ioctl;
 pub mod ipc;
+pub mod keyctl;
 pub mod limits;
 pub mod memfd;
 pub mod mman;

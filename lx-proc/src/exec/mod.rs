@@ -178,6 +178,7 @@ fn replace(current: &CurrentTask<'_>, image: Box<ExecImage>) {
     // The old memory's files close here, where no lock is held.
     drop(task.set_mm(Arc::clone(&space)));
     task_exec::reset_for_program(current);
+    task.rings().reset_for_program();
     take_identity(current, image.cred.clone(), image.secure);
     task.set_name(base_name(&image.name));
     current.group().set_executable(Some(Arc::clone(&image.denial)));

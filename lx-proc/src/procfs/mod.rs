@@ -7,6 +7,7 @@
 mod cpuinfo;
 mod fd;
 mod mem;
+mod keys;
 mod mounts;
 mod mqueue;
 mod net;

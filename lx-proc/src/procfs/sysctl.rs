@@ -16,6 +16,7 @@ use lx_vfs::fs::pseudo::{Node, TextSource};
 use super::{Numbers, mqueue};
 use crate::ipc;
 use crate::kernel::Kernel;
+use crate::keys::{self, Quota};
 use crate::pid::PID_MAX;
 use crate::uts::{RELEASE, SYSNAME, UtsNames, VERSION};
 
@@ -159,6 +160,7 @@ fn add_kernel(
         entries.push((name, numbers.next().mode(0o644).text_from(source)));
     }
     entries.push(("random", random(kernel.host, numbers)));
+    entries.push(("keys", keys(numbers)));
 }
 
 type Get = fn(&UtsNames) -> Vec<u8>;
@@ -186,6 +188,25 @@ impl TextSource for SystemName {
         (self.set)(&self.kernel.uts, name.iter().copied().take(MAX_NAME).collect());
         Ok(())
     }
+}
+
+/// `/proc/sys/kernel/keys`, `keyrings(7)`.
+fn keys(numbers: &mut Numbers) -> Node {
+    let (user, root) = (Quota::limits(u32::MAX), Quota::limits(0));
+    let values = [
+        ("gc_delay", keys::GC_DELAY),
+        ("maxbytes", user.bytes as i64),
+        ("maxkeys", user.keys as i64),
+        ("persistent_keyring_expiry", keys::PERSISTENT_EXPIRY),
+        ("root_maxbytes", root.bytes as i64),
+        ("root_maxkeys", root.keys as i64),
+    ];
+    let node = |(name, value): (&'static str, i64)| {
+        let make = move |_: &Caller<'_>| Ok(format!("{value}\n").into_bytes());
+        (name, numbers.next().text(make))
+    };
+    let entries: Vec<_> = values.into_iter().map(node).collect();
+    numbers.next().fixed_directory(entries)
 }
 
 /// `/proc/sys/kernel/random`, `random(4)`.

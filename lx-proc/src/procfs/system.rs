@@ -11,7 +11,7 @@ use lx_core::host::{MachineLoad, Nanos};
 use lx_core::time::NANOS_PER_SEC;
 use lx_vfs::fs::pseudo::Node;
 
-use super::{Numbers, cpuinfo};
+use super::{Numbers, cpuinfo, keys};
 use crate::kernel::Kernel;
 use crate::uts::{RELEASE, SYSNAME, VERSION};
 
@@ -32,6 +32,7 @@ pub(super) fn nodes(kernel: &Arc<Kernel>, numbers: &mut Numbers) -> Vec<(&'stati
         text("devices", |_| DEVICES.into()),
         text("diskstats", |_| String::new()),
         text("filesystems", |_| FILESYSTEMS.into()),
+        text("key-users", keys::users),
         text("loadavg", |kernel| {
             let load = kernel.host.machine_load();
             loadavg(&load, kernel.pids.task_count(), kernel.pids.last_id())
@@ -47,6 +48,9 @@ pub(super) fn nodes(kernel: &Arc<Kernel>, numbers: &mut Numbers) -> Vec<(&'stati
         text("vmstat", |kernel| vmstat(&kernel.host.machine_load())),
         text("version", |_| format!("{SYSNAME} version {RELEASE} (lx) {VERSION}\n")),
     ];
+    let of_keys = Arc::clone(kernel);
+    let own_keys = numbers.next().text(move |caller| keys::keys(&of_keys, caller));
+    nodes.push(("keys", own_keys));
     let mounts = numbers.next().link(|_: &Caller<'_>| Ok(b"self/mounts".to_vec()));
     nodes.push(("mounts", mounts));
     let net = numbers.next().link(|_: &Caller<'_>| Ok(b"self/net".to_vec()));

@@ -172,6 +172,8 @@ numbers! {
     msgsnd = SYS_msgsnd;
     msgrcv = SYS_msgrcv;
     msgctl = SYS_msgctl;
+    add_key = SYS_add_key;
+    request_key = SYS_request_key;
     mq_open = SYS_mq_open;
     mq_unlink = SYS_mq_unlink;
     mq_timedsend = SYS_mq_timedsend;

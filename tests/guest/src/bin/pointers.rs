@@ -296,6 +296,8 @@ recipes! {
     msgsnd(NO_ID, In, N(4), N(0));
     msgrcv(Queue, Out, N(4), N(0), N(0));
     msgctl(N(0), IPC_INFO, Out);
+    add_key(S("user"), S("lx-key"), In, N(4), N(-2));
+    request_key(S("user"), S("lx-missing"), S("info"), N(0));
     mq_open(S("lx-missing"), N(0), N(0), In);
     mq_unlink(S("lx-missing"));
     mq_timedsend(Mail, In, N(4), N(0), In);

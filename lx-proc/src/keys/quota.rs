@@ -1,0 +1,84 @@
+//! How many keys a user has, and how many bytes they take.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use lx_core::Result;
+use lx_core::abi::Errno;
+
+/// What a user has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Keys.
+    pub keys: usize,
+    /// Bytes of their descriptions and payloads.
+    pub bytes: usize,
+}
+
+/// What all users have.
+#[derive(Default)]
+pub struct Quota(BTreeMap<u32, Account>);
+
+impl Quota {
+    /// Keys and bytes that a user may have.
+    pub const fn limits(uid: u32) -> Account {
+        match uid {
+            0 => Account { keys: 1_000_000, bytes: 25_000_000 },
+            _ => Account { keys: 200, bytes: 20_000 },
+        }
+    }
+
+    pub(super) fn accounts(&self) -> Vec<(u32, Account)> {
+        self.0.iter().map(|(uid, account)| (*uid, *account)).collect()
+    }
+
+    /// Changes what a user has.
+    fn change(&mut self, uid: u32, to: Account) {
+        if to == Account::default() {
+            self.0.remove(&uid);
+        } else {
+            self.0.insert(uid, to);
+        }
+    }
+
+    fn get(&self, uid: u32) -> Account {
+        self.0.get(&uid).copied().unwrap_or_default()
+    }
+
+    /// One more key.
+    ///
+    /// # Errors
+    /// `EDQUOT`, unless it may overrun the limits.
+    pub(super) fn add_key(&mut self, uid: u32, bytes: usize, overrun: bool) -> Result<()> {
+        let (has, most) = (self.get(uid), Self::limits(uid));
+        let new =
+            Account { keys: has.keys.saturating_add(1), bytes: has.bytes.saturating_add(bytes) };
+        if !overrun && (new.keys > most.keys || new.bytes > most.bytes) {
+            return Err(Errno::EDQUOT.into());
+        }
+        self.change(uid, new);
+        Ok(())
+    }
+
+    /// One key less.
+    pub(super) fn remove_key(&mut self, uid: u32, bytes: usize) {
+        let has = self.get(uid);
+        let new =
+            Account { keys: has.keys.saturating_sub(1), bytes: has.bytes.saturating_sub(bytes) };
+        self.change(uid, new);
+    }
+
+    /// A key has other bytes than before.
+    ///
+    /// # Errors
+    /// `EDQUOT` for too many more.
+    pub(super) fn resize(&mut self, uid: u32, before: usize, after: usize) -> Result<()> {
+        let has = self.get(uid);
+        let bytes = has.bytes.saturating_sub(before).saturating_add(after);
+        if after > before && bytes > Self::limits(uid).bytes {
+            return Err(Errno::EDQUOT.into());
+        }
+        self.change(uid, Account { bytes, ..has });
+        Ok(())
+    }
+}
