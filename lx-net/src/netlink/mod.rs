@@ -1,5 +1,5 @@
 //! `AF_NETLINK` sockets, `netlink(7)`: only `NETLINK_ROUTE`, only what shows interfaces and their
-//! addresses.
+//! addresses. `mq_notify(3)` uses one to tell the C library of messages.
 
 mod answer;
 
@@ -22,6 +22,9 @@ use crate::message::{Incoming, Outgoing, Received};
 use crate::options::{Options, int};
 
 const NETLINK_ROUTE: i32 = 0;
+/// Messages that nobody has asked for and nobody has received: about as many as Linux has room for
+/// in a receive buffer of the default size.
+const MAX_WAITING: usize = 256;
 /// The longest request that is read.
 const MAX_REQUEST: usize = 65_536;
 
@@ -201,9 +204,14 @@ impl NetlinkSocket {
         Ok(bytes.len())
     }
 
-    /// Puts a message of the kernel's into the queue.
+    /// Puts a message of the kernel's into the queue; it is lost if too many wait there already.
     pub fn deliver(&self, message: &[u8]) {
-        self.state.lock().replies.push_back(message.into());
+        let mut state = self.state.lock();
+        if state.replies.len() >= MAX_WAITING {
+            return;
+        }
+        state.replies.push_back(message.into());
+        drop(state);
         self.queue.wake_all(PollEvents::READABLE.bits());
     }
 

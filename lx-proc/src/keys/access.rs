@@ -148,11 +148,11 @@ impl<'a> Access<'a> {
     ///
     /// # Errors
     /// `ENOTDIR`, `EACCES`; `EAGAIN` without one; or why the one that there is cannot be used.
-    fn search(&self, ring: &Found, kind: Kind, description: &[u8]) -> Result<Found> {
+    fn search(&self, ring: &Found, wanted: Wanted<'_>) -> Result<Found> {
         ring.key.check_ring()?;
         self.check(ring, KeyAccess::SEARCH)?;
         let possessed = ring.possessed;
-        let mut search = self.search_for(Wanted::Named(kind, description), possessed);
+        let mut search = self.search_for(wanted, possessed);
         match search.run(&ring.key, 0) {
             Some(key) => Ok(Found { key, possessed }),
             None => Err(search.failed.into()),
@@ -168,7 +168,7 @@ impl<'a> Access<'a> {
             Errno::EAGAIN => Errno::ENOKEY.into(),
             _ => error,
         };
-        self.search(ring, kind, description).map_err(no_key)
+        self.search(ring, Wanted::Named(kind, description)).map_err(no_key)
     }
 
     /// Searches all keyrings of the task.
@@ -179,7 +179,8 @@ impl<'a> Access<'a> {
         let mut missing = false;
         let mut failed = Errno::ENOKEY;
         for key in self.own_rings()? {
-            let found = self.search(&Found { key, possessed: true }, kind, description);
+            let wanted = Wanted::Unexpired(kind, description);
+            let found = self.search(&Found { key, possessed: true }, wanted);
             match found.map_err(SysError::errno) {
                 Ok(found) => return Ok(found),
                 Err(Errno::EAGAIN) => missing = true,

@@ -16,8 +16,10 @@ const MAX_DEPTH: usize = 6;
 /// What is searched for.
 #[derive(Clone, Copy)]
 pub(super) enum Wanted<'a> {
-    /// A key of this type with this description.
+    /// A key of this type with this description that can be used.
     Named(Kind, &'a [u8]),
+    /// As `Named`; that one has expired is not told apart from that there is none.
+    Unexpired(Kind, &'a [u8]),
     /// This key, in whatever state.
     Key(&'a Arc<Key>),
 }
@@ -54,14 +56,15 @@ impl Search<'_> {
     fn is_it(&mut self, key: &Arc<Key>) -> bool {
         match self.wanted {
             Wanted::Key(wanted) => Arc::ptr_eq(wanted, key) && self.may_search(key),
-            Wanted::Named(kind, description) => {
+            Wanted::Named(kind, description) | Wanted::Unexpired(kind, description) => {
                 if key.kind() != kind || key.description() != description {
                     return false;
                 }
                 if let Err(error) = key.check_valid(self.now) {
-                    self.failed = match error.errno() {
-                        Errno::ENOKEY => Errno::EKEYREVOKED,
-                        errno => errno,
+                    self.failed = match (error.errno(), self.wanted) {
+                        (Errno::EKEYEXPIRED, Wanted::Unexpired(..)) => self.failed,
+                        (Errno::ENOKEY, _) => Errno::EKEYREVOKED,
+                        (errno, _) => errno,
                     };
                     return false;
                 }

@@ -102,11 +102,14 @@ impl Shape {
 pub(super) fn of(call: &str, index: usize, args: &[u64; 6]) -> Shape {
     let [_, second, third, ..] = *args;
     match (call, index) {
-        ("read" | "pread64" | "readlink", 1) | ("readlinkat", 2) => Shape::BytesOut,
-        ("write" | "pwrite64", 1) => Shape::Bytes(third),
+        ("read" | "pread64" | "readlink" | "mq_timedreceive", 1) | ("readlinkat", 2) => {
+            Shape::BytesOut
+        }
+        ("write" | "pwrite64" | "mq_timedsend", 1) => Shape::Bytes(third),
+        ("mq_timedsend" | "mq_timedreceive", 4) => Shape::TimeIn,
         ("getrandom", 0) => Shape::HexBytesOut,
         ("getrandom", 2) => Shape::RandomFlags,
-        ("open", 2) if !creates(second) => Shape::Absent,
+        ("open" | "mq_open", 2) if !creates(second) => Shape::Absent,
         ("openat", 3) if !creates(third) => Shape::Absent,
         ("mmap", 5) | ("arch_prctl", 1) => Shape::Hex,
         ("fstat" | "stat" | "lstat", 1) | ("newfstatat", 2) => Shape::Stat,

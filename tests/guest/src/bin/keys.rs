@@ -297,7 +297,7 @@ fn ends(t: &mut Checks) {
     pause(2100);
     t.is("it has expired", read(new), Err(libc::EKEYEXPIRED));
     t.fails("not found", search(SESSION, "user", "ends", 0), libc::EKEYEXPIRED);
-    t.is("nor requested", requested("ends"), Ended::Exit(libc::EKEYEXPIRED));
+    t.is("as if there were none", requested("ends"), Ended::Exit(libc::ENOKEY));
     t.fails("no more time", keyctl(SET_TIMEOUT, [new, 100, 0, 0]), libc::EKEYEXPIRED);
     t.is("taken out", two(UNLINK, new, SESSION), Ok(0));
     let key = t.works("a third one", add("user", "ends", "3", SESSION));
