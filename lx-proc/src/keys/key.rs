@@ -393,3 +393,25 @@ fn time_left(seconds: i64) -> String {
     };
     alloc::format!("{}{letter}", seconds / unit)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_shown_in_its_largest_unit() {
+        let shown = [59, 60, 3599, 3600, 86_400, 604_799, 604_800].map(time_left);
+        assert_eq!(shown, ["59s", "1m", "59m", "1h", "1d", "6d", "1w"]);
+    }
+
+    #[test]
+    fn types_check_what_they_are_given() {
+        let refused = Err(Errno::EINVAL.into());
+        assert_eq!(Kind::Keyring.check_payload(b"x"), refused);
+        assert_eq!(Kind::User.check_payload(b""), refused);
+        assert_eq!(Kind::User.check_payload(b"x"), Ok(()));
+        assert_eq!(Kind::Logon.check_description(b":b"), refused);
+        assert_eq!(Kind::Logon.check_description(b"a:"), Ok(()));
+        assert_eq!(Kind::Logon.default_permissions(), 0x3d01_0000);
+    }
+}

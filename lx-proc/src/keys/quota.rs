@@ -82,3 +82,27 @@ impl Quota {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const USER: u32 = 1000;
+
+    #[test]
+    fn a_user_has_what_the_limits_allow() {
+        let mut quota = Quota::default();
+        let full = Err(Errno::EDQUOT.into());
+        assert_eq!(quota.add_key(USER, 20_001, false), full);
+        assert_eq!(quota.add_key(USER, 19_000, false), Ok(()));
+        assert_eq!(quota.resize(USER, 19_000, 20_001), full);
+        assert_eq!(quota.resize(USER, 19_000, 20_000), Ok(()));
+        assert_eq!(quota.add_key(USER, 1, false), full);
+        assert_eq!(quota.add_key(USER, 1, true), Ok(()));
+        assert_eq!(quota.add_key(0, 20_001, false), Ok(()));
+        assert_eq!(quota.accounts().len(), 2);
+        quota.remove_key(USER, 1);
+        quota.remove_key(USER, 20_000);
+        assert_eq!(quota.accounts(), [(0, Account { keys: 1, bytes: 20_001 })]);
+    }
+}
