@@ -9,6 +9,7 @@ use lx_core::cred::{Capabilities, Credentials};
 use lx_core::{Caller, Result, SysError};
 
 use super::key::NewKey;
+use super::quota::Counting;
 use super::ring::{Search, Wanted};
 use super::{Key, Keys, Kind, PERSISTENT_EXPIRY};
 use crate::task::Task;
@@ -215,8 +216,8 @@ impl<'a> Access<'a> {
         kind.check_description(description)?;
         let (uid, gid) = (self.cred.fsuid, self.cred.fsgid);
         let permissions = kind.default_permissions();
-        let overrun = false;
-        let new = NewKey { kind, description, uid, gid, permissions, overrun, payload };
+        let counting = Counting::Within;
+        let new = NewKey { kind, description, uid, gid, permissions, counting, payload };
         let key = self.keys.add(new)?;
         ring.key.link(&key)?;
         Ok(key.serial())
@@ -301,13 +302,13 @@ impl<'a> Access<'a> {
     }
 
     fn make_thread_ring(&self) -> Result<Arc<Key>> {
-        let ring = self.keys.new_ring(b"_tid", self.owner(), TASK_RING, true)?;
+        let ring = self.keys.new_ring(b"_tid", self.owner(), TASK_RING, Counting::Overrun)?;
         self.task.rings().change(|rings| rings.thread = Some(Arc::clone(&ring)));
         Ok(ring)
     }
 
     fn make_process_ring(&self) -> Result<Arc<Key>> {
-        let ring = self.keys.new_ring(b"_pid", self.owner(), TASK_RING, true)?;
+        let ring = self.keys.new_ring(b"_pid", self.owner(), TASK_RING, Counting::Overrun)?;
         self.task.rings().change(|rings| rings.process = Some(Arc::clone(&ring)));
         Ok(ring)
     }
@@ -318,12 +319,17 @@ impl<'a> Access<'a> {
 
     /// A new session keyring, or the one with this name.
     fn join_session(&self, name: Option<&[u8]>) -> Result<Arc<Key>> {
-        let overrun = self.task.rings().get().session.is_none();
+        let counting = match self.task.rings().get().session {
+            Some(_) => Counting::Within,
+            None => Counting::Overrun,
+        };
         let ring = match name {
-            None => self.keys.new_ring(b"_ses", self.owner(), SESSION_RING, overrun)?,
+            None => self.keys.new_ring(b"_ses", self.owner(), SESSION_RING, counting)?,
             Some(name) => match self.session_named(name) {
                 Some(ring) => ring,
-                None => self.keys.new_ring(name, self.owner(), NAMED_SESSION_RING, false)?,
+                None => {
+                    self.keys.new_ring(name, self.owner(), NAMED_SESSION_RING, Counting::Within)?
+                }
             },
         };
         self.set_session(&ring);

@@ -11,6 +11,7 @@ use lx_core::abi::keyctl::KeyAccess;
 use lx_core::cred::Credentials;
 use lx_core::sync::{Mutex, level};
 
+use super::quota::Counting;
 use super::{GC_DELAY, Keys};
 
 /// Most bytes of a payload of the types `user` and `logon`.
@@ -97,8 +98,7 @@ pub(super) struct NewKey<'a> {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) permissions: u32,
-    /// Whether its owner may get more than he may have.
-    pub(super) overrun: bool,
+    pub(super) counting: Counting,
     pub(super) payload: Vec<u8>,
 }
 
@@ -129,6 +129,8 @@ pub struct Key {
     pub(super) serial: i32,
     kind: Kind,
     description: Box<[u8]>,
+    /// Whether its bytes count for the owner.
+    counted: bool,
     pub(super) keys: Arc<Keys>,
     pub(super) state: Mutex<State, { level::FILE_OBJECT }>,
 }
@@ -137,7 +139,9 @@ impl Drop for Key {
     fn drop(&mut self) {
         self.keys.by_serial.lock().remove(&self.serial);
         let state = self.state.get_mut();
-        self.keys.quota.lock().remove_key(state.uid, state.bytes);
+        if self.counted {
+            self.keys.quota.lock().remove_key(state.uid, state.bytes);
+        }
     }
 }
 
@@ -159,6 +163,7 @@ impl Key {
             serial: 0,
             kind: new.kind,
             description: new.description.into(),
+            counted: new.counting != Counting::Not,
             keys,
             state: Mutex::new(state),
         }
@@ -266,7 +271,7 @@ impl Key {
         let mut state = self.state.lock();
         state.check_valid(self.keys.now())?;
         let bytes = state.bytes.saturating_sub(state.payload.len()).saturating_add(payload.len());
-        state.resize(&self.keys, bytes)?;
+        self.resize(&mut state, bytes)?;
         state.payload = payload;
         state.expiry = None;
         Ok(())
@@ -278,7 +283,16 @@ impl Key {
             true => state.bytes.saturating_add(LINK_BYTES),
             false => state.bytes.saturating_sub(LINK_BYTES),
         };
-        state.resize(&self.keys, bytes)
+        self.resize(state, bytes)
+    }
+
+    /// Counts other bytes than before.
+    fn resize(&self, state: &mut State, bytes: usize) -> Result<()> {
+        if self.counted {
+            self.keys.quota.lock().resize(state.uid, state.bytes, bytes)?;
+        }
+        state.bytes = bytes;
+        Ok(())
     }
 
     /// `KEYCTL_REVOKE`: whoever uses it gets `EKEYREVOKED`. What it held is gone.
@@ -288,7 +302,7 @@ impl Key {
         let (payload, links) =
             (core::mem::take(&mut state.payload), core::mem::take(&mut state.links));
         // Less never exceeds a limit.
-        let _ = state.resize(&self.keys, 0);
+        let _ = self.resize(&mut state, 0);
         drop(state);
         drop((payload, links));
     }
@@ -317,9 +331,11 @@ impl Key {
     pub fn set_owner(&self, uid: Option<u32>, gid: Option<u32>) -> Result<()> {
         let mut state = self.state.lock();
         if let Some(uid) = uid.filter(|uid| *uid != state.uid) {
-            let mut quota = self.keys.quota.lock();
-            quota.add_key(uid, state.bytes, false)?;
-            quota.remove_key(state.uid, state.bytes);
+            if self.counted {
+                let mut quota = self.keys.quota.lock();
+                quota.add_key(uid, state.bytes, false)?;
+                quota.remove_key(state.uid, state.bytes);
+            }
             state.uid = uid;
         }
         state.gid = gid.unwrap_or(state.gid);
@@ -334,7 +350,7 @@ impl Key {
             'I',
             flag(state.revoked.is_some(), 'R'),
             '-',
-            'Q',
+            flag(self.counted, 'Q'),
             '-',
             '-',
             flag(state.invalidated, 'i'),
@@ -365,12 +381,6 @@ impl State {
             return Ok(());
         };
         Err(error.into())
-    }
-
-    fn resize(&mut self, keys: &Keys, bytes: usize) -> Result<()> {
-        keys.quota.lock().resize(self.uid, self.bytes, bytes)?;
-        self.bytes = bytes;
-        Ok(())
     }
 }
 

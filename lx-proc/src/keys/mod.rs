@@ -22,6 +22,7 @@ use lx_core::sync::{Mutex, level};
 pub use access::{Access, Found};
 use key::NewKey;
 pub use key::{Key, Kind, MAX_PAYLOAD};
+use quota::Counting;
 pub use quota::{Account, Quota};
 pub use task_rings::TaskRings;
 
@@ -32,6 +33,8 @@ pub const PERSISTENT_EXPIRY: i64 = 259_200;
 
 /// Permissions of keyrings that belong to a user, `_uid.0`.
 const USER_RING: u32 = 0x1f3f_0000;
+/// Permissions of persistent keyrings, `_persistent.0`.
+const PERSISTENT_RING: u32 = 0x1f03_0000;
 
 /// The keyrings of a user.
 #[derive(Clone)]
@@ -96,7 +99,9 @@ impl Keys {
     /// `EDQUOT`.
     fn add(self: &Arc<Self>, new: NewKey<'_>) -> Result<Arc<Key>> {
         let bytes = new.quota_bytes();
-        self.quota.lock().add_key(new.uid, bytes, new.overrun)?;
+        if new.counting != Counting::Not {
+            self.quota.lock().add_key(new.uid, bytes, new.counting == Counting::Overrun)?;
+        }
         let mut key = Key::new(Arc::clone(self), new, bytes);
         loop {
             let mut serial = [0; 4];
@@ -116,17 +121,17 @@ impl Keys {
     /// A keyring.
     ///
     /// # Errors
-    /// `EDQUOT`, unless it may `overrun` what its owner may have.
+    /// `EDQUOT`.
     fn new_ring(
         self: &Arc<Self>,
         name: &[u8],
         (uid, gid): (u32, u32),
         permissions: u32,
-        overrun: bool,
+        counting: Counting,
     ) -> Result<Arc<Key>> {
         let kind = Kind::Keyring;
         let payload = Vec::new();
-        self.add(NewKey { kind, description: name, uid, gid, permissions, overrun, payload })
+        self.add(NewKey { kind, description: name, uid, gid, permissions, counting, payload })
     }
 
     /// The keyrings of a user, which are made when they are first asked for and stay.
@@ -139,7 +144,7 @@ impl Keys {
             return Ok(rings);
         }
         let ring = |name: alloc::string::String| {
-            self.new_ring(name.as_bytes(), (uid, u32::MAX), USER_RING, false)
+            self.new_ring(name.as_bytes(), (uid, u32::MAX), USER_RING, Counting::Within)
         };
         let user = ring(alloc::format!("_uid.{uid}"))?;
         let session = ring(alloc::format!("_uid_ses.{uid}"))?;
@@ -162,7 +167,12 @@ impl Keys {
             Some(ring) => ring,
             None => {
                 let name = alloc::format!("_persistent.{uid}");
-                let new = self.new_ring(name.as_bytes(), (uid, u32::MAX), 0x1f03_0000, true)?;
+                let new = self.new_ring(
+                    name.as_bytes(),
+                    (uid, u32::MAX),
+                    PERSISTENT_RING,
+                    Counting::Not,
+                )?;
                 let mut rings = self.persistent.lock();
                 let old = rings.insert(uid, Arc::clone(&new));
                 drop(rings);

@@ -15,6 +15,17 @@ pub struct Account {
     pub bytes: usize,
 }
 
+/// How a new key counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counting {
+    /// Within the limits.
+    Within,
+    /// It may exceed the limits.
+    Overrun,
+    /// Not at all.
+    Not,
+}
+
 /// What all users have.
 #[derive(Default)]
 pub struct Quota(BTreeMap<u32, Account>);
