@@ -81,14 +81,15 @@ impl<'a> Access<'a> {
                 None => return Err(Errno::ENOKEY.into()),
             },
             KeyId::SESSION => {
-                let of_user = self.keys.user_rings(self.cred.uid)?.session;
-                let is_its_own = |ring: &Arc<Key>| !make || !Arc::ptr_eq(ring, &of_user);
-                match rings.session.filter(is_its_own) {
+                // To that of the user nothing shall be added by chance.
+                let fits = |ring: &Arc<Key>| !make || !self.keys.is_user_session(ring);
+                match rings.session.filter(fits) {
                     Some(ring) => ring,
                     None if make => self.join_session(None)?,
                     None => {
-                        self.set_session(&of_user);
-                        of_user
+                        let ring = self.keys.user_rings(self.cred.uid)?.session;
+                        self.set_session(&ring);
+                        ring
                     }
                 }
             }
@@ -206,8 +207,8 @@ impl<'a> Access<'a> {
         ring.key.check_ring()?;
         kind.check_payload(&payload)?;
         let known = ring.key.child(kind, description).filter(|_| kind.has_payload());
-        // Of one that cannot be used any more a new one takes the place.
-        if let Some(key) = known.filter(|key| key.check_valid(self.now).is_ok()) {
+        // One that has expired becomes valid again.
+        if let Some(key) = known.filter(|key| !key.is_withdrawn()) {
             let found = Found { key, possessed: ring.possessed };
             self.check(&found, KeyAccess::WRITE)?;
             found.key.update(payload)?;

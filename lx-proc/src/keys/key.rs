@@ -208,6 +208,11 @@ impl Key {
         self.state.lock().check_valid(now)
     }
 
+    /// Whether it was revoked or invalidated, which nothing undoes.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        self.state.lock().is_withdrawn()
+    }
+
     /// Whether nobody needs to see any more that it cannot be used.
     pub(super) fn is_over(&self, now: i64) -> bool {
         let state = self.state.lock();
@@ -259,17 +264,19 @@ impl Key {
         }
     }
 
-    /// Replaces the payload; it does not expire any more.
+    /// Replaces the payload; it does not expire any more, and has not if it had.
     ///
     /// # Errors
-    /// `EOPNOTSUPP`, `EINVAL`, `EDQUOT`.
+    /// `EOPNOTSUPP`, `EINVAL`, `EKEYREVOKED`, `EDQUOT`.
     pub fn update(&self, payload: Vec<u8>) -> Result<()> {
         if !self.kind.has_payload() {
             return Err(Errno::EOPNOTSUPP.into());
         }
         self.kind.check_payload(&payload)?;
         let mut state = self.state.lock();
-        state.check_valid(self.keys.now())?;
+        if state.is_withdrawn() {
+            return Err(Errno::EKEYREVOKED.into());
+        }
         let bytes = state.bytes.saturating_sub(state.payload.len()).saturating_add(payload.len());
         self.resize(&mut state, bytes)?;
         state.payload = payload;
@@ -370,6 +377,10 @@ impl Key {
 }
 
 impl State {
+    fn is_withdrawn(&self) -> bool {
+        self.invalidated || self.revoked.is_some()
+    }
+
     fn check_valid(&self, now: i64) -> Result<()> {
         let error = if self.invalidated {
             Errno::ENOKEY

@@ -156,6 +156,11 @@ impl Keys {
         Ok(rings)
     }
 
+    /// Whether a keyring is the session of somebody who has no session.
+    fn is_user_session(&self, ring: &Arc<Key>) -> bool {
+        self.users.lock().values().any(|rings| Arc::ptr_eq(&rings.session, ring))
+    }
+
     /// The keyring of a user that outlives sessions.
     ///
     /// # Errors

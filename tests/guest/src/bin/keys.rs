@@ -299,6 +299,8 @@ fn ends(t: &mut Checks) {
     t.fails("not found", search(SESSION, "user", "ends", 0), libc::EKEYEXPIRED);
     t.is("as if there were none", requested("ends"), Ended::Exit(libc::ENOKEY));
     t.fails("no more time", keyctl(SET_TIMEOUT, [new, 100, 0, 0]), libc::EKEYEXPIRED);
+    t.is("added again, it is the same", add("user", "ends", "again", SESSION), Ok(new));
+    t.is("and valid again", read(new), Ok("again".to_owned()));
     t.is("taken out", two(UNLINK, new, SESSION), Ok(0));
     let key = t.works("a third one", add("user", "ends", "3", SESSION));
     t.is("a timeout", keyctl(SET_TIMEOUT, [key, 1, 0, 0]), Ok(0));
