@@ -6,8 +6,8 @@
 
 mod cpuinfo;
 mod fd;
-mod mem;
 mod keys;
+mod mem;
 mod mounts;
 mod mqueue;
 mod net;

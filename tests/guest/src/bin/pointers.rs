@@ -69,7 +69,8 @@ enum Arg {
 }
 
 use Arg::{
-    CapHeader, Dir, Epoll, Event, File, In, Length, Listener, Mail, Mem, N, Null, Out, Page, PidFd, Piece, PipeIn, PipeOut, Queue, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
+    CapHeader, Dir, Epoll, Event, File, In, Length, Listener, Mail, Mem, N, Null, Out, Page, PidFd,
+    Piece, PipeIn, PipeOut, Queue, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
 };
 
 /// The folder that the calls may look at.
