@@ -130,6 +130,9 @@ fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
             group.set_last_cred(cred);
             group.set_last_name(task.name());
             timer::release(kernel, group);
+            if !group.borrows_memory() {
+                task.mm().contexts().end();
+            }
             // Whoever learns of the end may write the program's file.
             group.set_executable(None);
             end_group(kernel, group, status);

@@ -11,6 +11,7 @@ use lx_core::rlimit::Rlimits;
 use lx_core::timer::TimerQueue;
 use lx_vfs::fs::mqueue::MessageQueues;
 
+use crate::aio::AioLimits;
 use crate::exec::VdsoCache;
 use crate::exit;
 use crate::futex::FutexTable;
@@ -43,6 +44,8 @@ pub struct Kernel {
     pub mqueues: MessageQueues,
     /// Keys.
     pub keys: Arc<Keys>,
+    /// Limits of asynchronous I/O.
+    pub aio: Arc<AioLimits>,
     /// Timers that run.
     pub timers: Arc<TimerQueue>,
     /// Names of the system.
@@ -76,6 +79,7 @@ impl Kernel {
             ipc: Ipc::default(),
             mqueues: MessageQueues::new(host),
             keys: Keys::new(host),
+            aio: Arc::default(),
             timers: Arc::default(),
             uts: UtsNames::default(),
             observe: Observe::default(),

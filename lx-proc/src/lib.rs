@@ -9,6 +9,7 @@
 extern crate alloc;
 
 pub mod access;
+pub mod aio;
 pub mod clone;
 mod core_dump;
 pub mod cpu_timer;

@@ -273,6 +273,11 @@ syscalls! {
     202 futex => futex::sys_futex, Partial("an owner is not boosted to the priority of its waiters");
     203 sched_setaffinity => sched::sys_sched_setaffinity, Partial("recorded; the host schedules");
     204 sched_getaffinity => sched::sys_sched_getaffinity, Full;
+    206 io_setup => aio::sys_io_setup, Full;
+    207 io_destroy => aio::sys_io_destroy, Full;
+    208 io_getevents => aio::sys_io_getevents, Full;
+    209 io_submit => aio::sys_io_submit, Partial("reads, writes and fsync are done at once, as Linux does without O_DIRECT; no RWF_NOWAIT, RWF_ATOMIC");
+    210 io_cancel => aio::sys_io_cancel, Full;
     213 epoll_create => epoll::sys_epoll_create, Full;
     217 getdents64 => dir::sys_getdents64, Full;
     218 set_tid_address => process::sys_set_tid_address, Full;
@@ -368,6 +373,7 @@ syscalls! {
     327 preadv2 => io::sys_preadv2, Partial("no RWF_NOWAIT");
     328 pwritev2 => io::sys_pwritev2, Partial("no RWF_NOWAIT, RWF_ATOMIC");
     332 statx => stat::sys_statx, Partial("STATX_DIOALIGN, STATX_SUBVOL, STATX_WRITE_ATOMIC are not filled in");
+    333 io_pgetevents => aio::sys_io_pgetevents, Full;
     424 pidfd_send_signal => pidfd::sys_pidfd_send_signal, Partial("to a whole process");
     434 pidfd_open => pidfd::sys_pidfd_open, Partial("no PIDFD_THREAD");
     435 clone3 => process::sys_clone3, Partial("no namespaces, no set_tid, no cgroup");

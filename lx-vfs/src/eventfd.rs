@@ -48,6 +48,23 @@ impl EventFile {
         *self.counter.value.lock()
     }
 
+    /// Counts an event of the kernel's. Whoever waits is not told yet: see
+    /// [`announce`](Self::announce).
+    pub fn count(&self) {
+        // A counter that is full stays so.
+        let _ = self.add(1);
+    }
+
+    /// Whether somebody waits for the counter.
+    pub fn is_waited_for(&self) -> bool {
+        !self.counter.queue.is_empty()
+    }
+
+    /// Wakes those who wait for events.
+    pub fn announce(&self) {
+        self.counter.queue.wake(PollEvents::READABLE.bits(), 1);
+    }
+
     fn take(&self) -> Option<u64> {
         let mut value = self.counter.value.lock();
         if *value == 0 {
@@ -108,7 +125,7 @@ impl FileOps for EventFile {
             return Err(Errno::EINVAL.into());
         }
         self.wait_for(caller, file, PollEvents::WRITABLE, || self.add(more))?;
-        self.counter.queue.wake(PollEvents::READABLE.bits(), 1);
+        self.announce();
         Ok(bytes.len())
     }
 

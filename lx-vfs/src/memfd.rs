@@ -1,4 +1,5 @@
-//! Files of a tmpfs that nobody else has: `memfd_create(2)`, segments of `shmget(2)`.
+//! Files of a tmpfs that nobody else has: `memfd_create(2)`, segments of `shmget(2)`, rings of
+//! `io_setup(2)`.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -46,6 +47,15 @@ pub fn create(
 pub fn segment(caller: &Caller<'_>, name: &[u8], id: i32) -> Result<Arc<OpenFile>> {
     let root_ino = u64::from(id.unsigned_abs()).wrapping_sub(1);
     new_file(caller, name, 0o777, Seals::F_SEAL_SEAL, root_ino)
+}
+
+/// The memory of a ring of asynchronous I/O: a new empty file, shown as `/[aio]`.
+///
+/// # Errors
+/// The file system's.
+pub fn ring(caller: &Caller<'_>) -> Result<Arc<OpenFile>> {
+    let root_ino = NEXT_INO.fetch_add(2, Ordering::Relaxed);
+    new_file(caller, b"[aio]", 0o600, Seals::F_SEAL_SEAL, root_ino)
 }
 
 fn new_file(

@@ -15,6 +15,7 @@
 #[macro_use]
 mod macros;
 
+pub mod aio;
 pub mod arg;
 pub mod auxv;
 pub mod capability;

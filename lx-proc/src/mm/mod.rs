@@ -32,6 +32,7 @@ mod remap;
 mod remote;
 mod report;
 mod resize;
+mod ring;
 mod segment;
 mod setup;
 pub mod text;
@@ -49,6 +50,8 @@ use lx_core::abi::{Errno, USER_END};
 use lx_core::host::Host;
 use lx_core::rlimit::{RLIM_INFINITY, Resource, Rlimits};
 use lx_core::sync::{Mutex, level};
+
+use crate::aio::Contexts;
 
 pub(crate) use dump::DumpedRange;
 pub use fault::{FaultOutcome, WordLocation};
@@ -113,6 +116,8 @@ pub struct AddressSpace {
     /// Held while a page of a private mapping appears that its file has gained.
     filling: Mutex<(), { level::ADDRESS_SPACE }>,
     inner: Mutex<Inner, { level::ADDRESS_SPACE }>,
+    /// Contexts of asynchronous I/O.
+    contexts: Contexts,
 }
 
 impl AddressSpace {
@@ -138,6 +143,7 @@ impl AddressSpace {
             shortening: AtomicU64::new(0),
             filling: Mutex::new(()),
             inner: Mutex::new(inner),
+            contexts: Contexts::default(),
         })
     }
 
@@ -168,6 +174,7 @@ impl AddressSpace {
             shortening: AtomicU64::new(self.shortening.load(Ordering::SeqCst)),
             filling: Mutex::new(()),
             inner: Mutex::new(copy),
+            contexts: Contexts::default(),
         })
     }
 

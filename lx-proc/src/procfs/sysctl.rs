@@ -14,6 +14,8 @@ use lx_core::host::Host;
 use lx_vfs::fs::pseudo::{Node, TextSource};
 
 use super::{Numbers, mqueue};
+use super::Numbers;
+use crate::aio::AioLimits;
 use crate::ipc;
 use crate::kernel::Kernel;
 use crate::keys::{self, Quota};
@@ -28,7 +30,6 @@ const CONSTANTS: &[(&str, &[(&str, &str)])] = &[
     (
         "fs",
         &[
-            ("aio-max-nr", "65536\n"),
             ("file-max", "9223372036854775807\n"),
             ("lease-break-time", "45\n"),
             ("protected_fifos", "0\n"),
@@ -124,6 +125,11 @@ fn add_fs(kernel: &Arc<Kernel>, numbers: &mut Numbers, entries: &mut Vec<(&'stat
     entries.push(("inotify", numbers.next().fixed_directory(inotify)));
     let mqueue = mqueue::entries(kernel, numbers);
     entries.push(("mqueue", numbers.next().fixed_directory(mqueue)));
+    let aio = Arc::clone(&kernel.aio);
+    let used = move |_: &Caller<'_>| Ok(format!("{}\n", aio.used()).into_bytes());
+    entries.push(("aio-nr", numbers.next().text(used)));
+    let max = AioMax(Arc::clone(&kernel.aio));
+    entries.push(("aio-max-nr", numbers.next().mode(0o644).text_from(max)));
 }
 
 fn add_kernel(
@@ -161,6 +167,21 @@ fn add_kernel(
     }
     entries.push(("random", random(kernel.host, numbers)));
     entries.push(("keys", keys(numbers)));
+}
+
+/// `aio-max-nr`.
+struct AioMax(Arc<AioLimits>);
+
+impl TextSource for AioMax {
+    fn text(&self, _caller: &Caller<'_>) -> Result<Vec<u8>> {
+        Ok(format!("{}\n", self.0.max()).into_bytes())
+    }
+
+    fn store(&self, _caller: &Caller<'_>, bytes: &[u8]) -> Result<()> {
+        let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
+        self.0.set_max(text.trim().parse().map_err(|_| Errno::EINVAL)?);
+        Ok(())
+    }
 }
 
 type Get = fn(&UtsNames) -> Vec<u8>;

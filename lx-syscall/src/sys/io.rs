@@ -53,7 +53,7 @@ pub(super) fn raise_for_write<T>(task: &CurrentTask<'_>, result: Result<T>) -> R
 
 /// As [`raise_for_write`], of a descriptor whose file may raise none.
 #[inline(always)]
-fn raise_for_file<T>(task: &CurrentTask<'_>, fd: Fd, result: Result<T>) -> Result<T> {
+pub(super) fn raise_for_file<T>(task: &CurrentTask<'_>, fd: Fd, result: Result<T>) -> Result<T> {
     if let Err(error) = result {
         raise_for_file_error(task, fd, error);
     }
@@ -253,6 +253,22 @@ fn check_rwf(flags: RwfFlags, known: RwfFlags) -> Result<()> {
     Err(Errno::EOPNOTSUPP.into())
 }
 
+/// Flags of a read. The hint and the synchronous flags, which concern writes, change nothing.
+pub(super) fn check_read_flags(flags: RwfFlags) -> Result<()> {
+    check_rwf(flags, RwfFlags::RWF_HIPRI | RwfFlags::RWF_DSYNC | RwfFlags::RWF_SYNC)
+}
+
+/// Where a write goes whose flags say so.
+const PLACE: RwfFlags = RwfFlags::RWF_APPEND.union(RwfFlags::RWF_NOAPPEND);
+/// What a write is followed by.
+const SYNC: RwfFlags = RwfFlags::RWF_DSYNC.union(RwfFlags::RWF_SYNC);
+
+/// Flags of a write.
+pub(super) fn check_write_flags(flags: RwfFlags) -> Result<()> {
+    check_rwf(flags, RwfFlags::RWF_HIPRI | SYNC | PLACE)?;
+    if flags.contains(PLACE) { Err(Errno::EINVAL.into()) } else { Ok(()) }
+}
+
 /// `preadv2(2)`; offset -1 stands for the file's position.
 pub(crate) fn sys_preadv2(
     task: &CurrentTask<'_>,
@@ -275,8 +291,7 @@ pub(crate) fn sys_preadv2(
         return Ok(0);
     }
     check_range(at.unwrap_or_else(|| file.position()), dst.remaining())?;
-    // The hint and the synchronous flags, which concern writes, change nothing.
-    check_rwf(flags, RwfFlags::RWF_HIPRI | RwfFlags::RWF_DSYNC | RwfFlags::RWF_SYNC)?;
+    check_read_flags(flags)?;
     match at {
         None => file.read(&task.caller(), &mut dst),
         Some(at) => file.read_at(&task.caller(), at, &mut dst),
@@ -305,28 +320,31 @@ pub(crate) fn sys_pwritev2(
         return Ok(0);
     }
     check_range(at.unwrap_or_else(|| file.position()), src.remaining())?;
-    let sync = RwfFlags::RWF_DSYNC | RwfFlags::RWF_SYNC;
-    let place = RwfFlags::RWF_APPEND | RwfFlags::RWF_NOAPPEND;
-    check_rwf(flags, RwfFlags::RWF_HIPRI | sync | place)?;
-    if flags.contains(place) {
-        return Err(Errno::EINVAL.into());
-    }
-    let written = match at {
-        _ if flags.intersects(place) => {
-            write_placed(task, &file, at, flags.contains(RwfFlags::RWF_APPEND), &mut src)
-        }
-        None => file.write(&task.caller(), &mut src),
-        Some(at) => file.write_at(&task.caller(), at, &mut src),
-    };
-    let synced = flags.intersects(sync) && written.is_ok();
-    let written = match synced {
-        true => {
-            file.ops().sync(&task.caller(), &file, !flags.contains(RwfFlags::RWF_SYNC)).and(written)
-        }
-        false => written,
-    };
+    check_write_flags(flags)?;
+    let written = write_flagged(task, &file, at, flags, &mut src);
     drop(file);
     raise_for_file(task, fd, written)
+}
+
+/// A write at `at` or the file's position, with flags that have been checked.
+pub(super) fn write_flagged(
+    task: &CurrentTask<'_>,
+    file: &OpenFile,
+    at: Option<u64>,
+    flags: RwfFlags,
+    src: &mut IoSrc<'_>,
+) -> Result<usize> {
+    let written = match at {
+        _ if flags.intersects(PLACE) => {
+            write_placed(task, file, at, flags.contains(RwfFlags::RWF_APPEND), src)
+        }
+        None => file.write(&task.caller(), src),
+        Some(at) => file.write_at(&task.caller(), at, src),
+    }?;
+    if flags.intersects(SYNC) {
+        file.ops().sync(&task.caller(), file, !flags.contains(RwfFlags::RWF_SYNC))?;
+    }
+    Ok(written)
 }
 
 /// A write at `at` or the file's position; or at the end if `append`, and if not, then not there in

@@ -1,5 +1,6 @@
 //! Handlers, one file per family of man pages.
 
+pub(crate) mod aio;
 mod at;
 pub(crate) mod attr;
 pub(crate) mod capability;

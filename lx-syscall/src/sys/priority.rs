@@ -103,6 +103,23 @@ pub(crate) fn sys_ioprio_get(task: &CurrentTask<'_>, which: i32, who: i32) -> Re
     Ok(found.iter().map(|task| io_priority(task.scheduling())).min().unwrap_or(0))
 }
 
+/// Whether the caller may ask for a priority.
+///
+/// # Errors
+/// `EINVAL` for an unknown class or level; `EPERM`.
+pub(super) fn check_io_priority(task: &CurrentTask<'_>, priority: u32) -> Result<()> {
+    let (class, level) = (priority >> 13, priority & 7);
+    match class {
+        0 if level == 0 => {}
+        1 if task.cred().has(Capabilities::SYS_NICE)
+            || task.cred().has(Capabilities::SYS_ADMIN) => {}
+        1 => return Err(Errno::EPERM.into()),
+        2 | 3 => {}
+        _ => return Err(Errno::EINVAL.into()),
+    }
+    Ok(())
+}
+
 /// `ioprio_set(2)`.
 ///
 /// # Errors
@@ -113,15 +130,7 @@ pub(crate) fn sys_ioprio_set(
     who: i32,
     priority: u32,
 ) -> Result<()> {
-    let (class, level) = (priority >> 13, priority & 7);
-    match class {
-        0 if level == 0 => {}
-        1 if task.cred().has(Capabilities::SYS_NICE)
-            || task.cred().has(Capabilities::SYS_ADMIN) => {}
-        1 => return Err(Errno::EPERM.into()),
-        2 | 3 => {}
-        _ => return Err(Errno::EINVAL.into()),
-    }
+    check_io_priority(task, priority)?;
     for target in select(task, io_which(which), who)? {
         check_owner(task, &target)?;
         if let Scheduled::Ended(_) = target {

@@ -9,6 +9,7 @@
     reason = "`call!` would have to repeat the signature of every function otherwise"
 )]
 
+pub mod aio;
 pub mod errors;
 pub mod files;
 pub mod futex;

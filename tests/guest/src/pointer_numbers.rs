@@ -180,4 +180,8 @@ numbers! {
     mq_timedreceive = SYS_mq_timedreceive;
     mq_notify = SYS_mq_notify;
     mq_getsetattr = SYS_mq_getsetattr;
+    io_setup = SYS_io_setup;
+    io_submit = SYS_io_submit;
+    io_cancel = SYS_io_cancel;
+    io_getevents = SYS_io_getevents;
 }

@@ -18,6 +18,7 @@ use std::ptr::null_mut;
 
 use libc::c_long;
 use lx_guest_tests::{Scratch, c, call, mqueue};
+use lx_guest_tests::{Scratch, aio, c, call};
 
 /// An argument of a recipe.
 #[derive(Clone, Copy)]
@@ -64,13 +65,14 @@ enum Arg {
     Queue,
     /// The descriptor of a POSIX message queue with a message.
     Mail,
+    /// A context of asynchronous I/O with a completion.
+    Aio,
     /// A descriptor of the file [`TAGGED`].
     Tagged,
 }
 
 use Arg::{
-    CapHeader, Dir, Epoll, Event, File, In, Length, Listener, Mail, Mem, N, Null, Out, Page, PidFd,
-    Piece, PipeIn, PipeOut, Queue, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
+    Aio, CapHeader, Dir, Epoll, Event, File, In, Length, Listener, Mail, Mem, N, Null, Out, Page, PidFd, Piece, PipeIn, PipeOut, Queue, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
 };
 
 /// The folder that the calls may look at.
@@ -106,6 +108,7 @@ mod number {
         ($($name:ident = $from:ident;)*) => { $(pub(super) const $name: c_long = libc::$from;)* };
     }
     include!("../pointer_numbers.rs");
+    pub(super) const io_pgetevents: c_long = 333;
     pub(super) const fchmodat2: c_long = 452;
     pub(super) const epoll_pwait2: c_long = 441;
     pub(super) const futex_waitv: c_long = 449;
@@ -306,6 +309,11 @@ recipes! {
     mq_notify(Mail, In);
     mq_getsetattr(Mail, In, Out);
     fchmodat2(CWD, MISSING, N(0o644), N(0));
+    io_setup(N(1), Out);
+    io_submit(Aio, N(1), In);
+    io_cancel(Aio, In, N(0));
+    io_getevents(Aio, N(1), N(1), Out, In);
+    io_pgetevents(Aio, N(1), N(1), Out, In, In);
 }
 
 /// Flags of `clone` that let it store thread ids in the parent's memory, and in the child's.
@@ -440,6 +448,15 @@ impl Fixture {
                 epoll
             }
             Tagged => check(unsafe { libc::open(c(TAGGED).as_ptr(), libc::O_RDONLY).into() }),
+            Aio => {
+                let mut id = 0_i64;
+                check(unsafe { libc::syscall(libc::SYS_io_setup, 1, &raw mut id) });
+                let mut iocb = aio::Iocb::poll(1, libc::POLLOUT | libc::POLLERR);
+                let mut list = [&raw mut iocb];
+                let list = list.as_mut_ptr();
+                check(unsafe { libc::syscall(libc::SYS_io_submit, id, 1, list) });
+                id
+            }
             Queue => {
                 let queue = check(unsafe { libc::msgget(libc::IPC_PRIVATE, 0o600) }.into()) as i32;
                 self.queue = Some(queue);
