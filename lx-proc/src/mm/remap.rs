@@ -81,6 +81,7 @@ impl AddressSpace {
         let new_end = request.old.saturating_add(request.new_len);
         let mut inner = self.inner.lock();
         let vma = inner.source(request)?;
+        check_expansion(request, &vma)?;
         if request.old_len == 0 {
             return Ok(false);
         }
@@ -122,6 +123,7 @@ impl AddressSpace {
         let keep = request.has(MremapFlags::MREMAP_DONTUNMAP) || request.old_len == 0;
         let mut inner = self.inner.lock();
         let vma = inner.source(&request)?;
+        check_expansion(&request, &vma)?;
         let more = request.new_len.saturating_sub(if keep { 0 } else { request.old_len });
         inner.check_growth(caller, &vma, more)?;
         if fixed {
@@ -200,6 +202,15 @@ fn check(old: u64, old_len: u64, new_len: u64, flags: MremapFlags, new: u64) -> 
         }
     }
     Ok(request)
+}
+
+/// Refuses more of a mapping that is whole.
+fn check_expansion(request: &Request, vma: &Vma) -> Result<()> {
+    let expands = request.old_len == 0 || request.new_len > request.old_len;
+    if expands && vma.flags.contains(VmaFlags::DONT_EXPAND) {
+        return Err(Errno::EFAULT.into());
+    }
+    Ok(())
 }
 
 impl Inner {

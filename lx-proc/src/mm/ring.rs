@@ -27,7 +27,8 @@ impl AddressSpace {
         let (len, prot) = (ring.len(), Prot::READ | Prot::WRITE);
         let flags = MapFlags::MAP_SHARED;
         let request = MapRequest { addr: 0, len, prot, flags, file: None, offset: 0, stubs: None };
-        self.map_backing(caller, &request, len, VmaBacking::Pages(ring, 0), VmaFlags::SHARED)
+        let properties = VmaFlags::SHARED | VmaFlags::DONT_EXPAND;
+        self.map_backing(caller, &request, len, VmaBacking::Pages(ring, 0), properties)
     }
 
     /// Whether `mapping` begins at an address.

@@ -43,6 +43,8 @@ bitflags::bitflags! {
         const WRITABLE_ONCE = 1 << 13;
         /// A segment of System V shared memory.
         const SEGMENT = 1 << 14;
+        /// Cannot grow: a ring of asynchronous I/O.
+        const DONT_EXPAND = 1 << 15;
     }
 }
 

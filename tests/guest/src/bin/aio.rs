@@ -8,7 +8,9 @@ use lx_guest_tests::aio::{
     destroy, get, header, page, result, set_header, setup, submit, submit_one,
 };
 use lx_guest_tests::files::{address, as_nobody, close, is_root, open, sys};
-use lx_guest_tests::{Called, Checks, NOWHERE, Scratch, call, fork, pipe, read, wait, write};
+use lx_guest_tests::{
+    Called, Checks, Ended, NOWHERE, Scratch, c, call, fork, pipe, read, until, wait, write,
+};
 
 fn main() {
     let mut t = Checks::new();
@@ -351,6 +353,10 @@ fn moved(t: &mut Checks) {
     let to = target as *mut libc::c_void;
     t.is("moved", call!(mremap(context as *mut _, 4096, 4096, flags, to)), Ok(target));
     let mut events = [Event::default()];
+    let more = call!(mremap(to, 4096, 8192, libc::MREMAP_MAYMOVE));
+    t.fails("not made longer", more, libc::EFAULT);
+    let twice = call!(mremap(to, 0, 4096, libc::MREMAP_MAYMOVE));
+    t.fails("nor shown twice", twice, libc::EFAULT);
     t.fails("not there", get(context, 0, &mut events, Some(AT_ONCE)), libc::EINVAL);
     t.is("but here", get(target, 1, &mut events, Some(AT_ONCE)), Ok(1));
     t.fails("not beside it", submit_one(target + 64, &mut one), libc::EINVAL);
@@ -381,7 +387,7 @@ fn children(t: &mut Checks) {
             && header(context)[4] == 0xa10a_10a1;
         i32::from(!found)
     }));
-    t.is("a child sees the ring, not the context", alone, lx_guest_tests::Ended::Exit(0));
+    t.is("a child sees the ring, not the context", alone, Ended::Exit(0));
     t.is("the parent has it yet", get(context, 0, &mut events, None), Ok(0));
     let (reader, writer) = pipe();
     let pid = fork(|| {
@@ -391,10 +397,31 @@ fn children(t: &mut Checks) {
         i32::from(!made)
     });
     close(reader);
-    t.ok("a child's are counted", lx_guest_tests::until(|| number("aio-nr") >= MANY));
+    t.ok("a child's are counted", until(|| number("aio-nr") >= MANY));
     let _ = write(writer, b"x");
-    t.is("it ends", wait(pid), lx_guest_tests::Ended::Exit(0));
-    t.ok("they are gone with it", lx_guest_tests::until(|| number("aio-nr") < MANY));
+    t.is("it ends", wait(pid), Ended::Exit(0));
+    t.ok("they are gone with it", until(|| number("aio-nr") < MANY));
+    let (idle, other) = pipe();
+    let pid = fork(|| {
+        let Ok(context) = setup(MANY) else { return 1 };
+        let mut poll = Iocb::poll(idle, libc::POLLIN);
+        let polls = submit_one(context, &mut poll) == Ok(1);
+        let counted = number("aio-nr") >= MANY;
+        let (program, time) = (c("sleep"), c("60"));
+        let arguments = [program.as_ptr(), time.as_ptr(), std::ptr::null()];
+        if polls && counted {
+            let _ = call!(execvp(program.as_ptr(), arguments.as_ptr()));
+        }
+        1
+    });
+    let named = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    t.ok("another program", until(|| named() == "sleep\n"));
+    t.ok("has none of them", until(|| number("aio-nr") < MANY));
+    let _ = call!(kill(pid, libc::SIGKILL));
+    t.is("it ends too", wait(pid), Ended::Signal(libc::SIGKILL));
+    for fd in [idle, other] {
+        close(fd);
+    }
     close(writer);
     t.is("destroyed", destroy(context), Ok(0));
 }
