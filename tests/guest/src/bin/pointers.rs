@@ -17,8 +17,7 @@ use std::process::exit;
 use std::ptr::null_mut;
 
 use libc::c_long;
-use lx_guest_tests::{Scratch, c, call, mqueue};
-use lx_guest_tests::{Scratch, aio, c, call};
+use lx_guest_tests::{Scratch, aio, c, call, mqueue};
 
 /// An argument of a recipe.
 #[derive(Clone, Copy)]
@@ -72,7 +71,8 @@ enum Arg {
 }
 
 use Arg::{
-    Aio, CapHeader, Dir, Epoll, Event, File, In, Length, Listener, Mail, Mem, N, Null, Out, Page, PidFd, Piece, PipeIn, PipeOut, Queue, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
+    Aio, CapHeader, Dir, Epoll, Event, File, In, Length, Listener, Mail, Mem, N, Null, Out, Page,
+    PidFd, Piece, PipeIn, PipeOut, Queue, S, Signals, Sleep, Sock, Tagged, Timer, TimerFd, Watches,
 };
 
 /// The folder that the calls may look at.
