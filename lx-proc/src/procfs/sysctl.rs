@@ -13,7 +13,6 @@ use lx_core::cred::Capabilities;
 use lx_core::host::Host;
 use lx_vfs::fs::pseudo::{Node, TextSource};
 
-use super::Numbers;
 use super::{Numbers, mqueue};
 use crate::aio::AioLimits;
 use crate::ipc;
