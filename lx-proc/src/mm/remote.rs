@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::caller::Caller;
-use lx_core::host::{Host, Prot};
+use lx_core::host::{Host, Nanos, Prot};
 use lx_core::sync::{Mutex, TaskWork, Waiter, level};
 
 use super::AddressSpace;
@@ -58,12 +58,35 @@ impl RemoteMemory {
         let len = self.mm.reachable(addr, dst.len().min(REMOTE_CHUNK), Prot::READ, reach);
         bytes.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
         bytes.resize(len, 0);
-        let (bytes, count) = self.transfer(kernel, caller, addr, bytes, Prot::READ)?;
+        let (bytes, count) = self.transfer(kernel, caller, addr, bytes, Prot::READ, None)?;
         let count = count.min(dst.len());
         if let (Some(to), Some(from)) = (dst.get_mut(..count), bytes.get(..count)) {
             to.copy_from_slice(from);
         }
         Ok(count)
+    }
+
+    /// What a mapped range of up to [`REMOTE_CHUNK`] bytes holds, if the process says so soon: one
+    /// that is busy with a call of the host may not.
+    pub fn peek(
+        &self,
+        kernel: &Kernel,
+        caller: &Caller<'_>,
+        (start, end): (u64, u64),
+    ) -> Option<Vec<u8>> {
+        const PATIENCE: Nanos = 50_000_000;
+        let len = usize::try_from(end.checked_sub(start)?).ok()?.min(REMOTE_CHUNK);
+        if self.mm.reachable(start, len, Prot::READ, Reach::Mapped) < len {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len).ok()?;
+        bytes.resize(len, 0);
+        let deadline = caller.host.monotonic().saturating_add(PATIENCE);
+        let copied = self.transfer(kernel, caller, start, bytes, Prot::READ, Some(deadline));
+        let (mut bytes, count) = copied.ok()?;
+        bytes.truncate(count);
+        Some(bytes)
     }
 
     /// Writes up to [`REMOTE_CHUNK`] bytes; how many come before the first that cannot be written.
@@ -82,7 +105,7 @@ impl RemoteMemory {
         let len = self.mm.reachable(addr, src.len().min(REMOTE_CHUNK), Prot::WRITE, reach);
         bytes.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
         bytes.extend_from_slice(src.get(..len).unwrap_or_default());
-        Ok(self.transfer(kernel, caller, addr, bytes, Prot::WRITE)?.1)
+        Ok(self.transfer(kernel, caller, addr, bytes, Prot::WRITE, None)?.1)
     }
 
     /// Lets a task copy that has the memory: the caller, or another one.
@@ -93,6 +116,7 @@ impl RemoteMemory {
         addr: u64,
         bytes: Vec<u8>,
         access: Prot,
+        deadline: Option<Nanos>,
     ) -> Result<(Vec<u8>, usize)> {
         let mut tasks = kernel.pids.tasks();
         tasks.retain(|task| task.mm_id() == self.mm.id());
@@ -126,7 +150,8 @@ impl RemoteMemory {
                 }
             }
             let ready = || transfer.done.load(Ordering::Acquire).then_some(());
-            caller.waiter.wait_for(None, || 0, false, ready).map_err(|_| Errno::EINTR)?;
+            let now = || caller.host.monotonic();
+            caller.waiter.wait_for(deadline, now, false, ready).map_err(|_| Errno::EINTR)?;
         }
         let (bytes, count) = take(&mut *transfer.outcome.lock());
         Ok((bytes, count.ok_or(Errno::ESRCH)?))

@@ -5,9 +5,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use lx_core::Result;
-use lx_core::abi::Errno;
 use lx_core::abi::dirent::DT_DIR;
 use lx_core::abi::stat::FileType;
+use lx_core::abi::{Errno, PAGE_SIZE};
 use lx_core::caller::Caller;
 use lx_core::cred::{Capabilities, Credentials};
 use lx_core::rlimit::{RLIM_INFINITY, Resource, Rlimits};
@@ -17,7 +17,7 @@ use lx_vfs::location::Path;
 
 use super::{check_readable, fd, mem, mounts, net, parse_id, stat, status};
 use crate::kernel::Kernel;
-use crate::mm::AddressSpace;
+use crate::mm::{AddressSpace, RemoteMemory};
 use crate::session::INIT_TGID;
 use crate::task::Task;
 use crate::thread_group::ThreadGroup;
@@ -332,13 +332,33 @@ impl DirSource for TaskDir {
     }
 }
 
-fn cmdline(view: &View, _caller: &Caller<'_>) -> Result<Vec<u8>> {
+/// The arguments as they are in memory now, where programs such as servers write what they do.
+fn cmdline(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
     // Everybody may see it; of a zombie nothing is left.
-    Ok(view.task.as_ref().map(|task| task.mm().program().args.clone()).unwrap_or_default())
+    let Some(task) = &view.task else { return Ok(Vec::new()) };
+    let (memory, program) = (RemoteMemory::of(task), task.mm().program());
+    let (start, end) = program.arg_range;
+    let Some(args) = memory.peek(&view.kernel, caller, (start, end)) else {
+        return Ok(program.args.clone());
+    };
+    if args.last().is_none_or(|byte| *byte == 0) || program.env_range.0 != end {
+        return Ok(args);
+    }
+    // As setproctitle(3) does it: one string, which reaches into the environment.
+    let title = (start, program.env_range.1.min(start.saturating_add(PAGE_SIZE)));
+    let mut title = memory.peek(&view.kernel, caller, title).unwrap_or(args);
+    if let Some(end) = title.iter().position(|byte| *byte == 0) {
+        title.truncate(end + 1);
+    }
+    Ok(title)
 }
 
 fn environ(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
-    Ok(view.memory(caller)?.map(|memory| memory.program().env.clone()).unwrap_or_default())
+    let Some(task) = &view.task else { return Ok(Vec::new()) };
+    check_readable(caller, task)?;
+    let program = task.mm().program();
+    let now = RemoteMemory::of(task).peek(&view.kernel, caller, program.env_range);
+    Ok(now.unwrap_or_else(|| program.env.clone()))
 }
 
 fn auxv(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
