@@ -21,6 +21,7 @@ pub mod ipc;
 pub mod job;
 pub mod kernel;
 pub mod keys;
+pub mod mempolicy;
 pub mod mm;
 pub mod observe;
 pub mod pid;

@@ -4,8 +4,9 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
+use lx_core::abi::Errno;
 use lx_core::abi::sched::CloneFlags;
-use lx_core::cred::Credentials;
+use lx_core::cred::{Capabilities, Credentials};
 use lx_core::error::Result;
 use lx_core::fd_cache::FdCache;
 use lx_core::fd_table::FdTable;
@@ -18,6 +19,7 @@ use crate::futex::FutexSlot;
 use crate::ipc::UndoList;
 use crate::kernel::Kernel;
 use crate::keys::TaskRings;
+use crate::mempolicy::MemPolicy;
 use crate::mm::AddressSpace;
 use crate::sched::Scheduling;
 use crate::signal::TaskSignals;
@@ -50,6 +52,8 @@ pub struct Task {
     rings: TaskRings,
     signals: TaskSignals,
     name: Mutex<[u8; NAME_LEN], { level::TASK }>,
+    /// `set_mempolicy(2)`.
+    mem_policy: Mutex<Option<MemPolicy>, { level::TASK }>,
     /// `set_tid_address(2)`.
     clear_child_tid: AtomicU64,
     /// Where the task stores its id before it first runs, 0 for nowhere.
@@ -164,6 +168,7 @@ impl Task {
             shared: Mutex::new(shared),
             signals: TaskSignals::default(),
             name: Mutex::new([0; NAME_LEN]),
+            mem_policy: Mutex::new(None),
             clear_child_tid: AtomicU64::new(0),
             set_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
@@ -182,6 +187,7 @@ impl Task {
     /// Takes over what a new thread or process inherits besides [`Shared`].
     pub(crate) fn inherit(&self, parent: &Self) {
         *self.name.lock() = parent.name();
+        self.set_mem_policy(parent.mem_policy());
         self.no_new_privs.store(parent.no_new_privs(), Ordering::Relaxed);
         self.personality.store(parent.personality(), Ordering::Relaxed);
         self.set_timer_slack(parent.timer_slack());
@@ -377,6 +383,34 @@ impl Task {
             *to = *from;
         }
         *self.name.lock() = new;
+    }
+
+    /// `set_mempolicy(2)`; `None` is the default.
+    pub fn mem_policy(&self) -> Option<MemPolicy> {
+        *self.mem_policy.lock()
+    }
+
+    /// `set_mempolicy(2)`.
+    pub fn set_mem_policy(&self, policy: Option<MemPolicy>) {
+        *self.mem_policy.lock() = policy;
+    }
+
+    /// Whether `caller` may look into the task, `PTRACE_MODE_READ_REALCREDS` in `ptrace(2)`.
+    ///
+    /// # Errors
+    /// `EPERM`.
+    pub fn check_inspectable(&self, caller: &Self) -> Result<()> {
+        if self.tgid() == caller.tgid() {
+            return Ok(());
+        }
+        let (cred, own) = (caller.cred(), self.cred());
+        let same_user = [own.uid, own.euid, own.suid].iter().all(|id| *id == cred.uid);
+        let same_group = [own.gid, own.egid, own.sgid].iter().all(|id| *id == cred.gid);
+        let open = same_user
+            && same_group
+            && self.group.dumpable() == 1
+            && cred.permitted.contains(own.permitted);
+        if open || cred.has(Capabilities::SYS_PTRACE) { Ok(()) } else { Err(Errno::EPERM.into()) }
     }
 
     /// Where the task's end is announced, `set_tid_address(2)`.

@@ -304,6 +304,9 @@ syscalls! {
     243 mq_timedreceive => mqueue::sys_mq_timedreceive, Full;
     244 mq_notify => mqueue::sys_mq_notify, Full;
     245 mq_getsetattr => mqueue::sys_mq_getsetattr, Full;
+    237 mbind => numa::sys_mbind, Partial("one node; the policy of shared memory is its mapping's");
+    238 set_mempolicy => numa::sys_set_mempolicy, Full;
+    239 get_mempolicy => numa::sys_get_mempolicy, Full;
     247 waitid => process::sys_waitid, Partial("of the usage only the time");
     248 add_key => keys::sys_add_key, Partial("keyrings and keys of the types user and logon");
     249 request_key => keys::sys_request_key, Partial("nobody is asked for a key that there is not");
@@ -313,6 +316,7 @@ syscalls! {
     253 inotify_init => inotify::sys_inotify_init, Full;
     254 inotify_add_watch => inotify::sys_inotify_add_watch, Partial("IN_DELETE_SELF comes with the last name, though the file may be open");
     255 inotify_rm_watch => inotify::sys_inotify_rm_watch, Full;
+    256 migrate_pages => numa::sys_migrate_pages, Full;
     257 openat => open::sys_openat, Full;
     258 mkdirat => path::sys_mkdirat, Full;
     259 mknodat => path::sys_mknodat, Full;
@@ -335,6 +339,7 @@ syscalls! {
     276 tee => splice::sys_tee, Full;
     277 sync_file_range => io::sys_sync_file_range, Full;
     278 vmsplice => splice::sys_vmsplice, Partial("copies");
+    279 move_pages => numa::sys_move_pages, Partial("what is mapped counts as present");
     280 utimensat => utime::sys_utimensat, Full;
     281 epoll_pwait => epoll::sys_epoll_pwait, Full;
     282 signalfd => signalfd::sys_signalfd, Full;
@@ -384,6 +389,7 @@ syscalls! {
     440 process_madvise => process_vm::sys_process_madvise, Full;
     441 epoll_pwait2 => epoll::sys_epoll_pwait2, Full;
     449 futex_waitv => futex2::sys_futex_waitv, Partial("no FUTEX2_NUMA, FUTEX2_MPOL");
+    450 set_mempolicy_home_node => numa::sys_set_mempolicy_home_node, Full;
     452 fchmodat2 => attr::sys_fchmodat2, Full;
     454 futex_wake => futex2::sys_futex_wake, Partial("no FUTEX2_NUMA, FUTEX2_MPOL");
     455 futex_wait => futex2::sys_futex_wait, Partial("no FUTEX2_NUMA, FUTEX2_MPOL");

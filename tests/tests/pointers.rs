@@ -25,6 +25,9 @@ const ADDRESSES: &[(&str, usize)] = &[
     ("mlock2", 0),
     ("shmat", 1),
     ("shmdt", 0),
+    ("mbind", 0),
+    ("get_mempolicy", 3),
+    ("set_mempolicy_home_node", 0),
     ("set_tid_address", 0),
     ("set_robust_list", 0),
 ];

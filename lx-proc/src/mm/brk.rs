@@ -51,6 +51,7 @@ impl AddressSpace {
             prot,
             flags: VmaFlags::HEAP,
             backing: VmaBacking::Anonymous,
+            policy: None,
         });
         inner.brk = addr;
         inner.note_peak();

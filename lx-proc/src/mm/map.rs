@@ -103,7 +103,7 @@ impl AddressSpace {
         backing: VmaBacking,
         flags: VmaFlags,
     ) -> Result<u64> {
-        let mut vma = Vma { start: 0, end: len, prot: request.prot, flags, backing };
+        let mut vma = Vma { start: 0, end: len, prot: request.prot, flags, backing, policy: None };
         vma.flags |= vma.traces_of(request.prot);
         let text = request.prot.contains(Prot::EXEC)
             && request.file.is_some()

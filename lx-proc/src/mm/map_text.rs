@@ -118,6 +118,7 @@ impl AddressSpace {
             prot: Prot::READ | Prot::EXEC,
             flags: VmaFlags::HIDDEN,
             backing: VmaBacking::Special("stubs"),
+            policy: None,
         });
         Some(stubs)
     }

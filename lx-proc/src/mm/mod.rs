@@ -27,6 +27,7 @@ mod fault;
 mod map;
 mod map_text;
 mod pages;
+mod policy;
 mod protect;
 mod remap;
 mod remote;

@@ -32,6 +32,7 @@ impl AddressSpace {
             prot,
             flags: VmaFlags::STACK | VmaFlags::GROWS_DOWN,
             backing: VmaBacking::Anonymous,
+            policy: None,
         });
         drop(inner);
         Ok(caller.host.map(start, len, prot, Backing::Anonymous)?)
@@ -71,6 +72,7 @@ impl AddressSpace {
             prot: Prot::READ,
             flags: VmaFlags::empty(),
             backing: VmaBacking::Special(data),
+            policy: None,
         });
         inner.tree.insert(Vma {
             start: middle,
@@ -78,6 +80,7 @@ impl AddressSpace {
             prot: Prot::READ | Prot::EXEC,
             flags: VmaFlags::empty(),
             backing: VmaBacking::Special(code),
+            policy: None,
         });
         Ok(start)
     }

@@ -139,6 +139,7 @@ impl Inner {
             end <= vma.end
                 && vma.is_private_anonymous()
                 && vma.prot == Prot::READ | Prot::WRITE
+                && vma.policy.is_none()
                 && (vma.flags - VmaFlags::NO_RESERVE).is_empty()
         });
         if !fits {

@@ -8,6 +8,7 @@ use lx_core::host::{HostFd, Prot};
 
 use super::pages::PageMapping;
 use super::text::TextMapping;
+use crate::mempolicy::MemPolicy;
 
 bitflags::bitflags! {
     /// Properties of a mapping besides its rights.
@@ -141,6 +142,8 @@ pub struct Vma {
     pub flags: VmaFlags,
     /// What stands behind it.
     pub backing: VmaBacking,
+    /// `mbind(2)`.
+    pub policy: Option<MemPolicy>,
 }
 
 impl Vma {
@@ -197,6 +200,7 @@ impl Vma {
         self.end == next.start
             && self.prot == next.prot
             && self.flags == next.flags
+            && self.policy == next.policy
             && !self.flags.contains(VmaFlags::RECYCLED)
             && self.backing.continues(self.len(), &next.backing)
     }

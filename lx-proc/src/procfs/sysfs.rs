@@ -45,6 +45,7 @@ pub fn new(kernel: &Arc<Kernel>) -> Arc<PseudoFs> {
     let node = [
         ("has_cpu", text(&mut numbers, range(0))),
         ("has_memory", text(&mut numbers, range(0))),
+        ("has_normal_memory", text(&mut numbers, range(0))),
         ("node0", numbers.next().fixed_directory(node0)),
         ("online", text(&mut numbers, range(0))),
         ("possible", text(&mut numbers, range(0))),

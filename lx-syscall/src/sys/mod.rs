@@ -27,6 +27,7 @@ pub(crate) mod mount;
 mod mount_overlay;
 pub(crate) mod mqueue;
 pub(crate) mod msg;
+pub(crate) mod numa;
 pub(crate) mod open;
 pub(crate) mod path;
 pub(crate) mod pidfd;

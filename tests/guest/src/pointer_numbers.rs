@@ -184,4 +184,9 @@ numbers! {
     io_submit = SYS_io_submit;
     io_cancel = SYS_io_cancel;
     io_getevents = SYS_io_getevents;
+    set_mempolicy = SYS_set_mempolicy;
+    get_mempolicy = SYS_get_mempolicy;
+    mbind = SYS_mbind;
+    migrate_pages = SYS_migrate_pages;
+    move_pages = SYS_move_pages;
 }

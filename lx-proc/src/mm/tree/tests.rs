@@ -15,7 +15,8 @@ const RW: Prot = Prot::READ.union(Prot::WRITE);
 
 fn anonymous(start: u64, end: u64, prot: Prot) -> Vma {
     let flags = VmaFlags::empty();
-    Vma { start: start * P, end: end * P, prot, flags, backing: VmaBacking::Anonymous }
+    let backing = VmaBacking::Anonymous;
+    Vma { start: start * P, end: end * P, prot, flags, backing, policy: None }
 }
 
 fn ranges(tree: &VmaTree) -> Vec<(u64, u64)> {

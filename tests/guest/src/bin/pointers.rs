@@ -308,6 +308,11 @@ recipes! {
     mq_timedreceive(Mail, Out, N(8), Out, In);
     mq_notify(Mail, In);
     mq_getsetattr(Mail, In, Out);
+    set_mempolicy(N(2), In, N(64));
+    get_mempolicy(Out, Out, N(64), N(0), N(0));
+    mbind(Page, N(4096), N(2), In, N(64), N(0));
+    migrate_pages(N(0), N(64), In, In);
+    move_pages(N(0), N(1), In, In, Out, N(2));
     fchmodat2(CWD, MISSING, N(0o644), N(0));
     io_setup(N(1), Out);
     io_submit(Aio, N(1), In);
