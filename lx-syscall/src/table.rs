@@ -366,6 +366,7 @@ syscalls! {
     309 getcpu => sched::sys_getcpu, Full;
     310 process_vm_readv => process_vm::sys_process_vm_readv, Full;
     311 process_vm_writev => process_vm::sys_process_vm_writev, Full;
+    312 kcmp => kcmp::sys_kcmp, Partial("I/O contexts are not shared: KCMP_IO gives 0");
     314 sched_setattr => sched::sys_sched_setattr, Partial("recorded; no SCHED_DEADLINE, no utilisation clamps");
     315 sched_getattr => sched::sys_sched_getattr, Full;
     316 renameat2 => path::sys_renameat2, Partial("RENAME_WHITEOUT gives EINVAL");

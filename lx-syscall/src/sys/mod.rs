@@ -19,6 +19,7 @@ pub(crate) mod inotify;
 pub(crate) mod io;
 pub(crate) mod ioctl;
 pub(crate) mod keys;
+pub(crate) mod kcmp;
 pub(crate) mod membarrier;
 pub(crate) mod memfd;
 pub(crate) mod message;

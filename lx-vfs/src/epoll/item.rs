@@ -33,6 +33,11 @@ impl Key {
     pub(super) fn new(fd: Fd, file: &Arc<OpenFile>) -> Self {
         Self { fd: fd.raw(), file: Arc::as_ptr(file).addr() }
     }
+
+    /// Address of the description, if this is a key of `fd`.
+    pub(super) fn file_of(&self, fd: Fd) -> Option<usize> {
+        (self.fd == fd.raw()).then_some(self.file)
+    }
 }
 
 /// What a guest asked for: read and changed as a whole, so that no report mixes two settings.

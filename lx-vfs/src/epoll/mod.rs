@@ -232,6 +232,14 @@ impl Epoll {
         }
     }
 
+    /// Address of the description that is watched as `fd`, for comparisons; as several may be, the
+    /// first `skipped` are left out.
+    pub fn watched(&self, fd: Fd, skipped: usize) -> Option<usize> {
+        let interest = self.interest.lock();
+        let living = interest.entries.iter().filter(|(_, entry)| !entry.item.is_dead());
+        living.filter_map(|(key, _)| key.file_of(fd)).nth(skipped)
+    }
+
     /// The instance behind a target, if it is one; never this one.
     fn check_target(&self, file: &OpenFile) -> Result<Option<Arc<Self>>> {
         match file.ops_as::<EpollFile>() {
