@@ -378,6 +378,9 @@ syscalls! {
     326 copy_file_range => splice::sys_copy_file_range, Full;
     327 preadv2 => io::sys_preadv2, Partial("no RWF_NOWAIT");
     328 pwritev2 => io::sys_pwritev2, Partial("no RWF_NOWAIT, RWF_ATOMIC");
+    329 pkey_mprotect => mm::sys_pkey_mprotect, Partial("as on a processor without protection keys");
+    330 pkey_alloc => mm::sys_pkey_alloc, Partial("as on a processor without protection keys");
+    331 pkey_free => mm::sys_pkey_free, Partial("as on a processor without protection keys");
     332 statx => stat::sys_statx, Partial("STATX_DIOALIGN, STATX_SUBVOL, STATX_WRITE_ATOMIC are not filled in");
     333 io_pgetevents => aio::sys_io_pgetevents, Full;
     424 pidfd_send_signal => pidfd::sys_pidfd_send_signal, Partial("to a whole process");

@@ -13,6 +13,7 @@ use lx_tests::{Run, lx};
 const ADDRESSES: &[(&str, usize)] = &[
     ("mmap", 0),
     ("mprotect", 0),
+    ("pkey_mprotect", 0),
     ("munmap", 0),
     ("brk", 0),
     ("mremap", 0),

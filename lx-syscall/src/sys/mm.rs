@@ -7,7 +7,7 @@ use lx_core::Result;
 use lx_core::abi::mman::{
     Madvice, MapFlags, MlockFlags, MlockallFlags, MremapFlags, MsyncFlags, ProtFlags,
 };
-use lx_core::abi::{Errno, Fd, FromArg, TraceArg, UserPtr};
+use lx_core::abi::{Errno, Fd, FromArg, PAGE_SIZE, TraceArg, UserPtr};
 use lx_core::host::Prot;
 use lx_proc::CurrentTask;
 use lx_proc::mm::MapRequest;
@@ -70,6 +70,44 @@ pub(crate) fn sys_mprotect(
     prot: ProtFlags,
 ) -> Result<()> {
     task.mm().protect(&task.caller(), addr.addr(), len, prot)
+}
+
+/// `pkey_mprotect(2)`: without a key as `mprotect(2)`; no key is ever allocated.
+///
+/// # Errors
+/// `EINVAL` for a key; else as `mprotect(2)`.
+pub(crate) fn sys_pkey_mprotect(
+    task: &CurrentTask<'_>,
+    addr: UserPtr<u8>,
+    len: u64,
+    prot: ProtFlags,
+    key: i32,
+) -> Result<()> {
+    if key == -1 || len == 0 {
+        return sys_mprotect(task, addr, len, prot);
+    }
+    // The range is looked at before the key.
+    let end = addr.addr().checked_add(len);
+    let ends = end.is_some_and(|end| end <= u64::MAX - (PAGE_SIZE - 1));
+    let misplaced = !addr.addr().is_multiple_of(PAGE_SIZE);
+    Err(if misplaced || ends { Errno::EINVAL } else { Errno::ENOMEM }.into())
+}
+
+/// `pkey_alloc(2)`: a processor without protection keys cannot be given the rights of one, of
+/// which Linux says the same as of wrong arguments.
+///
+/// # Errors
+/// `EINVAL`.
+pub(crate) fn sys_pkey_alloc(_task: &CurrentTask<'_>, _flags: u64, _rights: u64) -> Result<i32> {
+    Err(Errno::EINVAL.into())
+}
+
+/// `pkey_free(2)`.
+///
+/// # Errors
+/// `EINVAL`: no key is allocated.
+pub(crate) fn sys_pkey_free(_task: &CurrentTask<'_>, _key: i32) -> Result<()> {
+    Err(Errno::EINVAL.into())
 }
 
 /// `mremap(2)`.

@@ -19,6 +19,7 @@ fn main() {
     files(&mut t);
     unmapping(&mut t);
     protection(&mut t);
+    keys(&mut t);
     moving(&mut t);
     advice(&mut t);
     synchronisation(&mut t);
@@ -44,6 +45,32 @@ fn munmap(address: usize, length: usize) -> Called {
 
 fn mprotect(address: usize, length: usize, protection: i32) -> Called {
     call!(mprotect(address as *mut _, length, protection))
+}
+
+/// Protection keys, on a processor without them.
+fn keys(t: &mut Checks) {
+    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let at = map(2);
+    let protect = |at: usize, len: usize, protection: i32, key: i32| {
+        call!(syscall(libc::SYS_pkey_mprotect, at, len, protection, key))
+    };
+    t.works("no key", protect(at, PAGE, libc::PROT_NONE, -1));
+    t.fails("and no rights", call!(mincore(at as *mut _, PAGE, at as *mut u8)), libc::EFAULT);
+    t.fails("no key, an odd address", protect(at + 1, PAGE, RW, -1), libc::EINVAL);
+    t.works("no key, rights", protect(at, PAGE, RW, -1));
+    t.fails("a key that is none", protect(at, PAGE, RW, 16), libc::EINVAL);
+    t.fails("a key, an odd address", protect(at + 1, PAGE, RW, 16), libc::EINVAL);
+    t.fails("a key, too long", protect(at, usize::MAX, RW, 16), libc::ENOMEM);
+    t.works("a key of nothing", protect(at, 0, RW, 16));
+    t.fails("no such flag", call!(syscall(libc::SYS_pkey_alloc, 1, 0)), libc::EINVAL);
+    t.fails("no such right", call!(syscall(libc::SYS_pkey_alloc, 0, 4)), libc::EINVAL);
+    t.fails("to give back no key", call!(syscall(libc::SYS_pkey_free, -1)), libc::EINVAL);
+    if !processor.contains(" pku") {
+        t.fails("a key", call!(syscall(libc::SYS_pkey_alloc, 0, 0)), libc::EINVAL);
+        t.fails("the first key", call!(syscall(libc::SYS_pkey_free, 0)), libc::EINVAL);
+        t.fails("memory for it", protect(at, PAGE, RW, 0), libc::EINVAL);
+    }
+    t.works("unmapped", munmap(at, 2 * PAGE));
 }
 
 fn madvise(address: usize, length: usize, advice: i32) -> Called {
