@@ -229,6 +229,7 @@ syscalls! {
     135 personality => prctl::sys_personality, Partial("recorded");
     137 statfs => stat::sys_statfs, Full;
     138 fstatfs => stat::sys_fstatfs, Full;
+    139 sysfs => filesystems::sys_sysfs, Full;
     140 getpriority => priority::sys_getpriority, Full;
     141 setpriority => priority::sys_setpriority, Partial("recorded; the host schedules");
     142 sched_setparam => sched::sys_sched_setparam, Partial("recorded; the host schedules");
@@ -252,8 +253,11 @@ syscalls! {
     164 settimeofday => time::sys_settimeofday, Partial("always EPERM: the clocks are the host's");
     165 mount => mount::sys_mount, Partial("tmpfs, proc, sysfs, mqueue, overlay, bind and move; one tree, all mounts are private; overlays without redirect_dir, index and metacopy");
     166 umount2 => mount::sys_umount2, Partial("no MNT_EXPIRE");
+    167 swapon => swap::sys_swapon, Partial("no file can hold swap");
+    168 swapoff => swap::sys_swapoff, Partial("no file can hold swap");
     170 sethostname => info::sys_sethostname, Full;
     171 setdomainname => info::sys_setdomainname, Full;
+    179 quotactl => quota::sys_quotactl, Partial("no file system has quotas");
     186 gettid => id::sys_gettid, Full;
     187 readahead => io::sys_readahead, Full;
     188 setxattr => xattr::sys_setxattr, Partial("no access-control lists");
@@ -392,6 +396,7 @@ syscalls! {
     439 faccessat2 => attr::sys_faccessat2, Full;
     440 process_madvise => process_vm::sys_process_madvise, Full;
     441 epoll_pwait2 => epoll::sys_epoll_pwait2, Full;
+    443 quotactl_fd => quota::sys_quotactl_fd, Partial("no file system has quotas");
     449 futex_waitv => futex2::sys_futex_waitv, Partial("no FUTEX2_NUMA, FUTEX2_MPOL");
     450 set_mempolicy_home_node => numa::sys_set_mempolicy_home_node, Full;
     452 fchmodat2 => attr::sys_fchmodat2, Full;

@@ -45,6 +45,8 @@ const PRIVILEGED: &[(&str, usize)] = &[
     ("setgroups", 1),
     ("sethostname", 0),
     ("setdomainname", 0),
+    ("swapon", 0),
+    ("swapoff", 0),
     ("pivot_root", 0),
     ("pivot_root", 1),
 ];

@@ -34,6 +34,8 @@ use crate::access::{AccessIds, check_access};
 use crate::kernel::Kernel;
 use crate::task::Task;
 
+pub use system::filesystems;
+
 /// `f_type` of procfs.
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 /// Inode number of the root.

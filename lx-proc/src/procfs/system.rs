@@ -19,6 +19,11 @@ use crate::uts::{RELEASE, SYSNAME, VERSION};
 const FILESYSTEMS: &str = "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tdevtmpfs\n\
     nodev\tpipefs\nnodev\tsockfs\nnodev\tdevpts\nnodev\tmqueue\nnodev\toverlay\n";
 
+/// The names of the file systems.
+pub fn filesystems() -> impl Iterator<Item = &'static str> {
+    FILESYSTEMS.lines().filter_map(|line| line.split('\t').next_back())
+}
+
 /// All nodes, but for `sys`.
 pub(super) fn nodes(kernel: &Arc<Kernel>, numbers: &mut Numbers) -> Vec<(&'static str, Node)> {
     let mut text = |name: &'static str, make: fn(&Kernel) -> String| {

@@ -184,6 +184,9 @@ numbers! {
     io_submit = SYS_io_submit;
     io_cancel = SYS_io_cancel;
     io_getevents = SYS_io_getevents;
+    swapon = SYS_swapon;
+    swapoff = SYS_swapoff;
+    quotactl = SYS_quotactl;
     set_mempolicy = SYS_set_mempolicy;
     get_mempolicy = SYS_get_mempolicy;
     mbind = SYS_mbind;

@@ -308,6 +308,9 @@ recipes! {
     mq_timedreceive(Mail, Out, N(8), Out, In);
     mq_notify(Mail, In);
     mq_getsetattr(Mail, In, Out);
+    swapon(MISSING, N(0));
+    swapoff(MISSING);
+    quotactl(N(0x8000_0700), MISSING, N(0), N(0));
     set_mempolicy(N(2), In, N(64));
     get_mempolicy(Out, Out, N(64), N(0), N(0));
     mbind(Page, N(4096), N(2), In, N(64), N(0));
