@@ -403,4 +403,8 @@ syscalls! {
     454 futex_wake => futex2::sys_futex_wake, Partial("no FUTEX2_NUMA, FUTEX2_MPOL");
     455 futex_wait => futex2::sys_futex_wait, Partial("no FUTEX2_NUMA, FUTEX2_MPOL");
     456 futex_requeue => futex2::sys_futex_requeue, Partial("no FUTEX2_NUMA, FUTEX2_MPOL");
+    463 setxattrat => xattr::sys_setxattrat, Partial("no access-control lists");
+    464 getxattrat => xattr::sys_getxattrat, Full;
+    465 listxattrat => xattr::sys_listxattrat, Full;
+    466 removexattrat => xattr::sys_removexattrat, Full;
 }

@@ -4,12 +4,13 @@ use alloc::sync::Arc;
 
 use lx_core::Result;
 use lx_core::abi::fcntl::AtFlags;
-use lx_core::abi::{DirFd, Errno, Fd, UserCStr};
+use lx_core::abi::{DirFd, Errno, Fd, PAGE_SIZE, UserCStr, UserPtr};
 use lx_core::file::OpenFile;
 use lx_core::user_memory::PathBuffer;
 use lx_proc::CurrentTask;
 use lx_vfs::location::Path;
 use lx_vfs::path::Lookup;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 /// Where a relative path starts: a descriptor's place, or the working directory.
 pub(super) struct Start(Option<Arc<OpenFile>>);
@@ -116,4 +117,37 @@ pub(super) fn descriptor_itself(
 /// `EOPNOTSUPP` if it has no place in the tree, as Linux answers for anonymous inodes.
 pub(super) fn place_of(file: &OpenFile) -> Result<&Path> {
     Path::of(file).ok_or(Errno::EOPNOTSUPP.into())
+}
+
+/// Copies a structure in that the caller may know longer than we do, as long as what we do not know
+/// is zero.
+///
+/// # Errors
+/// `EFAULT`; `EINVAL` if it is too short; `E2BIG` if it is longer than a page or has more.
+pub(super) fn read_extensible<T: FromBytes + FromZeros + IntoBytes>(
+    task: &CurrentTask<'_>,
+    from: UserPtr<T>,
+    size: usize,
+) -> Result<T> {
+    let known = size_of::<T>();
+    if size < known {
+        return Err(Errno::EINVAL.into());
+    }
+    if size as u64 > PAGE_SIZE {
+        return Err(Errno::E2BIG.into());
+    }
+    let mut addr = from.addr().wrapping_add(known as u64);
+    let mut rest = size.saturating_sub(known);
+    let mut chunk = [0_u8; 64];
+    while rest > 0 {
+        let len = rest.min(chunk.len());
+        let part = chunk.get_mut(..len).unwrap_or_default();
+        task.memory().read_bytes(addr, part)?;
+        if part.iter().any(|&byte| byte != 0) {
+            return Err(Errno::E2BIG.into());
+        }
+        addr = addr.wrapping_add(len as u64);
+        rest = rest.saturating_sub(len);
+    }
+    task.memory().read(from)
 }

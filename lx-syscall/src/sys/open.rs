@@ -3,7 +3,7 @@
 use lx_core::Result;
 use lx_core::abi::fcntl::{OpenFlags, OpenHow as RawOpenHow, ResolveFlags};
 use lx_core::abi::stat::{FileMode, S_IALLUGO};
-use lx_core::abi::{DirFd, Errno, Fd, PAGE_SIZE, UserCStr, UserPtr};
+use lx_core::abi::{DirFd, Errno, Fd, UserCStr, UserPtr};
 use lx_core::rlimit::Resource;
 use lx_core::user_memory::PathBuffer;
 use lx_proc::CurrentTask;
@@ -48,7 +48,7 @@ pub(crate) fn sys_openat2(
     how: UserPtr<RawOpenHow>,
     size: usize,
 ) -> Result<Fd> {
-    let raw = read_how(task, how, size)?;
+    let raw = at::read_extensible(task, how, size)?;
     // Only the lower half has flags; a bit above it is unknown like any other.
     let flags = u32::try_from(raw.flags).ok().and_then(OpenFlags::from_bits);
     let flags = flags.ok_or(Errno::EINVAL)?;
@@ -72,32 +72,6 @@ pub(crate) fn sys_openat2(
         return Err(Errno::EAGAIN.into());
     }
     open(task, dirfd, path, &how)
-}
-
-/// Copies `struct open_how` in: it may be shorter or longer than ours as long as what we do not
-/// know is zero.
-fn read_how(task: &CurrentTask<'_>, how: UserPtr<RawOpenHow>, size: usize) -> Result<RawOpenHow> {
-    let known = size_of::<RawOpenHow>();
-    if size < known {
-        return Err(Errno::EINVAL.into());
-    }
-    if size as u64 > PAGE_SIZE {
-        return Err(Errno::E2BIG.into());
-    }
-    let mut addr = how.addr().wrapping_add(known as u64);
-    let mut rest = size.saturating_sub(known);
-    let mut chunk = [0_u8; 64];
-    while rest > 0 {
-        let len = rest.min(chunk.len());
-        let part = chunk.get_mut(..len).unwrap_or_default();
-        task.memory().read_bytes(addr, part)?;
-        if part.iter().any(|&byte| byte != 0) {
-            return Err(Errno::E2BIG.into());
-        }
-        addr = addr.wrapping_add(len as u64);
-        rest = rest.saturating_sub(len);
-    }
-    task.memory().read(how)
 }
 
 fn open(task: &CurrentTask<'_>, dirfd: DirFd, path: UserCStr, how: &OpenHow) -> Result<Fd> {

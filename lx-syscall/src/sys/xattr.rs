@@ -4,7 +4,8 @@
 use alloc::vec::Vec;
 
 use lx_core::Result;
-use lx_core::abi::xattr::{XATTR_NAME_MAX, XATTR_SIZE_MAX, XattrFlags};
+use lx_core::abi::fcntl::AtFlags;
+use lx_core::abi::xattr::{XATTR_NAME_MAX, XATTR_SIZE_MAX, XattrArgs, XattrFlags};
 use lx_core::abi::{DirFd, Errno, Fd, UserCStr, UserPtr};
 use lx_core::caller::Caller;
 use lx_core::cred::Capabilities;
@@ -68,9 +69,26 @@ enum Subject {
     Link(UserCStr),
     /// Of an open file.
     File(Fd),
+    /// Of a file below a directory, or of what a descriptor stands for.
+    At(DirFd, UserCStr, AtFlags),
 }
 
 impl Subject {
+    /// What the arguments of the `*at` calls mean.
+    ///
+    /// # Errors
+    /// `EINVAL` for an unknown flag.
+    fn at(dirfd: DirFd, path: UserCStr, flags: u32) -> Result<Self> {
+        let flags = AtFlags::from_bits_retain(flags);
+        let known = AtFlags::AT_SYMLINK_NOFOLLOW | AtFlags::AT_EMPTY_PATH;
+        if known.contains(flags) {
+            Ok(Self::At(dirfd, path, flags))
+        } else {
+            lx_core::unsupported::note("flags of extended attributes", flags.bits().into());
+            Err(Errno::EINVAL.into())
+        }
+    }
+
     /// Calls `f` with the place.
     ///
     /// # Errors
@@ -87,6 +105,13 @@ impl Subject {
         match self {
             Self::Path(path) => f(&task.caller(), &lookup(path, Lookup::FOLLOW)?),
             Self::Link(path) => f(&task.caller(), &lookup(path, Lookup::empty())?),
+            Self::At(dirfd, path, flags) => match at::descriptor_itself(task, dirfd, path, flags) {
+                Some(fd) => Self::File(fd).with(task, name, forbidden, f),
+                None => {
+                    let how = at::follow_unless_told(flags);
+                    f(&task.caller(), &at::lookup(task, dirfd, path, how)?)
+                }
+            },
             Self::File(fd) => {
                 let file = task.files().get(fd)?;
                 let is_forbidden = name.starts_with(b"user.")
@@ -257,4 +282,78 @@ pub(crate) fn sys_lremovexattr(
 /// `fremovexattr(2)`.
 pub(crate) fn sys_fremovexattr(task: &CurrentTask<'_>, fd: Fd, name: UserCStr) -> Result<()> {
     remove(task, Subject::File(fd), name)
+}
+
+/// `setxattrat(2)`.
+///
+/// # Errors
+/// `EINVAL` for an unknown flag or arguments that are too short; `E2BIG` for ones with more than lx
+/// knows; else as `setxattr(2)`.
+pub(crate) fn sys_setxattrat(
+    task: &CurrentTask<'_>,
+    dirfd: DirFd,
+    path: UserCStr,
+    flags: u32,
+    name: UserCStr,
+    args: UserPtr<XattrArgs>,
+    args_size: usize,
+) -> Result<()> {
+    let args = at::read_extensible(task, args, args_size)?;
+    let subject = Subject::at(dirfd, path, flags)?;
+    let flags = XattrFlags::from_bits(args.flags).ok_or(Errno::EINVAL)?;
+    set(task, subject, name, (UserPtr::new(args.value), args.size as usize), flags)
+}
+
+/// `getxattrat(2)`.
+///
+/// # Errors
+/// As [`sys_setxattrat`]; there are no flags of the value.
+pub(crate) fn sys_getxattrat(
+    task: &CurrentTask<'_>,
+    dirfd: DirFd,
+    path: UserCStr,
+    flags: u32,
+    name: UserCStr,
+    args: UserPtr<XattrArgs>,
+    args_size: usize,
+) -> Result<usize> {
+    let args = at::read_extensible(task, args, args_size)?;
+    if args.flags != 0 {
+        return Err(Errno::EINVAL.into());
+    }
+    let subject = Subject::at(dirfd, path, flags)?;
+    get(task, subject, name, UserPtr::new(args.value), args.size as usize)
+}
+
+/// `listxattrat(2)`.
+///
+/// # Errors
+/// `EINVAL` for an unknown flag; else as `listxattr(2)`.
+pub(crate) fn sys_listxattrat(
+    task: &CurrentTask<'_>,
+    dirfd: DirFd,
+    path: UserCStr,
+    flags: u32,
+    out: UserPtr<u8>,
+    size: usize,
+) -> Result<usize> {
+    let subject = Subject::at(dirfd, path, flags)?;
+    if let Some(fd) = at::descriptor_itself(task, dirfd, path, AtFlags::from_bits_retain(flags)) {
+        return sys_flistxattr(task, fd, out, size);
+    }
+    list(task, subject, out, size)
+}
+
+/// `removexattrat(2)`.
+///
+/// # Errors
+/// `EINVAL` for an unknown flag; else as `removexattr(2)`.
+pub(crate) fn sys_removexattrat(
+    task: &CurrentTask<'_>,
+    dirfd: DirFd,
+    path: UserCStr,
+    flags: u32,
+    name: UserCStr,
+) -> Result<()> {
+    remove(task, Subject::at(dirfd, path, flags)?, name)
 }

@@ -110,6 +110,10 @@ mod number {
     include!("../pointer_numbers.rs");
     pub(super) const io_pgetevents: c_long = 333;
     pub(super) const fchmodat2: c_long = 452;
+    pub(super) const setxattrat: c_long = 463;
+    pub(super) const getxattrat: c_long = 464;
+    pub(super) const listxattrat: c_long = 465;
+    pub(super) const removexattrat: c_long = 466;
     pub(super) const epoll_pwait2: c_long = 441;
     pub(super) const futex_waitv: c_long = 449;
     pub(super) const futex_wake: c_long = 454;
@@ -316,6 +320,10 @@ recipes! {
     mbind(Page, N(4096), N(2), In, N(64), N(0));
     migrate_pages(N(0), N(64), In, In);
     move_pages(N(0), N(1), In, In, Out, N(2));
+    setxattrat(CWD, MISSING, N(0), S("user.a"), In, N(16));
+    getxattrat(CWD, S(TAGGED), N(0), S("user.tag"), In, N(16));
+    listxattrat(CWD, S(TAGGED), N(0), Out, N(64));
+    removexattrat(CWD, MISSING, N(0), S("user.a"));
     fchmodat2(CWD, MISSING, N(0o644), N(0));
     io_setup(N(1), Out);
     io_submit(Aio, N(1), In);

@@ -6,8 +6,9 @@ use std::process::exit;
 use std::ptr::null_mut;
 
 use libc::{
-    E2BIG, EEXIST, ENODATA, ENOENT, EOPNOTSUPP, EPERM, ERANGE, XATTR_CREATE, XATTR_REPLACE,
+    E2BIG, EEXIST, EINVAL, ENODATA, ENOENT, EOPNOTSUPP, EPERM, ERANGE, XATTR_CREATE, XATTR_REPLACE,
 };
+use lx_guest_tests::files::{address, at, sys};
 use lx_guest_tests::{Called, Checks, Scratch, c, call};
 
 fn main() {
@@ -21,6 +22,7 @@ fn main() {
     kinds(&mut t);
     descriptors(&mut t);
     moved(&mut t);
+    below(&mut t);
     drop(scratch);
     t.end();
 }
@@ -161,4 +163,86 @@ fn moved(t: &mut Checks) {
     t.ok("removed", fs::remove_file("second").is_ok() && fs::remove_file("dir/file").is_ok());
     t.ok("a new file", fs::write("file", "").is_ok());
     t.is("has none", list("file"), Ok(Vec::new()));
+}
+
+/// `struct xattr_args`.
+#[repr(C)]
+struct Args {
+    value: u64,
+    size: u32,
+    flags: u32,
+    more: u64,
+}
+
+/// Numbers of the calls, which libc does not know.
+const SETXATTRAT: i64 = 463;
+const GETXATTRAT: i64 = 464;
+const LISTXATTRAT: i64 = 465;
+const REMOVEXATTRAT: i64 = 466;
+
+/// `setxattrat` or `getxattrat` of `user.at`, the whole of `args` given.
+fn with_args(number: i64, dir: i32, file: &str, how: i32, args: &mut Args, size: usize) -> Called {
+    let (file, name) = (c(file), c("user.at"));
+    let (dir, how) = (i64::from(dir), i64::from(how));
+    sys(number, [dir, at(&file), how, at(&name), address(args), size as i64])
+}
+
+/// The calls that begin at a directory.
+fn below(t: &mut Checks) {
+    const ARGS: usize = 16;
+    let Ok(dir) = fs::File::open("dir") else { return t.ok("the folder is opened", false) };
+    t.ok("a file in it", fs::write("dir/inner", "").is_ok());
+    let fd = dir.as_raw_fd();
+    let mut value = *b"below";
+    let args = |flags: u32, value: &mut [u8; 5]| Args {
+        value: value.as_mut_ptr() as u64,
+        size: 5,
+        flags,
+        more: 0,
+    };
+    let mut new = args(0, &mut value);
+    let set =
+        |file: &str, how, args: &mut Args, size| with_args(SETXATTRAT, fd, file, how, args, size);
+    t.is("set", set("inner", 0, &mut new, ARGS), Ok(0));
+    t.is("it is the file's", get("dir/inner", "user.at"), Ok(b"below".to_vec()));
+    t.is("a longer structure", set("inner", 0, &mut new, ARGS + 8), Ok(0));
+    new.more = 1;
+    t.fails("with more in it", set("inner", 0, &mut new, ARGS + 8), E2BIG);
+    t.fails("a longer one than a page", set("inner", 0, &mut new, 4097), E2BIG);
+    t.fails("a shorter one", set("inner", 0, &mut new, ARGS - 1), EINVAL);
+    t.fails("a flag that is none", set("inner", 1, &mut new, ARGS), EINVAL);
+    t.fails("one of the value's", set("inner", 0, &mut args(4, &mut value), ARGS), EINVAL);
+    let create = &mut args(XATTR_CREATE as u32, &mut value);
+    t.fails("it exists", set("inner", 0, create, ARGS), EEXIST);
+    t.fails("no file", set("none", 0, &mut new, ARGS), ENOENT);
+    t.fails("no path", set("", 0, &mut new, ARGS), ENOENT);
+    t.is("the folder itself", set("", libc::AT_EMPTY_PATH, &mut new, ARGS), Ok(0));
+    t.is("has it", get("dir", "user.at"), Ok(b"below".to_vec()));
+
+    let mut room = [0_u8; 5];
+    let mut wanted = args(0, &mut room);
+    t.is("got", with_args(GETXATTRAT, fd, "inner", 0, &mut wanted, ARGS), Ok(5));
+    t.is("the value", &room, b"below");
+    let flagged = &mut args(1, &mut room);
+    t.fails("it has no flags", with_args(GETXATTRAT, fd, "inner", 0, flagged, ARGS), EINVAL);
+    let link =
+        with_args(GETXATTRAT, libc::AT_FDCWD, "link", libc::AT_SYMLINK_NOFOLLOW, &mut wanted, ARGS);
+    t.fails("a link has none", link, ENODATA);
+
+    let (inner, empty, name) = (c("inner"), c(""), c("user.at"));
+    let (fd, itself) = (i64::from(fd), i64::from(libc::AT_EMPTY_PATH));
+    let mut names = [0_u8; 256];
+    let listed = sys(LISTXATTRAT, [fd, at(&inner), 0, address(&mut names), 256]);
+    let len = usize::try_from(listed.unwrap_or(0)).unwrap_or(0);
+    let names = names.get(..len).unwrap_or_default();
+    t.ok("listed", names.split(|byte| *byte == 0).any(|name| name == b"user.at"));
+    t.fails("a flag to the list", sys(LISTXATTRAT, [fd, at(&inner), 1, 0, 0]), EINVAL);
+    t.ok(
+        "the folder's",
+        sys(LISTXATTRAT, [fd, at(&empty), itself, 0, 0]).is_ok_and(|len| len >= 8),
+    );
+    t.is("removed", sys(REMOVEXATTRAT, [fd, at(&inner), 0, at(&name)]), Ok(0));
+    t.fails("and gone", sys(REMOVEXATTRAT, [fd, at(&inner), 0, at(&name)]), ENODATA);
+    t.is("the folder's, too", sys(REMOVEXATTRAT, [fd, at(&empty), itself, at(&name)]), Ok(0));
+    t.fails("a flag to it", sys(REMOVEXATTRAT, [fd, at(&inner), 1, at(&name)]), EINVAL);
 }
