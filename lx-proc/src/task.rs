@@ -4,9 +4,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
-use lx_core::abi::Errno;
 use lx_core::abi::sched::CloneFlags;
-use lx_core::cred::{Capabilities, Credentials};
+use lx_core::cred::Credentials;
 use lx_core::error::Result;
 use lx_core::fd_cache::FdCache;
 use lx_core::fd_table::FdTable;
@@ -393,24 +392,6 @@ impl Task {
     /// `set_mempolicy(2)`.
     pub fn set_mem_policy(&self, policy: Option<MemPolicy>) {
         *self.mem_policy.lock() = policy;
-    }
-
-    /// Whether `caller` may look into the task, `PTRACE_MODE_READ_REALCREDS` in `ptrace(2)`.
-    ///
-    /// # Errors
-    /// `EPERM`.
-    pub fn check_inspectable(&self, caller: &Self) -> Result<()> {
-        if self.tgid() == caller.tgid() {
-            return Ok(());
-        }
-        let (cred, own) = (caller.cred(), self.cred());
-        let same_user = [own.uid, own.euid, own.suid].iter().all(|id| *id == cred.uid);
-        let same_group = [own.gid, own.egid, own.sgid].iter().all(|id| *id == cred.gid);
-        let open = same_user
-            && same_group
-            && self.group.dumpable() == 1
-            && cred.permitted.contains(own.permitted);
-        if open || cred.has(Capabilities::SYS_PTRACE) { Ok(()) } else { Err(Errno::EPERM.into()) }
     }
 
     /// Where the task's end is announced, `set_tid_address(2)`.

@@ -7,6 +7,7 @@ use lx_core::Result;
 use lx_core::abi::{Errno, Fd, UserPtr};
 use lx_core::file::OpenFile;
 use lx_proc::CurrentTask;
+use lx_proc::access::{AccessIds, check_access};
 use lx_proc::task::{Shared, Task};
 use lx_vfs::epoll;
 
@@ -41,8 +42,9 @@ pub(crate) fn sys_kcmp(
     let pids = &task.kernel().pids;
     let first = pids.task(pid1).ok_or(Errno::ESRCH)?;
     let second = pids.task(pid2).ok_or(Errno::ESRCH)?;
-    first.check_inspectable(task.task())?;
-    second.check_inspectable(task.task())?;
+    let caller = task.caller();
+    check_access(&caller, &first, AccessIds::Real)?;
+    check_access(&caller, &second, AccessIds::Real)?;
     let (one, two) = (first.shared(), second.shared());
     let order = match kind {
         KCMP_FILE => address(&file(&one, index1)?).cmp(&address(&file(&two, index2)?)),

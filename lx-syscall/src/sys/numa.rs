@@ -7,6 +7,7 @@ use lx_core::Result;
 use lx_core::abi::{Errno, PAGE_SIZE, UserPtr};
 use lx_core::cred::Capabilities;
 use lx_proc::CurrentTask;
+use lx_proc::access::{AccessIds, check_access};
 use lx_proc::mempolicy::{ALL_NODES, MAX_NODES, MemPolicy, NodeSet, PolicyMode};
 use lx_proc::task::Task;
 
@@ -92,7 +93,7 @@ fn find(task: &CurrentTask<'_>, pid: i32) -> Result<Arc<Task>> {
         return Ok(Arc::clone(task.task()));
     }
     let target = task.kernel().pids.task(pid).ok_or(Errno::ESRCH)?;
-    target.check_inspectable(task.task())?;
+    check_access(&task.caller(), &target, AccessIds::Real)?;
     Ok(target)
 }
 
