@@ -280,7 +280,7 @@ syscalls! {
     206 io_setup => aio::sys_io_setup, Full;
     207 io_destroy => aio::sys_io_destroy, Full;
     208 io_getevents => aio::sys_io_getevents, Full;
-    209 io_submit => aio::sys_io_submit, Partial("reads, writes and fsync are done at once, as Linux does without O_DIRECT; no RWF_NOWAIT, RWF_ATOMIC");
+    209 io_submit => aio::sys_io_submit, Partial("reads, writes and fsync are done at once, as Linux does without O_DIRECT; no RWF_ATOMIC, RWF_DONTCACHE");
     210 io_cancel => aio::sys_io_cancel, Full;
     213 epoll_create => epoll::sys_epoll_create, Full;
     217 getdents64 => dir::sys_getdents64, Full;
@@ -385,6 +385,8 @@ syscalls! {
     329 pkey_mprotect => mm::sys_pkey_mprotect, Partial("as on a processor without protection keys");
     330 pkey_alloc => mm::sys_pkey_alloc, Partial("as on a processor without protection keys");
     331 pkey_free => mm::sys_pkey_free, Partial("as on a processor without protection keys");
+    327 preadv2 => io::sys_preadv2, Partial("RWF_NOWAIT may wait for the host's disk; no RWF_DONTCACHE");
+    328 pwritev2 => io::sys_pwritev2, Partial("no RWF_ATOMIC, RWF_DONTCACHE");
     332 statx => stat::sys_statx, Partial("STATX_DIOALIGN, STATX_SUBVOL, STATX_WRITE_ATOMIC are not filled in");
     333 io_pgetevents => aio::sys_io_pgetevents, Full;
     424 pidfd_send_signal => pidfd::sys_pidfd_send_signal, Partial("to a whole process");

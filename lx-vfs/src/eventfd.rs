@@ -99,6 +99,10 @@ impl EventFile {
 }
 
 impl FileOps for EventFile {
+    fn can_skip_waiting(&self, writes: bool) -> bool {
+        !writes
+    }
+
     fn ignores_positions(&self) -> bool {
         true
     }

@@ -103,6 +103,10 @@ impl Drop for TimerFile {
 }
 
 impl FileOps for TimerFile {
+    fn can_skip_waiting(&self, writes: bool) -> bool {
+        !writes
+    }
+
     fn ignores_positions(&self) -> bool {
         true
     }

@@ -142,6 +142,13 @@ pub trait FileOps: Any + Send + Sync {
         false
     }
 
+    /// Whether a read, or a write, can be had that fails instead of waiting, `RWF_NOWAIT`. It is then
+    /// made for a [`Caller`] that never sleeps.
+    fn can_skip_waiting(&self, writes: bool) -> bool {
+        let _ = writes;
+        false
+    }
+
     /// New position for `lseek(2)`; `position` is the present one.
     ///
     /// # Errors

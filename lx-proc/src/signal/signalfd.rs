@@ -89,6 +89,10 @@ impl Drop for SignalFile {
 }
 
 impl FileOps for SignalFile {
+    fn can_skip_waiting(&self, writes: bool) -> bool {
+        !writes
+    }
+
     fn ignores_positions(&self) -> bool {
         true
     }

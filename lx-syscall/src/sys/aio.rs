@@ -18,7 +18,7 @@ use lx_proc::aio::{Context, Operation, signal};
 use lx_vfs::eventfd::EventFile;
 use lx_vfs::poll::Timeout;
 
-use super::io::{check_read_flags, check_write_flags, file_type, raise_for_file, write_flagged};
+use super::io::{check_flags, file_type, raise_for_file, read_flagged, write_flagged};
 use super::poll::read_mask;
 use super::priority::check_io_priority;
 
@@ -166,28 +166,29 @@ fn eventfd(task: &CurrentTask<'_>, fd: Fd) -> Result<Arc<OpenFile>> {
     if file.ops_as::<EventFile>().is_some() { Ok(file) } else { Err(Errno::EINVAL.into()) }
 }
 
-/// What is checked of a read or write before it begins; its offset.
+/// What is checked of a read or write before it begins; its flags and its offset.
 fn check(
     task: &CurrentTask<'_>,
+    file: &OpenFile,
     iocb: &Iocb,
-    check_flags: impl FnOnce(RwfFlags) -> Result<()>,
-    allowed: bool,
-) -> Result<u64> {
-    check_flags(RwfFlags::from_bits_retain(iocb.rw_flags))?;
+    writes: bool,
+) -> Result<(RwfFlags, u64)> {
+    let flags = RwfFlags::from_bits_retain(iocb.rw_flags);
+    check_flags(file, flags, writes)?;
     if iocb.flags & IocbFlags::IOCB_FLAG_IOPRIO.bits() != 0 {
         check_io_priority(task, iocb.reqprio.into())?;
     }
-    if !allowed {
+    if !(if writes { file.is_writable() } else { file.is_readable() }) {
         return Err(Errno::EBADF.into());
     }
-    u64::try_from(iocb.offset).map_err(|_| Errno::EINVAL.into())
+    Ok((flags, u64::try_from(iocb.offset).map_err(|_| Errno::EINVAL)?))
 }
 
 /// An operation's result, in that of its submission.
 type Outcome = Result<Result<usize>>;
 
 fn read(task: &CurrentTask<'_>, file: &OpenFile, iocb: &Iocb) -> Outcome {
-    let at = check(task, iocb, check_read_flags, file.is_readable())?;
+    let (flags, at) = check(task, file, iocb, false)?;
     let (memory, count) = (task.memory(), iocb.nbytes as usize);
     let mut dst = match iocb.lio_opcode {
         IocbCmd::IOCB_CMD_PREADV => IoDst::vectors(memory, UserPtr::new(iocb.buf), count)?,
@@ -195,16 +196,15 @@ fn read(task: &CurrentTask<'_>, file: &OpenFile, iocb: &Iocb) -> Outcome {
     };
     check_range(at, dst.remaining())?;
     let result = match file.is_seekable() {
-        true => file.read_at(&task.caller(), at, &mut dst),
         false if is_socket_with_offset(task, file, at)? => Err(Errno::ESPIPE.into()),
-        false => file.read(&task.caller(), &mut dst),
+        seekable => read_flagged(task, file, seekable.then_some(at), flags, &mut dst),
     };
     // Directories are not read at all.
     refused(result, Errno::EISDIR)
 }
 
 fn write(task: &CurrentTask<'_>, file: &OpenFile, iocb: &Iocb) -> Outcome {
-    let at = check(task, iocb, check_write_flags, file.is_writable())?;
+    let (flags, at) = check(task, file, iocb, true)?;
     // Linux writes to an eventfd in one way only.
     if file.ops_as::<EventFile>().is_some() {
         return Err(Errno::EINVAL.into());
@@ -217,10 +217,7 @@ fn write(task: &CurrentTask<'_>, file: &OpenFile, iocb: &Iocb) -> Outcome {
     check_range(at, src.remaining())?;
     let result = match file.is_seekable() {
         false if is_socket_with_offset(task, file, at)? => Err(Errno::ESPIPE.into()),
-        seekable => {
-            let flags = RwfFlags::from_bits_retain(iocb.rw_flags);
-            write_flagged(task, file, seekable.then_some(at), flags, &mut src)
-        }
+        seekable => write_flagged(task, file, seekable.then_some(at), flags, &mut src),
     };
     Ok(raise_for_file(task, Fd(iocb.fildes), result))
 }

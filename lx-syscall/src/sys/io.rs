@@ -1,6 +1,7 @@
 //! `read(2)`, `write(2)` and relatives; `lseek(2)`, `fsync(2)`, advice.
 
-use lx_core::Result;
+use alloc::sync::Arc;
+
 use lx_core::abi::fcntl::{Fadvice, RwfFlags, Whence};
 use lx_core::abi::stat::{S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG};
 use lx_core::abi::uio::Iovec;
@@ -10,6 +11,8 @@ use lx_core::fd_cache::CachedFile;
 use lx_core::file::{OpenFile, check_range};
 use lx_core::io::{IoDst, IoSrc};
 use lx_core::rlimit::{RLIM_INFINITY, Resource};
+use lx_core::sync::Waiter;
+use lx_core::{Caller, Result};
 use lx_proc::CurrentTask;
 
 /// `SYNC_FILE_RANGE_*`: all bits.
@@ -253,20 +256,52 @@ fn check_rwf(flags: RwfFlags, known: RwfFlags) -> Result<()> {
     Err(Errno::EOPNOTSUPP.into())
 }
 
-/// Flags of a read. The hint and the synchronous flags, which concern writes, change nothing.
-pub(super) fn check_read_flags(flags: RwfFlags) -> Result<()> {
-    check_rwf(flags, RwfFlags::RWF_HIPRI | RwfFlags::RWF_DSYNC | RwfFlags::RWF_SYNC)
-}
-
 /// Where a write goes whose flags say so.
 const PLACE: RwfFlags = RwfFlags::RWF_APPEND.union(RwfFlags::RWF_NOAPPEND);
 /// What a write is followed by.
 const SYNC: RwfFlags = RwfFlags::RWF_DSYNC.union(RwfFlags::RWF_SYNC);
 
-/// Flags of a write.
-pub(super) fn check_write_flags(flags: RwfFlags) -> Result<()> {
-    check_rwf(flags, RwfFlags::RWF_HIPRI | SYNC | PLACE)?;
+/// Checks the flags of a read or write of a file. The hint changes nothing, and what concerns
+/// writes changes no read.
+pub(super) fn check_flags(file: &OpenFile, flags: RwfFlags, writes: bool) -> Result<()> {
+    check_rwf(flags, RwfFlags::RWF_HIPRI | RwfFlags::RWF_NOWAIT | SYNC | PLACE)?;
+    if flags.contains(RwfFlags::RWF_NOWAIT) && !file.ops().can_skip_waiting(writes) {
+        return Err(Errno::EOPNOTSUPP.into());
+    }
     if flags.contains(PLACE) { Err(Errno::EINVAL.into()) } else { Ok(()) }
+}
+
+/// Makes a transfer, with `RWF_NOWAIT` one that fails with `EAGAIN` instead of waiting: who is
+/// interrupted from the beginning gets as far as he gets without sleeping.
+fn with_waiting(
+    task: &CurrentTask<'_>,
+    flags: RwfFlags,
+    transfer: impl FnOnce(&Caller<'_>) -> Result<usize>,
+) -> Result<usize> {
+    if !flags.contains(RwfFlags::RWF_NOWAIT) {
+        return transfer(&task.caller());
+    }
+    let sleepless = Arc::new(Waiter::new());
+    sleepless.interrupt_self();
+    let result = transfer(&Caller { waiter: &sleepless, ..task.caller() });
+    result.map_err(|error| match error.errno() {
+        Errno::EINTR => Errno::EAGAIN.into(),
+        _ => error,
+    })
+}
+
+/// A read at `at` or the file's position, with flags that have been checked.
+pub(super) fn read_flagged(
+    task: &CurrentTask<'_>,
+    file: &OpenFile,
+    at: Option<u64>,
+    flags: RwfFlags,
+    dst: &mut IoDst<'_>,
+) -> Result<usize> {
+    with_waiting(task, flags, |caller| match at {
+        None => file.read(caller, dst),
+        Some(at) => file.read_at(caller, at, dst),
+    })
 }
 
 /// `preadv2(2)`; offset -1 stands for the file's position.
@@ -291,11 +326,8 @@ pub(crate) fn sys_preadv2(
         return Ok(0);
     }
     check_range(at.unwrap_or_else(|| file.position()), dst.remaining())?;
-    check_read_flags(flags)?;
-    match at {
-        None => file.read(&task.caller(), &mut dst),
-        Some(at) => file.read_at(&task.caller(), at, &mut dst),
-    }
+    check_flags(&file, flags, false)?;
+    read_flagged(task, &file, at, flags, &mut dst)
 }
 
 /// `pwritev2(2)`; offset -1 stands for the file's position.
@@ -320,7 +352,7 @@ pub(crate) fn sys_pwritev2(
         return Ok(0);
     }
     check_range(at.unwrap_or_else(|| file.position()), src.remaining())?;
-    check_write_flags(flags)?;
+    check_flags(&file, flags, true)?;
     let written = write_flagged(task, &file, at, flags, &mut src);
     drop(file);
     raise_for_file(task, fd, written)
@@ -334,13 +366,13 @@ pub(super) fn write_flagged(
     flags: RwfFlags,
     src: &mut IoSrc<'_>,
 ) -> Result<usize> {
-    let written = match at {
+    let written = with_waiting(task, flags, |caller| match at {
         _ if flags.intersects(PLACE) => {
-            write_placed(task, file, at, flags.contains(RwfFlags::RWF_APPEND), src)
+            write_placed(caller, file, at, flags.contains(RwfFlags::RWF_APPEND), src)
         }
-        None => file.write(&task.caller(), src),
-        Some(at) => file.write_at(&task.caller(), at, src),
-    }?;
+        None => file.write(caller, src),
+        Some(at) => file.write_at(caller, at, src),
+    })?;
     if flags.intersects(SYNC) {
         file.ops().sync(&task.caller(), file, !flags.contains(RwfFlags::RWF_SYNC))?;
     }
@@ -350,16 +382,16 @@ pub(super) fn write_flagged(
 /// A write at `at` or the file's position; or at the end if `append`, and if not, then not there in
 /// spite of `O_APPEND`.
 fn write_placed(
-    task: &CurrentTask<'_>,
+    caller: &Caller<'_>,
     file: &OpenFile,
     at: Option<u64>,
     append: bool,
     src: &mut IoSrc<'_>,
 ) -> Result<usize> {
     let place = at.unwrap_or_else(|| file.position());
-    let (done, end) = file.ops().write_at(&task.caller(), file, place, append, src)?;
+    let (done, end) = file.ops().write_at(caller, file, place, append, src)?;
     if at.is_none() {
-        file.seek(&task.caller(), end.cast_signed(), Whence::SEEK_SET.0)?;
+        file.seek(caller, end.cast_signed(), Whence::SEEK_SET.0)?;
     }
     Ok(done)
 }

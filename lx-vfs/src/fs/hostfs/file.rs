@@ -47,6 +47,10 @@ impl FileOps for HostFile {
         true
     }
 
+    fn can_skip_waiting(&self, writes: bool) -> bool {
+        !writes
+    }
+
     fn read_at(
         &self,
         _caller: &Caller<'_>,

@@ -24,6 +24,10 @@ impl FileOps for LayerFile {
         self.real.is_seekable()
     }
 
+    fn can_skip_waiting(&self, writes: bool) -> bool {
+        self.real.can_skip_waiting(writes)
+    }
+
     fn read_at(
         &self,
         caller: &Caller<'_>,

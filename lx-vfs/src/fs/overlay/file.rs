@@ -298,6 +298,10 @@ impl FileOps for LowerFile {
         true
     }
 
+    fn can_skip_waiting(&self, writes: bool) -> bool {
+        !writes
+    }
+
     fn read_at(
         &self,
         caller: &Caller<'_>,

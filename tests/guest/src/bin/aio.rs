@@ -241,6 +241,18 @@ fn streams(t: &mut Checks, context: i64) {
     t.is("without a reader", result(context, hello), Ok(-i64::from(libc::EPIPE)));
     close(writer);
 
+    let (reader, writer) = pipe();
+    let at_once =
+        |fd, buffer: &mut [u8]| result(context, Iocb { rw_flags: 8, ..Iocb::read(fd, buffer, 0) });
+    t.is("not waited for", at_once(reader, &mut buffer), Ok(-i64::from(libc::EAGAIN)));
+    t.is("written", write(writer, b"hello"), Ok(5));
+    t.is("what is there is read", at_once(reader, &mut buffer), Ok(5));
+    close(reader);
+    close(writer);
+    let event = t.works("an eventfd", call!(eventfd(0, 0))) as i32;
+    t.is("no count", at_once(event, &mut buffer[..8]), Ok(-i64::from(libc::EAGAIN)));
+    close(event);
+
     let event = t.works("an eventfd", call!(eventfd(3, libc::EFD_NONBLOCK))) as i32;
     let short = Iocb::read(event, &mut buffer[..4], 0);
     t.is("a buffer too short for it", result(context, short), Ok(-i64::from(libc::EINVAL)));
