@@ -33,6 +33,11 @@ pub fn exit_task(current: &CurrentTask<'_>, code: i32) {
     end(current, WaitStatus::exited(code));
 }
 
+/// A signal's end of the calling task alone.
+pub(crate) fn exit_by_signal(current: &CurrentTask<'_>, status: WaitStatus) {
+    end(current, status);
+}
+
 /// `exit_group(2)`, or a fatal signal: ends all tasks of the calling task's group.
 pub fn exit_group(current: &CurrentTask<'_>, status: WaitStatus) {
     let status = current.group().begin_exit(status, Some(current.task()));

@@ -30,6 +30,7 @@ pub mod procfs;
 pub mod report;
 pub mod robust_list;
 pub mod sched;
+pub mod seccomp;
 pub mod session;
 pub mod signal;
 pub mod sleep;

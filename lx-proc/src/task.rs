@@ -21,6 +21,7 @@ use crate::keys::TaskRings;
 use crate::mempolicy::MemPolicy;
 use crate::mm::AddressSpace;
 use crate::sched::Scheduling;
+use crate::seccomp::TaskSeccomp;
 use crate::signal::TaskSignals;
 use crate::sleep::SleepState;
 use crate::thread_group::ThreadGroup;
@@ -61,6 +62,7 @@ pub struct Task {
     robust_list: AtomicU64,
     /// `PR_SET_NO_NEW_PRIVS`.
     no_new_privs: AtomicBool,
+    seccomp: TaskSeccomp,
     /// Its user had too many tasks when it became that user.
     over_task_limit: AtomicBool,
     /// `personality(2)`.
@@ -172,6 +174,7 @@ impl Task {
             set_child_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
             no_new_privs: AtomicBool::new(false),
+            seccomp: TaskSeccomp::default(),
             over_task_limit: AtomicBool::new(false),
             personality: AtomicU32::new(0),
             timer_slack: AtomicU64::new(DEFAULT_TIMER_SLACK),
@@ -188,6 +191,7 @@ impl Task {
         *self.name.lock() = parent.name();
         self.set_mem_policy(parent.mem_policy());
         self.no_new_privs.store(parent.no_new_privs(), Ordering::Relaxed);
+        self.seccomp.inherit(&parent.seccomp);
         self.personality.store(parent.personality(), Ordering::Relaxed);
         self.set_timer_slack(parent.timer_slack());
         self.signals.set_blocked(parent.signals.blocked());
@@ -430,6 +434,12 @@ impl Task {
     /// Whether `execve` may not raise privileges, `PR_GET_NO_NEW_PRIVS`.
     pub fn no_new_privs(&self) -> bool {
         self.no_new_privs.load(Ordering::Relaxed)
+    }
+
+    /// Which calls it may make.
+    #[inline(always)]
+    pub fn seccomp(&self) -> &TaskSeccomp {
+        &self.seccomp
     }
 
     /// `PR_SET_NO_NEW_PRIVS`, for ever.

@@ -6,7 +6,7 @@ use lx_core::abi::GuestRegs;
 use lx_core::error::SysError;
 use lx_core::host::{FaultInfo, HostThreadId, Resume, TrapHandler};
 use lx_proc::signal::{self, Outcome, Restart};
-use lx_proc::{CurrentTask, Task};
+use lx_proc::{CurrentTask, Task, seccomp};
 
 use crate::strace::Line;
 use crate::table::{Call, call_of};
@@ -77,8 +77,11 @@ impl TaskTrap {
     /// Makes a call, again as long as a signal has ended it without running a handler.
     #[inline(always)]
     fn make_call(&self, current: &CurrentTask<'_>, number: u64) {
-        let call: Call =
-            if self.task.kernel().observe.is_on() { observed_call } else { call_of(number) };
+        let call: Call = if self.task.kernel().observe.is_on() || self.task.seccomp().is_on() {
+            checked_call
+        } else {
+            call_of(number)
+        };
         loop {
             let (value, restart) = match call(current) {
                 Ok(value) => (value, None),
@@ -102,6 +105,18 @@ impl TaskTrap {
             }
         }
     }
+}
+
+/// A call that seccomp decides about, or that is observed.
+#[cold]
+fn checked_call(current: &CurrentTask<'_>) -> Result<u64, SysError> {
+    let number = current.regs().orig_rax;
+    if current.task().seccomp().is_on()
+        && let Some(value) = seccomp::check(current, number)
+    {
+        return Ok(value);
+    }
+    if current.kernel().observe.is_on() { observed_call(current) } else { call_of(number)(current) }
 }
 
 /// A call that is counted, and printed if tracing is on.

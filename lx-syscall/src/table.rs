@@ -244,7 +244,7 @@ syscalls! {
     151 mlockall => mm::sys_mlockall, Partial("accounting only");
     152 munlockall => mm::sys_munlockall, Full;
     155 pivot_root => mount::sys_pivot_root, Full;
-    157 prctl => prctl::sys_prctl, Partial("names, death signals, privileges; no seccomp, no PR_SET_MM");
+    157 prctl => prctl::sys_prctl, Partial("names, death signals, privileges, seccomp; no PR_SET_MM");
     158 arch_prctl => prctl::sys_arch_prctl, Partial("the GS base is the kernel's; no CPUID faulting");
     159 adjtimex => time::sys_adjtimex, Partial("shows the clock; changes give EPERM");
     160 setrlimit => info::sys_setrlimit, Full;
@@ -374,14 +374,13 @@ syscalls! {
     314 sched_setattr => sched::sys_sched_setattr, Partial("recorded; no SCHED_DEADLINE, no utilisation clamps");
     315 sched_getattr => sched::sys_sched_getattr, Full;
     316 renameat2 => path::sys_renameat2, Partial("RENAME_WHITEOUT gives EINVAL");
+    317 seccomp => seccomp::sys_seccomp, Partial("no SECCOMP_FILTER_FLAG_NEW_LISTENER; nothing is logged");
     318 getrandom => info::sys_getrandom, Full;
     319 memfd_create => memfd::sys_memfd_create, Partial("no MFD_HUGETLB");
     322 execveat => exec::sys_execveat, Full;
     324 membarrier => membarrier::sys_membarrier, Partial("private expedited and global barriers");
     325 mlock2 => mm::sys_mlock2, Partial("accounting only");
     326 copy_file_range => splice::sys_copy_file_range, Full;
-    327 preadv2 => io::sys_preadv2, Partial("no RWF_NOWAIT");
-    328 pwritev2 => io::sys_pwritev2, Partial("no RWF_NOWAIT, RWF_ATOMIC");
     329 pkey_mprotect => mm::sys_pkey_mprotect, Partial("as on a processor without protection keys");
     330 pkey_alloc => mm::sys_pkey_alloc, Partial("as on a processor without protection keys");
     331 pkey_free => mm::sys_pkey_free, Partial("as on a processor without protection keys");

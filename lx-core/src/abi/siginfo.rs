@@ -224,6 +224,12 @@ impl SigInfo {
         Self::with_fields(signal, SI_TIMER, &fields)
     }
 
+    /// A system call that was not made; `data` is the filter's.
+    #[must_use]
+    pub fn sys(code: i32, data: i32, fields: SysFields) -> Self {
+        Self { si_errno: data, ..Self::with_fields(Signal::SIGSYS, code, &fields) }
+    }
+
     /// A descriptor that became ready (`O_ASYNC`).
     #[must_use]
     pub fn poll(signal: Signal, code: i32, band: i64, fd: i32) -> Self {

@@ -70,7 +70,10 @@ fn write_status(out: &mut String, view: &View, caller: &Caller<'_>) -> core::fmt
         }
     }
     let no_new_privs = task.is_some_and(Task::no_new_privs);
-    writeln!(out, "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0", u8::from(no_new_privs))?;
+    let (mode, filters) =
+        task.map_or((0, 0), |task| (task.seccomp().mode() as u8, task.seccomp().filters()));
+    let no_new_privs = u8::from(no_new_privs);
+    writeln!(out, "NoNewPrivs:\t{no_new_privs}\nSeccomp:\t{mode}\nSeccomp_filters:\t{filters}")?;
     let count = view.kernel.host.cpu_count();
     let affinity = task.map_or(u64::MAX, |task| task.scheduling().affinity()[0]);
     let mask = affinity & (u64::MAX >> 64_u32.saturating_sub(count.max(1)).min(63));

@@ -41,6 +41,7 @@ pub(crate) mod process;
 pub(crate) mod process_vm;
 pub(crate) mod quota;
 pub(crate) mod sched;
+pub(crate) mod seccomp;
 pub(crate) mod sem;
 pub(crate) mod shm;
 pub(crate) mod signal;

@@ -17,6 +17,7 @@ use lx_proc::CurrentTask;
 use lx_proc::task::NAME_LEN;
 
 use super::cred::{KEEP_CAPS, commit};
+use super::seccomp;
 
 /// `SECBIT_KEEP_CAPS_LOCKED`.
 const KEEP_CAPS_LOCKED: u32 = 1 << 5;
@@ -37,6 +38,9 @@ fn capability(number: u64) -> Result<Capabilities> {
 fn zero(args: &[u64]) -> Result<()> {
     if args.iter().all(|&arg| arg == 0) { Ok(()) } else { Err(Errno::EINVAL.into()) }
 }
+
+const SECCOMP_MODE_STRICT: u64 = 1;
+const SECCOMP_MODE_FILTER: u64 = 2;
 
 /// A boolean argument.
 fn flag(arg: u64) -> Result<bool> {
@@ -103,10 +107,16 @@ pub(crate) fn sys_prctl(
         // Statistical accounting is all there is.
         PrctlOp::PR_GET_TIMING => {}
         PrctlOp::PR_SET_TIMING => zero(&[arg2])?,
-        // No filters for system calls, and no events that could be counted.
-        PrctlOp::PR_GET_SECCOMP
-        | PrctlOp::PR_TASK_PERF_EVENTS_DISABLE
-        | PrctlOp::PR_TASK_PERF_EVENTS_ENABLE => {}
+        PrctlOp::PR_GET_SECCOMP => return Ok(task.task().seccomp().mode() as u64),
+        PrctlOp::PR_SET_SECCOMP => match arg2 {
+            SECCOMP_MODE_STRICT => seccomp::set_strict(task)?,
+            SECCOMP_MODE_FILTER => {
+                seccomp::set_filter(task, 0, UserPtr::new(arg3))?;
+            }
+            _ => return Err(Errno::EINVAL.into()),
+        },
+        // No events that could be counted.
+        PrctlOp::PR_TASK_PERF_EVENTS_DISABLE | PrctlOp::PR_TASK_PERF_EVENTS_ENABLE => {}
         // Not supported, but who may not use them learns that first.
         PrctlOp::PR_SET_MM | PrctlOp::PR_SET_IO_FLUSHER | PrctlOp::PR_GET_IO_FLUSHER
             if !task.cred().has(Capabilities::SYS_RESOURCE) =>

@@ -160,6 +160,7 @@ numbers! {
     process_vm_readv = SYS_process_vm_readv;
     process_vm_writev = SYS_process_vm_writev;
     process_madvise = SYS_process_madvise;
+    seccomp = SYS_seccomp;
     clone3 = SYS_clone3;
     openat2 = SYS_openat2;
     faccessat2 = SYS_faccessat2;

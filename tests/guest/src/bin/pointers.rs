@@ -292,6 +292,7 @@ recipes! {
     process_vm_readv(N(1), Piece, N(1), Piece, N(1), N(0));
     process_vm_writev(N(1), Piece, N(1), Piece, N(1), N(0));
     process_madvise(PidFd, In, N(1), N(20), N(0));
+    seccomp(N(1), N(0), In);
     faccessat2(CWD, HERE, N(0), N(0));
     epoll_pwait2(Epoll, Out, N(4), In, In, N(8));
     mount(MISSING, MISSING, S("tmpfs"), N(0), Null);
