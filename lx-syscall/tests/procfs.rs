@@ -154,6 +154,8 @@ fn every_file_can_be_read() {
                 let path = format!("{path}/{name}");
                 match entries[at + 18] {
                     4 if name != "." && name != ".." => visit(guest, &path, count),
+                    // A process's memory, which has holes.
+                    8 if name == "mem" => {}
                     8 => {
                         read_file(guest, &path).expect(&path);
                         *count += 1;

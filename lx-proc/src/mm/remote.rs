@@ -66,8 +66,8 @@ impl RemoteMemory {
         Ok(count)
     }
 
-    /// What a mapped range of up to [`REMOTE_CHUNK`] bytes holds, if the process says so soon: one
-    /// that is busy with a call of the host may not.
+    /// What a mapped range holds, if the process says so soon: one that is busy with a call of the
+    /// host may not.
     pub fn peek(
         &self,
         kernel: &Kernel,
@@ -75,18 +75,27 @@ impl RemoteMemory {
         (start, end): (u64, u64),
     ) -> Option<Vec<u8>> {
         const PATIENCE: Nanos = 50_000_000;
-        let len = usize::try_from(end.checked_sub(start)?).ok()?.min(REMOTE_CHUNK);
-        if self.mm.reachable(start, len, Prot::READ, Reach::Mapped) < len {
-            return None;
-        }
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).ok()?;
-        bytes.resize(len, 0);
         let deadline = caller.host.monotonic().saturating_add(PATIENCE);
-        let copied = self.transfer(kernel, caller, start, bytes, Prot::READ, Some(deadline));
-        let (mut bytes, count) = copied.ok()?;
-        bytes.truncate(count);
-        Some(bytes)
+        let mut all = Vec::new();
+        let mut at = start;
+        while at < end {
+            let len = usize::try_from(end - at).map_or(REMOTE_CHUNK, |rest| rest.min(REMOTE_CHUNK));
+            if self.mm.reachable(at, len, Prot::READ, Reach::Mapped) < len {
+                return None;
+            }
+            let mut bytes = Vec::new();
+            bytes.try_reserve_exact(len).ok()?;
+            bytes.resize(len, 0);
+            let copied = self.transfer(kernel, caller, at, bytes, Prot::READ, Some(deadline));
+            let (bytes, count) = copied.ok()?;
+            all.try_reserve(count).ok()?;
+            all.extend_from_slice(bytes.get(..count)?);
+            if count < len {
+                break;
+            }
+            at = at.saturating_add(len as u64);
+        }
+        Some(all)
     }
 
     /// Writes up to [`REMOTE_CHUNK`] bytes; how many come before the first that cannot be written.

@@ -544,7 +544,7 @@ fn prepare() -> std::io::Result<Scratch> {
 }
 
 fn is_pointer(argument: Arg) -> bool {
-    matches!(argument, S(_) | In | Null | Signals | Sleep) || is_stored(argument)
+    matches!(argument, S(_) | In | Null | Piece | Signals | Sleep) || is_stored(argument)
 }
 
 /// Whether the kernel stores something there.
