@@ -2,6 +2,7 @@
 //! `io_submit(2)`.
 
 use std::fs;
+use std::ptr::null_mut;
 
 use lx_guest_tests::aio::{
     AT_ONCE, Event, FDSYNC, FSYNC, IOPRIO, Iocb, NOOP, PREAD, PREADV, PWRITE, PWRITEV, RESFD,
@@ -360,7 +361,9 @@ fn moved(t: &mut Checks) {
     let mut buffer = [0; 5];
     let mut one = Iocb::read(file, &mut buffer, 0);
     t.is("a read", submit_one(context, &mut one), Ok(1));
-    let target = page(libc::PROT_NONE);
+    // A place for shared memory, which need not lie where private memory does.
+    let shared = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    let target = call!(mmap(null_mut(), 4096, libc::PROT_NONE, shared, -1, 0)).unwrap_or(0);
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     let to = target as *mut libc::c_void;
     t.is("moved", call!(mremap(context as *mut _, 4096, 4096, flags, to)), Ok(target));
