@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::ptr::null_mut;
+use std::thread;
+use std::time::Duration;
 
 use lx_guest_tests::aio::{
     AT_ONCE, Event, FDSYNC, FSYNC, IOPRIO, Iocb, NOOP, PREAD, PREADV, PWRITE, PWRITEV, RESFD,
@@ -13,7 +15,14 @@ use lx_guest_tests::{
     Called, Checks, Ended, NOWHERE, Scratch, c, call, fork, pipe, read, until, wait, write,
 };
 
+/// Asks the program to sleep only.
+const SLEEP: &str = "--sleep";
+
 fn main() {
+    if std::env::args().nth(1).is_some_and(|argument| argument == SLEEP) {
+        thread::sleep(Duration::from_secs(60));
+        return;
+    }
     let mut t = Checks::new();
     let scratch = Scratch::enter();
     t.ok("a folder", scratch.is_ok());
@@ -422,15 +431,15 @@ fn children(t: &mut Checks) {
         let mut poll = Iocb::poll(idle, libc::POLLIN);
         let polls = submit_one(context, &mut poll) == Ok(1);
         let counted = number("aio-nr") >= MANY;
-        let (program, time) = (c("sleep"), c("60"));
-        let arguments = [program.as_ptr(), time.as_ptr(), std::ptr::null()];
+        let (program, sleep) = (c("/proc/self/exe"), c(SLEEP));
+        let arguments = [program.as_ptr(), sleep.as_ptr(), std::ptr::null()];
         if polls && counted {
-            let _ = call!(execvp(program.as_ptr(), arguments.as_ptr()));
+            let _ = call!(execv(program.as_ptr(), arguments.as_ptr()));
         }
         1
     });
     let named = || fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    t.ok("another program", until(|| named() == "sleep\n"));
+    t.ok("another program", until(|| named() == "exe\n"));
     t.ok("has none of them", until(|| number("aio-nr") < MANY));
     let _ = call!(kill(pid, libc::SIGKILL));
     t.is("it ends too", wait(pid), Ended::Signal(libc::SIGKILL));
