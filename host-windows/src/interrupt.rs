@@ -16,6 +16,7 @@ use crate::exception::enter_kernel;
 use crate::nt::{self, nt};
 use crate::owned_lock::Got;
 use crate::region::REGION_BASE;
+use crate::siblings;
 use crate::thread::{self, Block, state};
 
 /// Makes a thread enter the kernel soon.
@@ -51,20 +52,29 @@ fn send(block: &Block) {
     if tid == 0 || pid == 0 || block.state.load(Ordering::SeqCst) != state::ACTIVE {
         return;
     }
-    // It is in the kernel, making a twin, and will look at the flag.
-    if block.suspender.is_held_by(block) {
-        return;
-    }
     let Some(thread) = open(tid, pid) else { return };
-    block.suspender.lock();
-    // SAFETY: the thread is resumed before anything is waited for.
-    unsafe {
-        if nt!(suspend, thread, core::ptr::null_mut()) >= 0 {
-            redirect(block, thread, tid, pid);
-            let _ = nt!(resume, thread, core::ptr::null_mut());
-        }
+    // While it holds another one's lock, nobody may suspend this thread: two that suspended each
+    // other would both stay so.
+    let own = thread::current_or_none().filter(|own| !own.suspender.is_held_by(own));
+    for own in own.into_iter().flat_map(siblings::host_thread) {
+        own.suspender.lock();
     }
-    block.suspender.unlock();
+    // One that holds its own lock is in the kernel, making a twin or on its way to suspend another
+    // one, and will look at the flag.
+    if !block.suspender.is_held_by(block) {
+        block.suspender.lock();
+        // SAFETY: the thread is resumed before anything is waited for.
+        unsafe {
+            if nt!(suspend, thread, core::ptr::null_mut()) >= 0 {
+                redirect(block, thread, tid, pid);
+                let _ = nt!(resume, thread, core::ptr::null_mut());
+            }
+        }
+        block.suspender.unlock();
+    }
+    for own in own.into_iter().flat_map(siblings::host_thread) {
+        own.suspender.unlock();
+    }
     nt::close(thread);
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn wait_for_copy(block: &Block) {
 }
 
 /// The blocks that the thread of `block` stands for: its own, and those that have lent it.
-fn host_thread(block: &'static Block) -> impl Iterator<Item = &'static Block> {
+pub(crate) fn host_thread(block: &'static Block) -> impl Iterator<Item = &'static Block> {
     // SAFETY: blocks are never freed.
     core::iter::successors(Some(block), |block| unsafe { block.lender.get().as_ref() })
 }
