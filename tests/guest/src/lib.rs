@@ -171,6 +171,50 @@ pub fn in_child(body: impl FnOnce() -> i32) -> Ended {
     wait(fork(body))
 }
 
+/// A child that goes on when its parent tells it to.
+#[derive(Debug)]
+pub struct Child {
+    /// Its number.
+    pub pid: i32,
+    told: i32,
+}
+
+impl Child {
+    /// `first` is done before the parent goes on; `then` gets what it returned, and the end of a pipe
+    /// from which nothing comes until the parent says so ([`ends`](Self::ends)).
+    pub fn new<T>(first: impl FnOnce() -> T, then: impl FnOnce(T, i32) -> i32) -> Self {
+        let ((waits, told), (ready, tells)) = (pipe(), pipe());
+        let pid = fork(|| {
+            let _ = call!(close(told));
+            let made = first();
+            let _ = write(tells, b"r");
+            then(made, waits)
+        });
+        let _ = (call!(close(waits)), call!(close(tells)));
+        let _ = read::<1>(ready);
+        let _ = call!(close(ready));
+        Self { pid, told }
+    }
+
+    /// Tells it to go on, and says how it ended.
+    pub fn ends(self) -> Ended {
+        // Younger children have this end, too, so that closing it does not do.
+        let _ = (write(self.told, b"g"), call!(close(self.told)));
+        wait(self.pid)
+    }
+}
+
+/// Whether a process sleeps, soon and for a while: not only for want of the machine.
+pub fn sleeps(pid: i32) -> bool {
+    let asleep = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.split(") ").nth(1).is_some_and(|rest| rest.starts_with('S'))
+    };
+    let slept = until(asleep);
+    pause(20);
+    slept && asleep()
+}
+
 /// A pipe: its read end and its write end.
 pub fn pipe() -> (i32, i32) {
     let mut ends = [-1; 2];

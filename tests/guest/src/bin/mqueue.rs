@@ -6,7 +6,9 @@ use lx_guest_tests::files::{address, as_nobody, at, close, is_root, sys, with_li
 use lx_guest_tests::mqueue::{
     Attr, NEW, NONBLOCK, attr, name, open, receive, receive_until, send, send_until, soon, unlink,
 };
-use lx_guest_tests::{Called, Checks, Ended, NOWHERE, c, call, fork, in_child, pause, until, wait};
+use lx_guest_tests::{
+    Called, Checks, Ended, NOWHERE, c, call, fork, in_child, pause, sleeps, wait,
+};
 
 fn main() {
     let mut t = Checks::new();
@@ -34,18 +36,6 @@ fn stat(fd: i64) -> libc::stat {
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     let _ = call!(fstat(fd as i32, &mut stat));
     stat
-}
-
-/// Whether a child sleeps.
-fn sleeps(pid: i32) -> bool {
-    let asleep = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.split(") ").nth(1).is_some_and(|rest| rest.starts_with('S'))
-    };
-    let slept = until(asleep);
-    // It has begun to wait, and not only for the machine.
-    pause(20);
-    slept && asleep()
 }
 
 fn names(t: &mut Checks) {

@@ -6,8 +6,8 @@ use std::ptr::null;
 use lx_guest_tests::files::{address, close, is_root, sys};
 use lx_guest_tests::mqueue::{Attr, NEW, attr, name, open, receive, send, unlink};
 use lx_guest_tests::{
-    Called, Checks, Ended, NOWHERE, Scratch, c, call, fork, in_child, pipe, read, until, wait,
-    write,
+    Called, Checks, Ended, NOWHERE, Scratch, c, call, fork, in_child, pipe, read, sleeps, until,
+    wait, write,
 };
 
 const SIGNAL: i32 = libc::SIGUSR1;
@@ -98,11 +98,7 @@ fn by_signal(t: &mut Checks) {
 
     t.is("once more", notify_by_signal(fd, 3), Ok(0));
     let child = fork(|| i32::from(receive(fd) != Ok((0, "direct".to_owned()))));
-    let waits = until(|| {
-        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
-        stat.split(") ").nth(1).is_some_and(|rest| rest.starts_with('S'))
-    });
-    t.ok("a child waits for a message", waits);
+    t.ok("a child waits for a message", sleeps(child));
     t.is("which it gets", send(fd, "direct", 0).map(|_| wait(child)), Ok(Ended::Exit(0)));
     t.is("without a signal", pending(), None);
     t.is("for the next one", send(fd, "next", 0).map(|_| pending().is_some()), Ok(true));

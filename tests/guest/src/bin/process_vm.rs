@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use lx_guest_tests::files::{is_root, sys};
 use lx_guest_tests::{
-    Called, Checks, Ended, NOWHERE, c, call, fork, in_child, pipe, read, wait, write,
+    Called, Checks, Child, Ended, NOWHERE, c, call, fork, in_child, pipe, read, wait, write,
 };
 
 const PAGE: usize = 4096;
@@ -54,31 +54,9 @@ fn poke(pid: i32, at: usize, bytes: &[u8]) -> Called {
     vm(true, pid, &[part(bytes.as_ptr() as usize, bytes.len())], &[part(at, bytes.len())], 0)
 }
 
-/// A child that fills its page with `x`, says so, does `then` and ends when it is told to.
-struct Child {
-    pid: i32,
-    told: i32,
-}
-
-impl Child {
-    fn new(first: impl FnOnce(), then: impl FnOnce(i32) -> i32) -> Self {
-        let ((waits, told), (ready, tells)) = (pipe(), pipe());
-        let pid = fork(|| {
-            let _ = call!(close(told));
-            first();
-            let _ = write(tells, b"r");
-            then(waits)
-        });
-        let _ = (call!(close(waits)), call!(close(tells)));
-        let _ = read::<1>(ready);
-        let _ = call!(close(ready));
-        Self { pid, told }
-    }
-
-    fn ends(self) -> Ended {
-        let _ = call!(close(self.told));
-        wait(self.pid)
-    }
+/// A child that does `then` after its parent has done something.
+fn start(first: impl FnOnce(), then: impl FnOnce(i32) -> i32) -> Child {
+    Child::new(first, |(), told| then(told))
 }
 
 /// Until the other end is closed.
@@ -102,7 +80,7 @@ fn get(at: usize, len: usize) -> Vec<u8> {
 fn reads_and_writes(t: &mut Checks) {
     let at = map(40, RW);
     set(at, b"parent");
-    let child = Child::new(
+    let child = start(
         || set(at, b"child."),
         |waits| {
             until_told(waits);
@@ -136,7 +114,7 @@ fn reads_and_writes(t: &mut Checks) {
 fn wherever_it_is(t: &mut Checks) {
     let at = map(1, RW);
     let mut bytes = [0; 1];
-    let runs = Child::new(
+    let runs = start(
         || set(at, b"1"),
         |_| {
             // SAFETY: the page of this function.
@@ -148,7 +126,7 @@ fn wherever_it_is(t: &mut Checks) {
     t.is("is read", &bytes, b"1");
     t.is("and written", poke(runs.pid, at, b"2"), Ok(1));
     t.is("so that it ends", runs.ends(), Ended::Exit(0));
-    let stopped = Child::new(|| set(at, b"3"), until_told);
+    let stopped = start(|| set(at, b"3"), until_told);
     let _ = call!(kill(stopped.pid, libc::SIGSTOP));
     let mut status = 0;
     let _ = call!(waitpid(stopped.pid, &mut status, libc::WUNTRACED));
@@ -156,7 +134,7 @@ fn wherever_it_is(t: &mut Checks) {
     t.is("as well", &bytes, b"3");
     let _ = call!(kill(stopped.pid, libc::SIGCONT));
     t.is("goes on", stopped.ends(), Ended::Exit(0));
-    let sleeps = Child::new(
+    let sleeps = start(
         || set(at, b"4"),
         |_| {
             let time = libc::timespec { tv_sec: 0, tv_nsec: 300_000_000 };
@@ -176,7 +154,7 @@ fn wherever_it_is(t: &mut Checks) {
     }
     t.is("one that sleeps, again and again", good, 50);
     t.is("does not notice", sleeps.ends(), Ended::Exit(0));
-    let ended = Child::new(|| (), |_| 0);
+    let ended = start(|| (), |_| 0);
     // SAFETY: zeroes are a valid structure.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let flags = libc::WEXITED | libc::WNOWAIT;
@@ -190,7 +168,7 @@ fn wherever_it_is(t: &mut Checks) {
 
 fn pieces(t: &mut Checks) {
     let at = map(4, RW);
-    let child = Child::new(
+    let child = start(
         || {
             set(at, b"abcdefgh");
             set(at + 2 * PAGE - 2, b"yz");
@@ -262,7 +240,7 @@ fn refused(t: &mut Checks) {
     if !is_root() {
         return;
     }
-    let other = Child::new(|| (), until_told);
+    let other = start(|| (), until_told);
     let as_nobody = in_child(|| {
         let _ = call!(setgid(65534));
         let _ = call!(setuid(65534));
@@ -276,7 +254,7 @@ fn refused(t: &mut Checks) {
         let _ = call!(setgid(65534));
         let _ = call!(setuid(65534));
         let shows = |on: i32| {
-            Child::new(
+            start(
                 move || {
                     let _ = call!(prctl(libc::PR_SET_DUMPABLE, on, 0, 0, 0));
                 },
@@ -286,8 +264,7 @@ fn refused(t: &mut Checks) {
         let (hides, open) = (shows(0), shows(1));
         let denied = vm(false, hides.pid, &one, &one, 0);
         let allowed = vm(false, open.pid, &one, &one, 0);
-        // The younger one has the other end of the elder's pipe, too.
-        let _ = (open.ends(), hides.ends());
+        let _ = (hides.ends(), open.ends());
         i32::from((denied, allowed) != (Err(libc::EPERM), Ok(1)))
     });
     t.is("one that is not dumpable", hidden, Ended::Exit(0));
@@ -334,7 +311,7 @@ fn killed_meanwhile(t: &mut Checks) {
     let at = map(16, RW);
     let mut good = 0;
     for round in 0..40 {
-        let child = Child::new(
+        let child = start(
             || set(at, b"k"),
             |waits| match round % 2 {
                 0 => until_told(waits),
@@ -369,7 +346,7 @@ fn getfd(pidfd: i32, fd: i32, flags: i64) -> Called {
 
 fn descriptors(t: &mut Checks) {
     let (reads, writes) = pipe();
-    let child = Child::new(
+    let child = start(
         || {
             let _ = (call!(dup2(writes, 100)), call!(close(writes)), call!(close(reads)));
         },
@@ -414,7 +391,7 @@ fn madvise(pidfd: i32, parts: &[libc::iovec], advice: i32, flags: i64) -> Called
 
 fn advice(t: &mut Checks) {
     let at = map(4, RW);
-    let child = Child::new(
+    let child = start(
         || {
             let _ = call!(munmap((at + 2 * PAGE) as *mut _, PAGE));
         },
@@ -444,7 +421,7 @@ fn advice(t: &mut Checks) {
             let dumpable = || {
                 let _ = call!(prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0));
             };
-            let own = Child::new(dumpable, until_told);
+            let own = start(dumpable, until_told);
             let unprivileged = madvise(pidfd(own.pid), &two, libc::MADV_COLD, 0);
             let _ = own.ends();
             let denied = madvise(of_child, &two, libc::MADV_COLD, 0);
@@ -475,7 +452,7 @@ fn advice(t: &mut Checks) {
 /// `/proc/PID/mem`.
 fn as_a_file(t: &mut Checks) {
     let at = map(4, RW);
-    let child = Child::new(
+    let child = start(
         || {
             set(at, b"memory");
             set(at + PAGE, b"hidden");
@@ -524,6 +501,7 @@ fn as_a_file(t: &mut Checks) {
     }
     t.is("the process has seen it", child.ends(), Ended::Exit(0));
     t.is("nothing is left of it", read_at(at, 6), Ok(Vec::new()));
+    t.is("nor where nothing was", read_at(at + 3 * PAGE, 6), Ok(Vec::new()));
     let _ = call!(close(file));
     unmap(at, 4);
 }

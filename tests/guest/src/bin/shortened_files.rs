@@ -7,7 +7,8 @@ use std::ptr::null_mut;
 use std::time::{Duration, Instant};
 
 use lx_guest_tests::{
-    Called, Checks, Ended, Scratch, c, call, fork, in_child, no_core, pipe, read, wait, write,
+    Called, Checks, Child, Ended, Scratch, c, call, fork, in_child, no_core, pipe, read, wait,
+    write,
 };
 
 const PAGE: usize = 4096;
@@ -86,50 +87,29 @@ fn own(t: &mut Checks) {
     let _ = call!(close(fd));
 }
 
-/// A child that does `then` after its parent has done something.
-struct Child {
-    pid: i32,
-    told: i32,
-}
-
-impl Child {
-    /// `first` is done before the parent goes on.
-    fn new(first: impl FnOnce() -> usize, then: impl FnOnce(usize) -> i32) -> Self {
-        let ((waits, told), (ready, tells)) = (pipe(), pipe());
-        let pid = fork(|| {
-            let at = first();
-            let _ = write(tells, b"r");
-            let _ = read::<1>(waits);
-            then(at)
-        });
-        let _ = (call!(close(waits)), call!(close(tells)));
-        let _ = read::<1>(ready);
-        let _ = call!(close(ready));
-        Self { pid, told }
-    }
-
-    fn goes_on(self) -> Ended {
-        let _ = write(self.told, b"g");
-        let _ = call!(close(self.told));
-        wait(self.pid)
-    }
+/// A child that does `then`, with what `first` has made, after its parent has done something.
+fn start(first: impl FnOnce() -> usize, then: impl FnOnce(usize) -> i32) -> Child {
+    Child::new(first, |at, told| {
+        let _ = read::<1>(told);
+        then(at)
+    })
 }
 
 fn inherited(t: &mut Checks) {
     for (name, sharing) in [("shared", libc::MAP_SHARED), ("private", libc::MAP_PRIVATE)] {
         let fd = file(3);
         let at = map(fd, 3, sharing);
-        let keeps = Child::new(|| at, |at| i32::from((get(at), get(at + PAGE)) != (b'a', b'b')));
-        let loses = Child::new(|| at, |at| i32::from(get(at + 2 * PAGE) != b'c'));
-        let also = Child::new(|| at, |at| i32::from(get(at + 2 * PAGE) != b'c'));
+        let keeps = start(|| at, |at| i32::from((get(at), get(at + PAGE)) != (b'a', b'b')));
+        let loses = start(|| at, |at| i32::from(get(at + 2 * PAGE) != b'c'));
+        let also = start(|| at, |at| i32::from(get(at + 2 * PAGE) != b'c'));
         t.is("the parent shortens it", set_len(fd, 2 * PAGE), Ok(0));
-        t.is(&format!("{name}: what is left"), keeps.goes_on(), Ended::Exit(0));
-        t.is(&format!("{name}: what is gone"), loses.goes_on(), BUS);
-        t.is(&format!("{name}: for another child"), also.goes_on(), BUS);
+        t.is(&format!("{name}: what is left"), keeps.ends(), Ended::Exit(0));
+        t.is(&format!("{name}: what is gone"), loses.ends(), BUS);
+        t.is(&format!("{name}: for another child"), also.ends(), BUS);
         t.is(&format!("{name}: for the parent"), look(at + 2 * PAGE, b'c'), BUS);
-        let again = Child::new(|| at, |at| i32::from(get(at + 2 * PAGE) != 0));
+        let again = start(|| at, |at| i32::from(get(at + 2 * PAGE) != 0));
         t.is("longer", set_len(fd, 3 * PAGE), Ok(0));
-        t.is(&format!("{name}: zeroes"), again.goes_on(), Ended::Exit(0));
+        t.is(&format!("{name}: zeroes"), again.ends(), Ended::Exit(0));
         let shortens = in_child(|| i32::from(set_len(fd, PAGE) != Ok(0)));
         t.is("a child shortens it", shortens, Ended::Exit(0));
         t.is(&format!("{name}: the parent's"), look(at + PAGE, b'b'), BUS);
@@ -141,12 +121,12 @@ fn inherited(t: &mut Checks) {
 fn mapped_by_others(t: &mut Checks) {
     let fd = file(3);
     let own = |at| i32::from(get(at + 2 * PAGE) != b'c');
-    let loses = Child::new(|| map(fd, 3, libc::MAP_SHARED), own);
+    let loses = start(|| map(fd, 3, libc::MAP_SHARED), own);
     t.is("a file that only a child has mapped", set_len(fd, 2 * PAGE), Ok(0));
-    t.is("ends there too", loses.goes_on(), BUS);
+    t.is("ends there too", loses.ends(), BUS);
     let _ = call!(close(fd));
     let fd = file(3);
-    let before = Child::new(
+    let before = start(
         || map(fd, 3, libc::MAP_SHARED),
         |at| match (look(at + 2 * PAGE, b'c'), get(at + PAGE)) {
             (BUS, b'b') => 0,
@@ -154,7 +134,7 @@ fn mapped_by_others(t: &mut Checks) {
         },
     );
     t.is("shortened while a child waits", set_len(fd, 2 * PAGE), Ok(0));
-    t.is("and has a child itself", before.goes_on(), Ended::Exit(0));
+    t.is("and has a child itself", before.ends(), Ended::Exit(0));
     let _ = call!(close(fd));
 }
 
@@ -187,11 +167,11 @@ fn emptied_by_opening(t: &mut Checks) {
     };
     let at = map();
     t.is("mapped", get(at + PAGE), b'x');
-    let loses = Child::new(map, |at| i32::from(get(at) != b'x'));
+    let loses = start(map, |at| i32::from(get(at) != b'x'));
     let emptied = OpenOptions::new().write(true).truncate(true).open("file");
     t.ok("opened with O_TRUNC", emptied.is_ok());
     t.is("nothing is left of it", look(at, b'x'), BUS);
-    t.is("nor for a child that mapped it", loses.goes_on(), BUS);
+    t.is("nor for a child that mapped it", loses.ends(), BUS);
     unmap(at, 2);
     drop((file, emptied, scratch));
 }

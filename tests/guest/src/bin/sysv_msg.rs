@@ -1,10 +1,8 @@
 //! System V message queues: `msgget(2)`, `msgsnd(2)`, `msgrcv(2)`, `msgctl(2)`.
 
-use std::fs;
-
 use lx_guest_tests::files::{address, as_nobody, is_root, sys};
 use lx_guest_tests::ipc::{again, proc_fields};
-use lx_guest_tests::{Called, Checks, Ended, NOWHERE, call, fork, pause, until, wait};
+use lx_guest_tests::{Called, Checks, Ended, NOWHERE, call, fork, sleeps, wait};
 
 const CREATE: i64 = (libc::IPC_CREAT | libc::IPC_EXCL) as i64;
 const PRIVATE: i64 = libc::IPC_PRIVATE as i64;
@@ -57,18 +55,6 @@ fn stat(id: i64) -> Result<libc::msqid_ds, i32> {
     // SAFETY: all zeroes is a valid msqid_ds.
     let mut stat: libc::msqid_ds = unsafe { std::mem::zeroed() };
     msgctl(id, libc::IPC_STAT, address(&mut stat)).map(|_| stat)
-}
-
-/// Whether a child sleeps.
-fn sleeps(pid: i32) -> bool {
-    let asleep = || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.split(") ").nth(1).is_some_and(|rest| rest.starts_with('S'))
-    };
-    let slept = until(asleep);
-    // It has begun to wait, and not only for the machine.
-    pause(20);
-    slept && asleep()
 }
 
 fn keys(t: &mut Checks) {

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use lx_guest_tests::{Checks, Ended, call, fork, pipe, read, wait, write};
+use lx_guest_tests::{Checks, Child, Ended, read};
 
 fn main() {
     let mut arguments = std::env::args_os();
@@ -52,18 +52,16 @@ fn own(t: &mut Checks) {
 }
 
 fn of_a_child(t: &mut Checks) {
-    let ((waits, told), (ready, tells)) = (pipe(), pipe());
-    let child = fork(|| {
-        put(arguments(), c"a title that reaches on");
-        let _ = (call!(close(told)), write(tells, b"r"), read::<1>(waits));
-        0
-    });
-    let _ = (call!(close(waits)), read::<1>(ready));
-    t.is("a title", shown(child, "cmdline").as_str(), "a title that reaches on|");
-    t.is("has taken the environment's place", shown(child, "environ").as_str(), "aches on|=2|");
+    let child = Child::new(
+        || put(arguments(), c"a title that reaches on"),
+        |(), told| {
+            let _ = read::<1>(told);
+            0
+        },
+    );
+    t.is("a title", shown(child.pid, "cmdline").as_str(), "a title that reaches on|");
+    t.is("has taken the environment's place", shown(child.pid, "environ").as_str(), "aches on|=2|");
     let own = std::process::id() as i32;
     t.is("the parent's is its own", shown(own, "cmdline").as_str(), "short||one|two|");
-    let _ = call!(close(told));
-    t.is("the child ends", wait(child), Ended::Exit(0));
-    let _ = (call!(close(ready)), call!(close(tells)));
+    t.is("the child ends", child.ends(), Ended::Exit(0));
 }
