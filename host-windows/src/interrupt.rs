@@ -52,7 +52,6 @@ fn send(block: &Block) {
     if tid == 0 || pid == 0 || block.state.load(Ordering::SeqCst) != state::ACTIVE {
         return;
     }
-    let Some(thread) = open(tid, pid) else { return };
     // While it holds another one's lock, nobody may suspend this thread: two that suspended each
     // other would both stay so.
     let own = thread::current_or_none().filter(|own| !own.suspender.is_held_by(own));
@@ -61,7 +60,9 @@ fn send(block: &Block) {
     }
     // One that holds its own lock is in the kernel, making a twin or on its way to suspend another
     // one, and will look at the flag.
-    if !block.suspender.is_held_by(block) {
+    if !block.suspender.is_held_by(block)
+        && let Some(thread) = open(tid, pid)
+    {
         block.suspender.lock();
         // SAFETY: the thread is resumed before anything is waited for.
         unsafe {
@@ -71,11 +72,11 @@ fn send(block: &Block) {
             }
         }
         block.suspender.unlock();
+        nt::close(thread);
     }
     for own in own.into_iter().flat_map(siblings::host_thread) {
         own.suspender.unlock();
     }
-    nt::close(thread);
 }
 
 /// A handle to suspend and redirect a thread.
