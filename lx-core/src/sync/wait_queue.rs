@@ -68,7 +68,9 @@ impl Waiter {
 
     /// Ties the waiter to the thread block that its task now runs on.
     pub fn set_thread(&self, thread: HostThreadId) {
-        self.thread.store(thread.0, Ordering::Release);
+        // An exchange, as the caller looks next at what was asked of the thread before: who asks
+        // now finds it.
+        self.thread.swap(thread.0, Ordering::SeqCst);
     }
 
     /// The thread block.
