@@ -33,9 +33,9 @@ pub fn exit_task(current: &CurrentTask<'_>, code: i32) {
     end(current, WaitStatus::exited(code));
 }
 
-/// A signal's end of the calling task alone.
-pub(crate) fn exit_by_signal(current: &CurrentTask<'_>, status: WaitStatus) {
-    end(current, status);
+/// Ends the calling task alone, as a signal would.
+pub(crate) fn exit_by_signal(current: &CurrentTask<'_>, signal: Signal) {
+    end(current, WaitStatus::signaled(signal, false));
 }
 
 /// `exit_group(2)`, or a fatal signal: ends all tasks of the calling task's group.

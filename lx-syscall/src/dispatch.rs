@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use lx_core::abi::GuestRegs;
+use lx_core::abi::{Errno, GuestRegs};
 use lx_core::error::SysError;
 use lx_core::host::{FaultInfo, HostThreadId, Resume, TrapHandler};
 use lx_proc::signal::{self, Outcome, Restart};
@@ -77,7 +77,9 @@ impl TaskTrap {
     /// Makes a call, again as long as a signal has ended it without running a handler.
     #[inline(always)]
     fn make_call(&self, current: &CurrentTask<'_>, number: u64) {
-        let call: Call = if self.task.kernel().observe.is_on() || self.task.seccomp().is_on() {
+        let call: Call = if self.task.kernel().observe.is_on() {
+            observed_call
+        } else if self.task.seccomp().is_on() {
             checked_call
         } else {
             call_of(number)
@@ -107,16 +109,17 @@ impl TaskTrap {
     }
 }
 
-/// A call that seccomp decides about, or that is observed.
+/// A call that seccomp decides about, if the task has asked for that.
 #[cold]
 fn checked_call(current: &CurrentTask<'_>) -> Result<u64, SysError> {
     let number = current.regs().orig_rax;
     if current.task().seccomp().is_on()
         && let Some(value) = seccomp::check(current, number)
     {
-        return Ok(value);
+        // Filters may return errnos that there are not.
+        return Errno::from_return(value).map_or(Ok(value), |errno| Err(errno.into()));
     }
-    if current.kernel().observe.is_on() { observed_call(current) } else { call_of(number)(current) }
+    call_of(number)(current)
 }
 
 /// A call that is counted, and printed if tracing is on.
@@ -131,7 +134,7 @@ fn observed_call(current: &CurrentTask<'_>) -> Result<u64, SysError> {
         kernel.trace_line(&last.end(current, number, Ok(0)));
     }
     let before = kernel.host.host_calls();
-    let result = call_of(number)(current);
+    let result = checked_call(current);
     let after = kernel.host.host_calls();
     kernel.observe.count(number, result.is_err(), after.saturating_sub(before));
     if let Some(line) = line {

@@ -8,7 +8,6 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use lx_core::Result;
 use lx_core::abi::siginfo::{SYS_SECCOMP, SigInfo, SysFields};
-use lx_core::abi::wait::WaitStatus;
 use lx_core::abi::{Errno, Signal};
 use lx_core::sync::{Mutex, level};
 use program::{Data, Program};
@@ -216,7 +215,7 @@ pub fn check(current: &CurrentTask<'_>, number: u64) -> Option<u64> {
         if matches!(number, READ | WRITE | RT_SIGRETURN | EXIT) {
             return None;
         }
-        exit::exit_by_signal(current, WaitStatus::signaled(Signal::SIGKILL, false));
+        exit::exit_by_signal(current, Signal::SIGKILL);
         return Some(number);
     }
     let regs = current.regs();
@@ -240,7 +239,7 @@ pub fn check(current: &CurrentTask<'_>, number: u64) -> Option<u64> {
         // There is no tracer, and no supervisor.
         action::TRACE | action::USER_NOTIF => Some(Errno::ENOSYS.as_return()),
         action::KILL_THREAD if current.group().task_count() > 1 => {
-            exit::exit_by_signal(current, WaitStatus::signaled(Signal::SIGSYS, false));
+            exit::exit_by_signal(current, Signal::SIGSYS);
             Some(number)
         }
         _ => {
