@@ -166,6 +166,18 @@ impl<'a> IoDst<'a> {
         Ok(count)
     }
 
+    /// Stores what lies behind `offset` in a text; how many bytes.
+    ///
+    /// # Errors
+    /// `EFAULT` if not even one could be stored.
+    pub fn put_behind(&mut self, offset: u64, text: &[u8]) -> Result<usize> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        match text.get(start..) {
+            Some(rest) if !rest.is_empty() && self.remaining() > 0 => self.put(rest),
+            _ => Ok(0),
+        }
+    }
+
     /// Stores `len` bytes of a page block.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ pub(crate) use dump::DumpedRange;
 pub use fault::{FaultOutcome, WordLocation};
 pub use map::MapRequest;
 pub use pages::{PageMapping, SharedMemory};
-pub use remote::{REMOTE_CHUNK, Reach, RemoteMemory};
+pub use remote::{Reach, RemoteMemory};
 pub use report::{MapLine, MemoryFigures, Program};
 pub use resize::files_resized;
 use text::TextCache;

@@ -10,6 +10,7 @@ use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::caller::Caller;
 use lx_core::host::{Host, Nanos, Prot};
+use lx_core::io::{IoDst, IoSrc};
 use lx_core::sync::{Mutex, TaskWork, Waiter, level};
 
 use super::AddressSpace;
@@ -19,7 +20,7 @@ use crate::kernel::Kernel;
 use crate::task::Task;
 
 /// Most bytes that are copied at once.
-pub const REMOTE_CHUNK: usize = 64 << 10;
+const CHUNK: usize = 64 << 10;
 
 /// What of a process's memory can be got at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,39 +32,98 @@ pub enum Reach {
     Tracer,
 }
 
+impl Reach {
+    /// What an access beyond it fails with.
+    fn error(self) -> Errno {
+        match self {
+            Self::Mapped => Errno::EFAULT,
+            Self::Tracer => Errno::EIO,
+        }
+    }
+}
+
 /// The memory of a process, possibly another one.
 pub struct RemoteMemory {
     mm: Arc<AddressSpace>,
 }
 
 impl RemoteMemory {
-    /// That of `task`'s process.
-    pub fn of(task: &Task) -> Self {
-        Self { mm: task.mm() }
+    /// What an address space shows.
+    pub fn new(mm: Arc<AddressSpace>) -> Self {
+        Self { mm }
     }
 
-    /// Reads up to [`REMOTE_CHUNK`] bytes; how many come before the first that cannot be read.
+    /// Copies `len` bytes at most to `dst`, as many as that takes. How many were copied, and why it
+    /// was not more.
     ///
     /// # Errors
-    /// `ESRCH`: nobody has this memory any more. `EINTR`: the caller is killed.
+    /// `EFAULT` or, for tracers, `EIO`: what comes next is out of reach. `EFAULT` of `dst`. `ESRCH`:
+    /// nobody has this memory any more. `EINTR`: the caller is killed. `ENOMEM`.
     pub fn read(
         &self,
         kernel: &Kernel,
         caller: &Caller<'_>,
         addr: u64,
-        dst: &mut [u8],
+        len: u64,
         reach: Reach,
-    ) -> Result<usize> {
-        let mut bytes = Vec::new();
-        let len = self.mm.reachable(addr, dst.len().min(REMOTE_CHUNK), Prot::READ, reach);
-        bytes.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
-        bytes.resize(len, 0);
-        let (bytes, count) = self.transfer(kernel, caller, addr, bytes, Prot::READ, None)?;
-        let count = count.min(dst.len());
-        if let (Some(to), Some(from)) = (dst.get_mut(..count), bytes.get(..count)) {
-            to.copy_from_slice(from);
+        dst: &mut IoDst<'_>,
+    ) -> (usize, Result<()>) {
+        let mut done = 0;
+        loop {
+            let rest = len.saturating_sub(done as u64).min(dst.remaining() as u64);
+            if rest == 0 {
+                return (done, Ok(()));
+            }
+            let at = addr.saturating_add(done as u64);
+            let copied = self
+                .reachable(kernel, at, rest, Prot::READ, reach)
+                .and_then(zeroes)
+                .and_then(|bytes| self.transfer(kernel, caller, at, bytes, Prot::READ, None))
+                .and_then(|(bytes, count)| dst.put(bytes.get(..count).unwrap_or_default()));
+            match copied {
+                // Out of reach since it was looked at.
+                Ok(0) => return (done, Err(reach.error().into())),
+                Ok(count) => done += count,
+                Err(error) => return (done, Err(error)),
+            }
         }
-        Ok(count)
+    }
+
+    /// Copies `len` bytes at most from `src`, as many as that has. How many were copied, and why it
+    /// was not more.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn write(
+        &self,
+        kernel: &Kernel,
+        caller: &Caller<'_>,
+        addr: u64,
+        len: u64,
+        reach: Reach,
+        src: &mut IoSrc<'_>,
+    ) -> (usize, Result<()>) {
+        let mut done = 0;
+        loop {
+            let rest = len.saturating_sub(done as u64).min(src.remaining() as u64);
+            if rest == 0 {
+                return (done, Ok(()));
+            }
+            let at = addr.saturating_add(done as u64);
+            let copied = self
+                .reachable(kernel, at, rest, Prot::WRITE, reach)
+                .and_then(zeroes)
+                .and_then(|mut bytes| {
+                    let taken = src.take(&mut bytes)?;
+                    bytes.truncate(taken);
+                    self.transfer(kernel, caller, at, bytes, Prot::WRITE, None)
+                });
+            match copied {
+                Ok((_, 0)) => return (done, Err(reach.error().into())),
+                Ok((_, count)) => done += count,
+                Err(error) => return (done, Err(error)),
+            }
+        }
     }
 
     /// What a mapped range holds, if the process says so soon: one that is busy with a call of the
@@ -75,46 +135,43 @@ impl RemoteMemory {
         (start, end): (u64, u64),
     ) -> Option<Vec<u8>> {
         const PATIENCE: Nanos = 50_000_000;
-        let deadline = caller.host.monotonic().saturating_add(PATIENCE);
+        let deadline = Some(caller.host.monotonic().saturating_add(PATIENCE));
         let mut all = Vec::new();
         let mut at = start;
         while at < end {
-            let len = usize::try_from(end - at).map_or(REMOTE_CHUNK, |rest| rest.min(REMOTE_CHUNK));
-            if self.mm.reachable(at, len, Prot::READ, Reach::Mapped) < len {
-                return None;
-            }
-            let mut bytes = Vec::new();
-            bytes.try_reserve_exact(len).ok()?;
-            bytes.resize(len, 0);
-            let copied = self.transfer(kernel, caller, at, bytes, Prot::READ, Some(deadline));
-            let (bytes, count) = copied.ok()?;
+            let len = self.reachable(kernel, at, end - at, Prot::READ, Reach::Mapped).ok()?;
+            let bytes = zeroes(len).ok()?;
+            let copied = self.transfer(kernel, caller, at, bytes, Prot::READ, deadline).ok()?;
+            let (bytes, count) = copied;
             all.try_reserve(count).ok()?;
-            all.extend_from_slice(bytes.get(..count)?);
-            if count < len {
-                break;
-            }
-            at = at.saturating_add(len as u64);
+            all.extend_from_slice(bytes.get(..count).filter(|bytes| !bytes.is_empty())?);
+            at = at.saturating_add(count as u64);
         }
         Some(all)
     }
 
-    /// Writes up to [`REMOTE_CHUNK`] bytes; how many come before the first that cannot be written.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub fn write(
+    /// How many bytes from `addr` on are copied at once: some, and `len` at most.
+    fn reachable(
         &self,
         kernel: &Kernel,
-        caller: &Caller<'_>,
         addr: u64,
-        src: &[u8],
+        len: u64,
+        access: Prot,
         reach: Reach,
     ) -> Result<usize> {
-        let mut bytes = Vec::new();
-        let len = self.mm.reachable(addr, src.len().min(REMOTE_CHUNK), Prot::WRITE, reach);
-        bytes.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
-        bytes.extend_from_slice(src.get(..len).unwrap_or_default());
-        Ok(self.transfer(kernel, caller, addr, bytes, Prot::WRITE, None)?.1)
+        let len = usize::try_from(len).map_or(CHUNK, |len| len.min(CHUNK));
+        match self.mm.reachable(addr, len, access, reach) {
+            0 if self.users(kernel).is_empty() => Err(Errno::ESRCH.into()),
+            0 => Err(reach.error().into()),
+            len => Ok(len),
+        }
+    }
+
+    /// The tasks that have the memory.
+    fn users(&self, kernel: &Kernel) -> Vec<Arc<Task>> {
+        let mut tasks = kernel.pids.tasks();
+        tasks.retain(|task| task.mm_id() == self.mm.id());
+        tasks
     }
 
     /// Lets a task copy that has the memory: the caller, or another one.
@@ -127,8 +184,7 @@ impl RemoteMemory {
         access: Prot,
         deadline: Option<Nanos>,
     ) -> Result<(Vec<u8>, usize)> {
-        let mut tasks = kernel.pids.tasks();
-        tasks.retain(|task| task.mm_id() == self.mm.id());
+        let mut tasks = self.users(kernel);
         let own = tasks.iter().any(|task| task.tid() == caller.tid);
         // One that sleeps comes at once. Otherwise any may: those in calls of the host come late.
         if let Some(at) = tasks.iter().position(|task| task.waiter().is_parked()) {
@@ -165,6 +221,14 @@ impl RemoteMemory {
         let (bytes, count) = take(&mut *transfer.outcome.lock());
         Ok((bytes, count.ok_or(Errno::ESRCH)?))
     }
+}
+
+/// A buffer.
+fn zeroes(len: usize) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| Errno::ENOMEM)?;
+    bytes.resize(len, 0);
+    Ok(bytes)
 }
 
 /// A piece of memory to be copied by one of the tasks that are asked.

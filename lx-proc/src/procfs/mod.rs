@@ -19,15 +19,18 @@ pub mod sysfs;
 mod system;
 mod sysvipc;
 
+use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt::Display;
+use core::str::FromStr;
 
 use lx_core::Result;
 use lx_core::abi::Errno;
 use lx_core::abi::dirent::DT_DIR;
 use lx_core::caller::Caller;
 use lx_vfs::fs::new_dev;
-use lx_vfs::fs::pseudo::{DirSource, Node, NodeInfo, PseudoFs};
+use lx_vfs::fs::pseudo::{DirSource, Node, NodeInfo, PseudoFs, TextSource};
 use lx_vfs::inode::DirListing;
 
 use crate::access::{AccessIds, check_access};
@@ -89,7 +92,7 @@ impl DirSource for Root {
             listing.push(node.attr(caller)?.ino, node.file_type().dirent_type(), name.as_bytes());
         }
         for group in self.kernel.pids.groups() {
-            let name = alloc::format!("{}", group.tgid());
+            let name = format!("{}", group.tgid());
             listing.push(pid::ino(group.tgid(), 0), DT_DIR, name.as_bytes());
         }
         Ok(())
@@ -106,6 +109,36 @@ fn parse_id(name: &[u8]) -> Option<i32> {
     match name {
         [b'1'..=b'9', ..] | [b'0'] => core::str::from_utf8(name).ok()?.parse().ok(),
         _ => None,
+    }
+}
+
+/// The number that was written to a file.
+///
+/// # Errors
+/// `EINVAL` if it is none.
+fn parse_number<T: FromStr>(bytes: &[u8]) -> Result<T> {
+    let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
+    Ok(text.trim().parse().map_err(|_| Errno::EINVAL)?)
+}
+
+/// A number that can be read and written.
+struct Number<G, S> {
+    get: G,
+    set: S,
+}
+
+impl<T, G, S> TextSource for Number<G, S>
+where
+    T: Display + FromStr,
+    G: Fn() -> T + Send + Sync + 'static,
+    S: Fn(T) -> Result<()> + Send + Sync + 'static,
+{
+    fn text(&self, _caller: &Caller<'_>) -> Result<Vec<u8>> {
+        Ok(format!("{}\n", (self.get)()).into_bytes())
+    }
+
+    fn store(&self, _caller: &Caller<'_>, bytes: &[u8]) -> Result<()> {
+        (self.set)(parse_number(bytes)?)
     }
 }
 

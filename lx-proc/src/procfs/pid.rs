@@ -15,7 +15,7 @@ use lx_vfs::fs::pseudo::{DirSource, LinkSource, Node, NodeInfo, TextSource};
 use lx_vfs::inode::DirListing;
 use lx_vfs::location::Path;
 
-use super::{check_readable, fd, mem, mounts, net, parse_id, stat, status};
+use super::{check_readable, fd, mem, mounts, net, parse_id, parse_number, stat, status};
 use crate::kernel::Kernel;
 use crate::mm::{AddressSpace, RemoteMemory};
 use crate::session::INIT_TGID;
@@ -336,7 +336,7 @@ impl DirSource for TaskDir {
 fn cmdline(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
     // Everybody may see it; of a zombie nothing is left.
     let Some(task) = &view.task else { return Ok(Vec::new()) };
-    let (memory, program) = (RemoteMemory::of(task), task.mm().program());
+    let (memory, program) = (RemoteMemory::new(task.mm()), task.mm().program());
     let (start, end) = program.arg_range;
     let Some(args) = memory.peek(&view.kernel, caller, (start, end)) else {
         return Ok(program.args.clone());
@@ -354,10 +354,9 @@ fn cmdline(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
 }
 
 fn environ(view: &View, caller: &Caller<'_>) -> Result<Vec<u8>> {
-    let Some(task) = &view.task else { return Ok(Vec::new()) };
-    check_readable(caller, task)?;
-    let program = task.mm().program();
-    let now = RemoteMemory::of(task).peek(&view.kernel, caller, program.env_range);
+    let Some(memory) = view.memory(caller)? else { return Ok(Vec::new()) };
+    let program = memory.program();
+    let now = RemoteMemory::new(memory).peek(&view.kernel, caller, program.env_range);
     Ok(now.unwrap_or_else(|| program.env.clone()))
 }
 
@@ -428,8 +427,7 @@ fn oom_score_adj(view: &View, _caller: &Caller<'_>) -> Result<Vec<u8>> {
 }
 
 fn set_oom_score_adj(view: &View, _caller: &Caller<'_>, bytes: &[u8]) -> Result<()> {
-    let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
-    let value: i32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
+    let value: i32 = parse_number(bytes)?;
     if !(-1000..=1000).contains(&value) {
         return Err(Errno::EINVAL.into());
     }

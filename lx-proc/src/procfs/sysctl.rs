@@ -13,8 +13,7 @@ use lx_core::cred::Capabilities;
 use lx_core::host::Host;
 use lx_vfs::fs::pseudo::{Node, TextSource};
 
-use super::{Numbers, mqueue};
-use crate::aio::AioLimits;
+use super::{Number, Numbers, mqueue};
 use crate::ipc;
 use crate::kernel::Kernel;
 use crate::keys::{self, Quota};
@@ -108,13 +107,14 @@ fn constants(
     values.iter().filter(|(_, value)| !value.is_empty()).map(node).collect()
 }
 
+/// A number that does not change.
+fn number(value: i64, numbers: &mut Numbers) -> Node {
+    numbers.next().text(move |_: &Caller<'_>| Ok(format!("{value}\n").into_bytes()))
+}
+
 fn add_fs(kernel: &Arc<Kernel>, numbers: &mut Numbers, entries: &mut Vec<(&'static str, Node)>) {
-    let mut add = |name, value: u64| {
-        let make = move |_: &Caller<'_>| Ok(format!("{value}\n").into_bytes());
-        entries.push((name, numbers.next().text(make)));
-    };
-    add("nr_open", NR_OPEN);
-    add("pipe-max-size", PIPE_MAX_SIZE as u64);
+    entries.push(("nr_open", number(NR_OPEN.cast_signed(), numbers)));
+    entries.push(("pipe-max-size", number(PIPE_MAX_SIZE as i64, numbers)));
     let inotify = [
         ("max_queued_events", "16384\n"),
         ("max_user_instances", "128\n"),
@@ -127,8 +127,13 @@ fn add_fs(kernel: &Arc<Kernel>, numbers: &mut Numbers, entries: &mut Vec<(&'stat
     let aio = Arc::clone(&kernel.aio);
     let used = move |_: &Caller<'_>| Ok(format!("{}\n", aio.used()).into_bytes());
     entries.push(("aio-nr", numbers.next().text(used)));
-    let max = AioMax(Arc::clone(&kernel.aio));
-    entries.push(("aio-max-nr", numbers.next().mode(0o644).text_from(max)));
+    let (read, written) = (Arc::clone(&kernel.aio), Arc::clone(&kernel.aio));
+    let get = move || read.max();
+    let set = move |max| {
+        written.set_max(max);
+        Ok(())
+    };
+    entries.push(("aio-max-nr", numbers.next().mode(0o644).text_from(Number { get, set })));
 }
 
 fn add_kernel(
@@ -166,21 +171,6 @@ fn add_kernel(
     }
     entries.push(("random", random(kernel.host, numbers)));
     entries.push(("keys", keys(numbers)));
-}
-
-/// `aio-max-nr`.
-struct AioMax(Arc<AioLimits>);
-
-impl TextSource for AioMax {
-    fn text(&self, _caller: &Caller<'_>) -> Result<Vec<u8>> {
-        Ok(format!("{}\n", self.0.max()).into_bytes())
-    }
-
-    fn store(&self, _caller: &Caller<'_>, bytes: &[u8]) -> Result<()> {
-        let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
-        self.0.set_max(text.trim().parse().map_err(|_| Errno::EINVAL)?);
-        Ok(())
-    }
 }
 
 type Get = fn(&UtsNames) -> Vec<u8>;
@@ -221,11 +211,8 @@ fn keys(numbers: &mut Numbers) -> Node {
         ("root_maxbytes", root.bytes as i64),
         ("root_maxkeys", root.keys as i64),
     ];
-    let node = |(name, value): (&'static str, i64)| {
-        let make = move |_: &Caller<'_>| Ok(format!("{value}\n").into_bytes());
-        (name, numbers.next().text(make))
-    };
-    let entries: Vec<_> = values.into_iter().map(node).collect();
+    let entries: Vec<_> =
+        values.into_iter().map(|(name, value)| (name, number(value, numbers))).collect();
     numbers.next().fixed_directory(entries)
 }
 

@@ -2,7 +2,7 @@
 //! `process_madvise(2)`, `pidfd_getfd(2)`.
 
 use alloc::sync::Arc;
-use alloc::vec;
+use alloc::vec::Vec;
 
 use lx_core::Result;
 use lx_core::abi::mman::Madvice;
@@ -14,7 +14,7 @@ use lx_core::rlimit::Resource;
 use lx_core::unsupported;
 use lx_proc::CurrentTask;
 use lx_proc::access::{AccessIds, check_access};
-use lx_proc::mm::{REMOTE_CHUNK, Reach, RemoteMemory};
+use lx_proc::mm::{Reach, RemoteMemory};
 use lx_proc::pidfd::PidFile;
 
 /// `process_vm_readv(2)`.
@@ -42,28 +42,11 @@ pub(crate) fn sys_process_vm_readv(
     let Some((memory, parts)) = open(task, pid, remote, remote_count as usize)? else {
         return Ok(0);
     };
-    let (kernel, caller) = (task.kernel(), task.caller());
-    let mut buffer = vec![0; to.remaining().min(REMOTE_CHUNK)];
+    let (kernel, caller, reach) = (task.kernel(), task.caller(), Reach::Mapped);
     for part in parts {
-        let (mut at, mut rest) = (part.iov_base.addr(), part.iov_len);
-        while rest > 0 && to.remaining() > 0 {
-            let len = buffer.len().min(to.remaining()).min(rest as usize);
-            let chunk = buffer.get_mut(..len).unwrap_or_default();
-            let copied =
-                memory.read(kernel, &caller, at, chunk, Reach::Mapped).and_then(
-                    |count| match count {
-                        0 => Err(Errno::EFAULT.into()),
-                        _ => Ok((count, to.put(chunk.get(..count).unwrap_or_default())?)),
-                    },
-                );
-            match copied {
-                Ok((count, stored)) if stored == len => {
-                    at = at.wrapping_add(count as u64);
-                    rest -= count as u64;
-                }
-                Ok(_) => return partial(to.done(), Errno::EFAULT.into()),
-                Err(error) => return partial(to.done(), error),
-            }
+        let (at, len) = (part.iov_base.addr(), part.iov_len);
+        if let (_, Err(error)) = memory.read(kernel, &caller, at, len, reach, &mut to) {
+            return partial(to.done(), error);
         }
     }
     Ok(to.done())
@@ -90,29 +73,14 @@ pub(crate) fn sys_process_vm_writev(
     let Some((memory, parts)) = open(task, pid, remote, remote_count as usize)? else {
         return Ok(0);
     };
-    let (kernel, caller) = (task.kernel(), task.caller());
-    let mut buffer = vec![0; from.remaining().min(REMOTE_CHUNK)];
+    let (kernel, caller, reach) = (task.kernel(), task.caller(), Reach::Mapped);
     let mut done = 0;
     for part in parts {
-        let (mut at, mut rest) = (part.iov_base.addr(), part.iov_len);
-        while rest > 0 && from.remaining() > 0 {
-            let len = buffer.len().min(from.remaining()).min(rest as usize);
-            let chunk = buffer.get_mut(..len).unwrap_or_default();
-            let taken = match from.take(chunk) {
-                Ok(taken) => taken,
-                Err(error) => return partial(done, error),
-            };
-            let chunk = chunk.get(..taken).unwrap_or_default();
-            let count = match memory.write(kernel, &caller, at, chunk, Reach::Mapped) {
-                Ok(count) => count,
-                Err(error) => return partial(done, error),
-            };
-            done += count;
-            if count < len {
-                return partial(done, Errno::EFAULT.into());
-            }
-            at = at.wrapping_add(count as u64);
-            rest -= count as u64;
+        let (at, len) = (part.iov_base.addr(), part.iov_len);
+        let (count, result) = memory.write(kernel, &caller, at, len, reach, &mut from);
+        done += count;
+        if let Err(error) = result {
+            return partial(done, error);
         }
     }
     Ok(done)
@@ -133,7 +101,7 @@ fn open(
     pid: i32,
     remote: UserPtr<Iovec>,
     count: usize,
-) -> Result<Option<(RemoteMemory, vec::Vec<Iovec>)>> {
+) -> Result<Option<(RemoteMemory, Vec<Iovec>)>> {
     let parts = task.memory().read_array(remote, count)?;
     if parts.iter().any(|part| part.iov_len > i64::MAX as u64) {
         return Err(Errno::EINVAL.into());
@@ -143,7 +111,7 @@ fn open(
     }
     let target = task.kernel().pids.task(pid).ok_or(Errno::ESRCH)?;
     check_access(&task.caller(), &target, AccessIds::Real)?;
-    Ok(Some((RemoteMemory::of(&target), parts)))
+    Ok(Some((RemoteMemory::new(target.mm()), parts)))
 }
 
 /// `process_madvise(2)`. What it advises others of, they need not do: the host decides about their
@@ -173,7 +141,7 @@ pub(crate) fn sys_process_madvise(
     if count > UIO_MAXIOV as u64 {
         return Err(Errno::EINVAL.into());
     }
-    let parts: vec::Vec<Iovec> = task.memory().read_array(iov, count as usize)?;
+    let parts: Vec<Iovec> = task.memory().read_array(iov, count as usize)?;
     let file = task.files().get(pidfd)?;
     let group = PidFile::group_of(&file)?;
     let target = group.any_task().ok_or(Errno::ESRCH)?;

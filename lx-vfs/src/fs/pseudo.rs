@@ -374,11 +374,7 @@ impl FileOps for TextFile {
                 text
             }
         };
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        match text.get(start..) {
-            Some(rest) if !rest.is_empty() && dst.remaining() > 0 => dst.put(rest),
-            _ => Ok(0),
-        }
+        dst.put_behind(offset, &text)
     }
 
     fn write_at(

@@ -40,8 +40,7 @@ impl FileOps for Bytes {
         offset: u64,
         dst: &mut IoDst<'_>,
     ) -> Result<usize> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        dst.put(self.0.get(start..).unwrap_or_default())
+        dst.put_behind(offset, &self.0)
     }
 
     fn map_source(&self, _: &Caller<'_>, _: &OpenFile, _: bool) -> Result<MapSource> {

@@ -51,16 +51,11 @@ impl FileOps for QueueFile {
         offset: u64,
         dst: &mut IoDst<'_>,
     ) -> Result<usize> {
-        let text = self.queue.text();
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        match text.as_bytes().get(start..) {
-            Some(rest) if !rest.is_empty() && dst.remaining() > 0 => {
-                let count = dst.put(rest)?;
-                self.queue.changed(caller);
-                Ok(count)
-            }
-            _ => Ok(0),
+        let count = dst.put_behind(offset, self.queue.text().as_bytes())?;
+        if count > 0 {
+            self.queue.changed(caller);
         }
+        Ok(count)
     }
 
     fn write_at(
