@@ -28,7 +28,6 @@ use lx_core::caller::Caller;
 use lx_core::error::Result;
 use lx_core::poll::{PollEvents, PollSource};
 use lx_core::sync::{Mutex, WaitQueue, level};
-
 use spin::Once;
 
 use crate::options::Options;

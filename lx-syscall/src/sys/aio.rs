@@ -128,8 +128,7 @@ fn begin(
         0 => None,
         _ => Some(eventfd(task, Fd(iocb.resfd))?),
     };
-    let key = address.addr().wrapping_add(core::mem::offset_of!(Iocb, key) as u64);
-    task.memory().write(UserPtr::new(key), &KIOCB_KEY)?;
+    task.memory().write(key_of(address), &KIOCB_KEY)?;
     let operation = Operation { data: iocb.data, iocb: address.addr(), eventfd };
     let result = match iocb.lio_opcode {
         IocbCmd::IOCB_CMD_PREAD | IocbCmd::IOCB_CMD_PREADV => read(task, &file, iocb)?,
@@ -158,6 +157,11 @@ fn begin(
         Err(error) => -i64::from(error.errno().number()),
     };
     Ok(Begun::Done(operation, res))
+}
+
+/// Where the key of an operation lies.
+fn key_of(iocb: UserPtr<Iocb>) -> UserPtr<u32> {
+    UserPtr::new(iocb.addr().wrapping_add(core::mem::offset_of!(Iocb, key) as u64))
 }
 
 /// The eventfd that counts a completion.
@@ -257,8 +261,7 @@ pub(crate) fn sys_io_cancel(
     iocb: UserPtr<Iocb>,
     _event: u64,
 ) -> Result<()> {
-    let key = iocb.addr().wrapping_add(core::mem::offset_of!(Iocb, key) as u64);
-    if task.memory().read(UserPtr::<u32>::new(key))? != KIOCB_KEY {
+    if task.memory().read(key_of(iocb))? != KIOCB_KEY {
         return Err(Errno::EINVAL.into());
     }
     task.mm().context(&task.caller(), id)?.cancel(iocb.addr())
