@@ -165,7 +165,9 @@ fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus)
     }
     give_children_away(&mut tree, group, &mut released);
     if let Some(parent) = tree.group(group.parent_tgid()) {
-        signal_if_orphaned(&tree, group, parent, Some(group));
+        if session::has_stopped(&tree, group.pgid()) {
+            signal_if_orphaned(&tree, group, parent, Some(group));
+        }
     }
     let to_init = tell_parent(&mut tree, group, &mut released);
     drop(tree);
@@ -197,7 +199,10 @@ fn give_children_away(tree: &mut Tree, group: &ThreadGroup, released: &mut Vec<A
         return;
     }
     let reaper = reaper(tree, group);
-    for child in children {
+    // What death signals stop is not stopped yet when Linux looks, which here takes longer.
+    let stopped: Vec<bool> =
+        children.iter().map(|child| session::has_stopped(tree, child.pgid())).collect();
+    for (child, was_stopped) in children.into_iter().zip(stopped) {
         child.set_parent_tgid(reaper);
         if let Some(node) = tree.node_mut(reaper) {
             node.children.push(Arc::clone(&child));
@@ -219,15 +224,17 @@ fn give_children_away(tree: &mut Tree, group: &ThreadGroup, released: &mut Vec<A
                 _ => true,
             };
         // One that has ended may have been the last that tied its process group to the parent's.
-        signal_if_orphaned(tree, &child, group, None);
+        if was_stopped && session::has_stopped(tree, child.pgid()) {
+            signal_if_orphaned(tree, &child, group, None);
+        }
         if is_unwanted {
             released.extend(tree.release(&child));
         }
     }
 }
 
-/// If the process group of `member` is orphaned, now that `parent` or `leaving` has ended, and has
-/// stopped members, it gets `SIGHUP` and `SIGCONT`, as nobody will ever continue it.
+/// If the process group of `member`, which has stopped members, is orphaned, now that `parent` or
+/// `leaving` has ended, it gets `SIGHUP` and `SIGCONT`, as nobody will ever continue it.
 fn signal_if_orphaned(
     tree: &Tree,
     member: &ThreadGroup,
@@ -238,7 +245,6 @@ fn signal_if_orphaned(
     if parent.pgid() == pgid
         || parent.sid() != member.sid()
         || !session::is_orphaned_without(tree, pgid, leaving)
-        || !session::has_stopped(tree, pgid)
     {
         return;
     }

@@ -43,6 +43,16 @@ pub(super) struct Head {
     pub(super) files: Vec<Arc<OpenFile>>,
 }
 
+/// Bytes that were taken from the head of a stream.
+pub(super) struct Part {
+    pub(super) bytes: usize,
+    pub(super) cred: Option<Ucred>,
+    /// The files that came with the first of them.
+    pub(super) rights: Rights,
+    /// Whether there are more of the same message.
+    continues: bool,
+}
+
 /// A packet that is received.
 pub(super) struct Packet {
     /// As much as there is room for.
@@ -116,39 +126,45 @@ impl Queue {
         &mut self,
         chunk: &mut [u8],
         only: Option<Option<Ucred>>,
-    ) -> Option<Head> {
+    ) -> Option<Part> {
         let record = self.records.front_mut()?;
         let cred = record.attached.cred;
         if only.is_some_and(|only| only != cred) {
             return None;
         }
         let count = record.len.min(chunk.len());
-        let files = record.attached.rights.take();
+        let rights = core::mem::take(&mut record.attached.rights);
         record.len -= count;
-        let done = record.len == 0;
+        let continues = record.len > 0;
         copy(&self.bytes, 0, chunk.get_mut(..count).unwrap_or_default());
         if count == self.bytes.len() {
             self.bytes.clear();
         } else {
             self.bytes.drain(..count);
         }
-        if done {
+        if !continues {
             self.records.pop_front();
         }
-        Some(Head { bytes: count, cred, files })
+        Some(Part { bytes: count, cred, rights, continues })
     }
 
-    /// Puts back what could not be stored.
-    pub(super) fn put_back(&mut self, bytes: &[u8], cred: Option<Ucred>) {
+    /// Puts back what could not be stored of a part, with the files that it still has.
+    pub(super) fn put_back(&mut self, bytes: &[u8], part: Part) {
         for byte in bytes.iter().rev() {
             self.bytes.push_front(*byte);
         }
         match self.records.front_mut() {
-            Some(first) if first.attached.cred == cred && first.attached.rights.is_empty() => {
+            Some(first)
+                if part.continues
+                    && first.attached.cred == part.cred
+                    && first.attached.rights.is_empty() =>
+            {
                 first.len += bytes.len();
+                first.attached.rights = part.rights;
             }
             _ => {
-                let attached = Attached { cred, ..Attached::default() };
+                let Part { cred, rights, .. } = part;
+                let attached = Attached { cred, rights, ..Attached::default() };
                 self.records.push_front(Record { len: bytes.len(), attached });
             }
         }

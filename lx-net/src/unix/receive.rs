@@ -10,7 +10,7 @@ use lx_core::error::{Result, SysError};
 use lx_core::io::IoDst;
 use lx_core::poll::PollEvents;
 
-use super::queue::{Head, Packet};
+use super::queue::{Packet, Part};
 use super::{State, UnixSocket};
 use crate::message::{Incoming, Received};
 
@@ -121,23 +121,23 @@ impl UnixSocket {
                 Ok(Found::Error(errno)) => return Err(errno.into()),
                 Err(error) => return Err(error),
             };
-            let (head, peer, crowded_out) = found;
-            let bytes = chunk.get(..head.bytes).unwrap_or_default();
+            let (mut part, peer, crowded_out) = found;
+            let bytes = chunk.get(..part.bytes).unwrap_or_default();
             let stored = match dst.put(bytes) {
                 Ok(stored) => stored,
                 Err(error) => {
-                    self.state.lock().queue.put_back(bytes, head.cred);
+                    self.state.lock().queue.put_back(bytes, part);
                     return if received.len > 0 { Ok(received) } else { Err(error) };
                 }
             };
             received.len += stored;
-            sender.get_or_insert(head.cred);
+            sender.get_or_insert(part.cred);
             received.cred = Some(sender.flatten().unwrap_or(NOBODY));
-            let carried = !head.files.is_empty();
-            received.rights.extend(head.files);
+            let carried = !part.rights.is_empty();
+            received.rights.extend(part.rights.take());
             if stored < bytes.len() {
                 let rest = bytes.get(stored..).unwrap_or_default();
-                self.state.lock().queue.put_back(rest, head.cred);
+                self.state.lock().queue.put_back(rest, part);
                 break;
             }
             self.made_room(&peer, crowded_out);
@@ -155,16 +155,16 @@ impl UnixSocket {
         part: &mut [u8],
         only: Option<Option<Ucred>>,
         stop: bool,
-    ) -> Option<Found<Option<(Head, Weak<Self>, Vec<Weak<Self>>)>>> {
+    ) -> Option<Found<Option<(Part, Weak<Self>, Vec<Weak<Self>>)>>> {
         let mut state = self.state.lock();
         if state.queue.is_empty() {
             return if stop { Some(Found::Some(None)) } else { state.empty() };
         }
-        let Some(head) = state.queue.take_stream(part, only) else {
+        let Some(part) = state.queue.take_stream(part, only) else {
             return Some(Found::Some(None));
         };
         let crowded_out = core::mem::take(&mut state.crowded_out);
-        Some(Found::Some(Some((head, Weak::clone(&state.peer), crowded_out))))
+        Some(Found::Some(Some((part, Weak::clone(&state.peer), crowded_out))))
     }
 
     fn peek_stream(

@@ -14,6 +14,7 @@ use lx_core::io::{IoDst, IoSrc};
 use lx_core::poll::PollEvents;
 use lx_core::rlimit::Rlimits;
 use lx_core::sync::Waiter;
+use lx_core::user_memory::UserMemory;
 
 use super::{UnixAddress, UnixSocket};
 use crate::message::{Incoming, Outgoing, Received};
@@ -168,6 +169,26 @@ fn files_come_with_the_first_byte_and_end_the_read() {
         drop(received);
         assert_eq!(read(caller, &b, 100), Ok(b" after".to_vec()));
         assert!(has_references(&file, 1));
+    });
+}
+
+#[test]
+fn files_stay_with_bytes_that_cannot_be_stored() {
+    with_caller(|caller| {
+        let (a, b) = pair(caller, SocketKind::SOCK_STREAM);
+        let other = UnixSocket::new(SocketKind::SOCK_DGRAM, 0).unwrap();
+        let file = Socket::open(caller, Family::Unix(other), OpenFlags::empty());
+        let message = Outgoing { rights: vec![file], ..Outgoing::default() };
+        send(caller, &a, b"with", message).unwrap();
+        let how = Incoming { nonblocking: true, ..Incoming::default() };
+        for len in [4, 2] {
+            let mut nowhere = IoDst::guest(UserMemory::new(caller.host), 8, len).unwrap();
+            let lost = b.receive(caller, &mut nowhere, how).map(|received| received.len);
+            assert_eq!(lost, Err(SysError::Errno(Errno::EFAULT)));
+        }
+        write(caller, &a, b" after").unwrap();
+        let (bytes, received) = receive(caller, &b, 100).unwrap();
+        assert_eq!((bytes, received.rights.len()), (b"with".to_vec(), 1));
     });
 }
 

@@ -21,7 +21,10 @@ pub use deliver::{Outcome, Restart, deliver, fault, force};
 pub use frame::sigreturn;
 pub use mask::{change_mask, set_action};
 pub use pending::{PendingQueue, Queued};
-pub use send::{may_signal, send_to_group, send_to_group_by, send_to_process_group, send_to_task};
+pub use send::{
+    ToWake, may_signal, send_to_group, send_to_group_by, send_to_one_of_many,
+    send_to_process_group, send_to_task,
+};
 pub use signalfd::{SignalFile, SignalQueue};
 pub use task_signals::TaskSignals;
 pub use wait::{suspend, take, timed_wait};

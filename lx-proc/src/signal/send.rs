@@ -91,6 +91,41 @@ pub(crate) fn send_in_tree(tree: &Tree, group: &Arc<ThreadGroup>, signal: Signal
     let _ = queue_for_group(group, group.tgid(), signal, info, None);
 }
 
+/// The tasks that are to be told of signals that they have been sent: when many processes get one,
+/// each shall have it before any acts on it.
+#[derive(Default)]
+pub struct ToWake {
+    tasks: Vec<Arc<Task>>,
+}
+
+impl ToWake {
+    /// Tells them.
+    pub fn wake(self) {
+        for task in self.tasks {
+            task.waiter().interrupt();
+        }
+    }
+}
+
+/// As [`send_to_group`], to one of many groups: `to_wake` tells the tasks that take it when all have
+/// it.
+///
+/// # Errors
+/// `EAGAIN` if too many real-time signals are queued.
+pub fn send_to_one_of_many(
+    kernel: &Kernel,
+    group: &Arc<ThreadGroup>,
+    signal: Signal,
+    info: SigInfo,
+    sender: Option<&Task>,
+    to_wake: &mut ToWake,
+) -> Result<()> {
+    if control_jobs(group, signal) {
+        exit::report_job_change(kernel, group, WaitStatus::CONTINUED);
+    }
+    queue(group, group.tgid(), signal, info, sender, Some(to_wake))
+}
+
 /// Sends a signal to one task.
 ///
 /// # Errors
@@ -128,10 +163,13 @@ pub fn send_to_task(
 /// Sends a signal from the kernel to every member of a process group; whether there was one.
 pub fn send_to_process_group(kernel: &Kernel, pgid: i32, signal: Signal) -> bool {
     let members: Vec<_> = kernel.pids.process_group(pgid);
+    let mut to_wake = ToWake::default();
     for group in &members {
         // A standard signal from the kernel always finds room.
-        let _ = send_to_group(kernel, group, signal, SigInfo::kernel(signal), None);
+        let info = SigInfo::kernel(signal);
+        let _ = send_to_one_of_many(kernel, group, signal, info, None, &mut to_wake);
     }
+    to_wake.wake();
     !members.is_empty()
 }
 
@@ -144,6 +182,17 @@ pub(crate) fn queue_for_group(
     signal: Signal,
     info: SigInfo,
     sender: Option<&Task>,
+) -> Result<()> {
+    queue(group, first, signal, info, sender, None)
+}
+
+fn queue(
+    group: &ThreadGroup,
+    first: i32,
+    signal: Signal,
+    info: SigInfo,
+    sender: Option<&Task>,
+    to_wake: Option<&mut ToWake>,
 ) -> Result<()> {
     if signal == Signal::SIGKILL {
         kill_group(group);
@@ -174,7 +223,10 @@ pub(crate) fn queue_for_group(
         Queued::Added => {}
     }
     if let Some(task) = choose(&mut state, signal, &named) {
-        interrupt(&task, sender);
+        match to_wake {
+            Some(to_wake) if !is_sender(&task, sender) => to_wake.tasks.push(task),
+            _ => interrupt(&task, sender),
+        }
     }
     drop(state);
     group.signal_queue().wake();
@@ -206,8 +258,12 @@ fn choose(state: &mut GroupState, signal: Signal, named: &Arc<Task>) -> Option<A
     Some(chosen)
 }
 
+fn is_sender(task: &Task, sender: Option<&Task>) -> bool {
+    sender.is_some_and(|sender| core::ptr::eq(sender, task))
+}
+
 fn interrupt(task: &Task, sender: Option<&Task>) {
-    if sender.is_some_and(|sender| core::ptr::eq(sender, task)) {
+    if is_sender(task, sender) {
         task.waiter().interrupt_self();
     } else {
         task.waiter().interrupt();

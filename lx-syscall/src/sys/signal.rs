@@ -9,7 +9,7 @@ use lx_core::abi::signal::{KernelSigAction, SigMaskHow, StackT};
 use lx_core::abi::time::Timespec;
 use lx_core::abi::{Errno, RawSignal, SigSet, Signal, UserPtr};
 use lx_core::error::SysError;
-use lx_proc::signal;
+use lx_proc::signal::{self, ToWake};
 use lx_proc::{CurrentTask, Task, ThreadGroup};
 
 /// Checks a `sigsetsize` argument.
@@ -61,12 +61,14 @@ fn send_to_many(
     signal: RawSignal,
 ) -> Result<()> {
     let mut result = Err(Errno::ESRCH.into());
+    let mut to_wake = ToWake::default();
     for group in groups {
-        let sent = send_to_group(task, group, group.tgid(), signal, kill_info);
+        let sent = send_to_one(task, group, signal, &mut to_wake);
         if result.is_err() {
             result = sent;
         }
     }
+    to_wake.wake();
     result
 }
 
@@ -78,13 +80,38 @@ fn send_to_all(
     signal: RawSignal,
 ) -> Result<()> {
     let mut result = if groups.is_empty() { Err(Errno::ESRCH.into()) } else { Ok(()) };
+    let mut to_wake = ToWake::default();
     for group in groups {
-        let sent = send_to_group(task, group, group.tgid(), signal, kill_info);
+        let sent = send_to_one(task, group, signal, &mut to_wake);
         if sent != Err(Errno::EPERM.into()) {
             result = sent;
         }
     }
+    to_wake.wake();
     result
+}
+
+/// Sends to one of the groups that `kill(2)` means.
+fn send_to_one(
+    task: &CurrentTask<'_>,
+    group: &Arc<ThreadGroup>,
+    signal: RawSignal,
+    to_wake: &mut ToWake,
+) -> Result<()> {
+    let Some(signal) = allowed(task, group, signal)? else { return Ok(()) };
+    let info = kill_info(task, signal);
+    let sender = Some(&**task.task());
+    signal::send_to_one_of_many(task.kernel(), group, signal, info, sender, to_wake)
+}
+
+/// The signal, if the caller may send it; `None` for signal 0.
+fn allowed(
+    task: &CurrentTask<'_>,
+    group: &Arc<ThreadGroup>,
+    signal: RawSignal,
+) -> Result<Option<Signal>> {
+    let signal = signal.check()?;
+    if signal::may_signal(task, group, signal) { Ok(signal) } else { Err(Errno::EPERM.into()) }
 }
 
 /// Sends to the group of the task `tid`; for signal 0 only the permission is checked.
@@ -95,11 +122,7 @@ pub(super) fn send_to_group(
     signal: RawSignal,
     info: impl FnOnce(&CurrentTask<'_>, Signal) -> SigInfo,
 ) -> Result<()> {
-    let signal = signal.check()?;
-    if !signal::may_signal(task, group, signal) {
-        return Err(Errno::EPERM.into());
-    }
-    let Some(signal) = signal else { return Ok(()) };
+    let Some(signal) = allowed(task, group, signal)? else { return Ok(()) };
     let info = info(task, signal);
     signal::send_to_group_by(task.kernel(), group, tid, signal, info, Some(task.task()))
 }

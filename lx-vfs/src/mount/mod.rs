@@ -88,8 +88,17 @@ pub struct Mount {
 #[derive(Default)]
 struct Links {
     mountpoint: Option<Path>,
-    /// By the id of the dentry that is covered.
-    children: HashMap<u64, Arc<Mount>>,
+    /// By the id of the dentry that is covered, and with a number that tells their order.
+    children: HashMap<u64, (u64, Arc<Mount>)>,
+    /// How many there have been.
+    attached: u64,
+}
+
+impl Links {
+    fn attach(&mut self, at: &Dentry, mount: Arc<Mount>) {
+        self.children.insert(at.id(), (self.attached, mount));
+        self.attached += 1;
+    }
 }
 
 impl Mount {
@@ -208,14 +217,16 @@ impl Mount {
         self.links.lock().mountpoint.clone()
     }
 
-    /// The mounts on dentries of this mount.
+    /// The mounts on dentries of this mount, the oldest first.
     fn children(&self) -> Vec<Arc<Mount>> {
-        self.links.lock().children.values().cloned().collect()
+        let mut children: Vec<_> = self.links.lock().children.values().cloned().collect();
+        children.sort_unstable_by_key(|(number, _)| *number);
+        children.into_iter().map(|(_, mount)| mount).collect()
     }
 
     /// The mount on a dentry of this mount.
     pub fn child_at(&self, dentry: &Dentry) -> Option<Arc<Mount>> {
-        self.links.lock().children.get(&dentry.id()).cloned()
+        self.links.lock().children.get(&dentry.id()).map(|(_, mount)| Arc::clone(mount))
     }
 }
 

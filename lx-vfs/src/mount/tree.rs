@@ -96,7 +96,8 @@ impl MountTree {
         let mut copies: Vec<Copy> = Vec::new();
         while let Some((top, place)) = pending.pop() {
             let number = copies.len();
-            for child in top.mount.children() {
+            // The last one that is pending is the next one.
+            for child in top.mount.children().into_iter().rev() {
                 let Some(mountpoint) = child.mountpoint() else { continue };
                 if mountpoint.dentry.is_within(&top.dentry) {
                     let root = Path { dentry: Arc::clone(&child.root), mount: child };
@@ -302,7 +303,7 @@ impl MountTree {
 /// Puts a mount onto a place that nothing covers.
 fn connect(mount: &Arc<Mount>, at: Path) {
     mount.links.lock().mountpoint = Some(at.clone());
-    at.mount.links.lock().children.insert(at.dentry.id(), Arc::clone(mount));
+    at.mount.links.lock().attach(&at.dentry, Arc::clone(mount));
     at.dentry.add_mount();
     bump_generation();
 }
