@@ -103,7 +103,7 @@ impl Attr {
 }
 
 /// Attributes to be changed; permissions were checked before.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SetAttr {
     /// Permission bits.
     pub mode: Option<u32>,

@@ -160,6 +160,8 @@ impl AddressSpace {
         if keep {
             let left = Vma { end: request.old_end(), ..vma };
             map_plain(caller.host, &left)?;
+            // What is locked has gone, and its place is a mapping like any other.
+            self.inner.lock().unlock_around(request.old);
             return Ok(request.new);
         }
         let mut inner = self.inner.lock();
@@ -233,6 +235,14 @@ impl Inner {
         }
         let backing = vma.backing.advance(request.old.saturating_sub(vma.start));
         Ok(Vma { start: request.old, end, backing, ..vma.clone() })
+    }
+
+    /// The whole mapping at an address is locked no longer. What counts against the limit stays, as
+    /// on Linux.
+    fn unlock_around(&mut self, addr: u64) {
+        if let Some((start, end)) = self.tree.find(addr).map(|vma| (vma.start, vma.end)) {
+            self.tree.update(start, end, |vma| vma.flags.remove(VmaFlags::LOCKED));
+        }
     }
 
     /// Whether a mapping that keeps its old place goes where the caller wished.

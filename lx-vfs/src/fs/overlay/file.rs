@@ -165,7 +165,10 @@ impl OverlayFile {
             }
             offset = offset.saturating_add(count as u64);
         }
-        if upper.attributes().size < offset { upper.set_size(offset) } else { Ok(()) }
+        if upper.attributes().size < offset {
+            upper.set_size(offset)?;
+        }
+        Ok(())
     }
 
     fn attributes(&self) -> Result<Attr> {

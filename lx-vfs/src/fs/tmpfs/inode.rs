@@ -181,14 +181,16 @@ impl TmpInode {
         self.data()?.lock_for_writing().write(self.shared.host, offset, MAX_SIZE, &mut src)
     }
 
-    /// As [`InodeOps::set_attr`], with a length.
-    pub(crate) fn set_size(&self, len: u64) -> Result<()> {
+    /// As [`InodeOps::set_attr`], with a length. Whether it was another one before.
+    pub(crate) fn set_size(&self, len: u64) -> Result<bool> {
         if len > MAX_SIZE {
             return Err(Errno::EFBIG.into());
         }
         let writer = self.data()?.lock_for_writing();
-        self.seals.check_resize(writer.size(), len)?;
-        writer.truncate(self.shared.host, len)
+        let former = writer.size();
+        self.seals.check_resize(former, len)?;
+        writer.truncate(self.shared.host, len)?;
+        Ok(former != len)
     }
 
     fn same_fs(&self, other: &Arc<dyn InodeOps>) -> Result<Arc<Self>> {
@@ -242,10 +244,17 @@ impl InodeOps for TmpInode {
         {
             return Err(Errno::EPERM.into());
         }
-        if let Some(len) = change.size {
-            self.set_size(len)?;
+        let mut change = *change;
+        if let Some(len) = change.size
+            && !self.set_size(len)?
+        {
+            // As on Linux, a path whose file has that length already is not touched.
+            change.size = None;
+            if change == (SetAttr { now: change.now, ..SetAttr::default() }) {
+                return Ok(());
+            }
         }
-        self.meta.apply(change);
+        self.meta.apply(&change);
         Ok(())
     }
 
