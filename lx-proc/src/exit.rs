@@ -164,10 +164,10 @@ fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus)
         group.job().set_report(None);
     }
     give_children_away(&mut tree, group, &mut released);
-    if let Some(parent) = tree.group(group.parent_tgid()) {
-        if session::has_stopped(&tree, group.pgid()) {
-            signal_if_orphaned(&tree, group, parent, Some(group));
-        }
+    if let Some(parent) = tree.group(group.parent_tgid())
+        && session::has_stopped(&tree, group.pgid())
+    {
+        signal_if_orphaned(&tree, group, parent, Some(group));
     }
     let to_init = tell_parent(&mut tree, group, &mut released);
     drop(tree);
