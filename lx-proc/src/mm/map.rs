@@ -219,7 +219,7 @@ impl Inner {
         let mut vma = Vma { start: addr, end: addr.saturating_add(len), ..vma };
         if locked || self.lock_future {
             vma.flags |= VmaFlags::LOCKED;
-            self.locked = self.locked.saturating_add(len);
+            self.count_locked(&vma);
         }
         if let VmaBacking::Pages(new, _) = &mut vma.backing
             && new.file().is_some()

@@ -95,14 +95,23 @@ impl AddressSpace {
         let backing = vma.backing.advance(request.old_len);
         let more = Vma { start: end, end: new_end, backing, ..vma };
         inner.tree.insert(more.clone());
+        inner.count_locked(&more);
         inner.note_peak();
         drop(inner);
         if let Err(error) = map_plain(caller.host, &more) {
-            let removed = self.inner.lock().tree.remove(end, new_end);
-            drop(removed);
+            self.give_up(end, new_end);
             return Err(error);
         }
         Ok(true)
+    }
+
+    /// Takes a mapping out again that the host could not make.
+    fn give_up(&self, start: u64, end: u64) {
+        let mut inner = self.inner.lock();
+        let removed = inner.tree.remove(start, end);
+        inner.forget_locked(&removed);
+        drop(inner);
+        drop(removed);
     }
 
     /// Moves a mapping to another address, or shows shared memory there a second time.
@@ -146,12 +155,12 @@ impl AddressSpace {
             target.backing = text.original().advance(*offset);
         }
         inner.tree.insert(target.clone());
+        inner.count_locked(&target);
         inner.note_peak();
         drop(inner);
         if let Err(error) = move_memory(caller.host, &request, &vma, &target) {
             let _ = caller.host.unmap(target.start, target.len());
-            let removed = self.inner.lock().tree.remove(target.start, target.end);
-            drop(removed);
+            self.give_up(target.start, target.end);
             return Err(error);
         }
         if request.old_len == 0 {
@@ -237,8 +246,8 @@ impl Inner {
         Ok(Vma { start: request.old, end, backing, ..vma.clone() })
     }
 
-    /// The whole mapping at an address is locked no longer. What counts against the limit stays, as
-    /// on Linux.
+    /// The whole mapping at an address is locked no longer. It goes on counting against the limit,
+    /// as on Linux.
     fn unlock_around(&mut self, addr: u64) {
         if let Some((start, end)) = self.tree.find(addr).map(|vma| (vma.start, vma.end)) {
             self.tree.update(start, end, |vma| vma.flags.remove(VmaFlags::LOCKED));

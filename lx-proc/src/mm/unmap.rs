@@ -164,6 +164,13 @@ impl Inner {
         ranges
     }
 
+    /// A mapping that is locked counts against the limit.
+    pub(super) fn count_locked(&mut self, vma: &Vma) {
+        if vma.flags.contains(VmaFlags::LOCKED) {
+            self.locked = self.locked.saturating_add(vma.len());
+        }
+    }
+
     /// Memory locks end with the mapping.
     pub(super) fn forget_locked(&mut self, parts: &[Vma]) {
         let locked = parts.iter().filter(|vma| vma.flags.contains(VmaFlags::LOCKED));

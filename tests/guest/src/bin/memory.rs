@@ -23,6 +23,7 @@ fn main() {
     first_touched_by_the_kernel(&mut t);
     errors(&mut t);
     remap(&mut t);
+    remap_locked(&mut t);
     advice(&mut t);
     heap(&mut t);
     drop(scratch);
@@ -265,6 +266,42 @@ fn errors(t: &mut Checks) {
     t.fails("munmap at an odd address", unmap(1, PAGE), libc::EINVAL);
     t.fails("munmap of nothing", unmap(0x10_0000, 0), libc::EINVAL);
     t.fails("munmap beyond the user's half", unmap(0xffff_8000_0000_0000, PAGE), libc::EINVAL);
+}
+
+/// Pages that count as locked.
+fn locked() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmLck:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok());
+    kilobytes.map_or(usize::MAX, |kilobytes: usize| kilobytes * 1024 / PAGE)
+}
+
+fn remap_locked(t: &mut Checks) {
+    let lock = |pages: usize| {
+        let at = map(pages * PAGE, RW, PRIVATE);
+        let _ = call!(mlock(at as *const _, pages * PAGE));
+        at
+    };
+    let remap = |at: usize, old: usize, new: usize, flags: i32| {
+        call!(mremap(at as *mut _, old * PAGE, new * PAGE, flags, null_mut::<u8>()))
+            .map_or(0, |at| at as usize)
+    };
+    let at = lock(4);
+    t.is("locked pages", locked(), 4);
+    let grown = remap(at, 4, 8, libc::MREMAP_MAYMOVE);
+    t.is("more of them", locked(), 8);
+    let shrunk = remap(grown, 8, 2, 0);
+    t.is("fewer", locked(), 2);
+    let _ = unmap(shrunk, 2 * PAGE);
+    t.is("none", locked(), 0);
+
+    let at = lock(4);
+    let moved = remap(at, 4, 4, libc::MREMAP_MAYMOVE | libc::MREMAP_DONTUNMAP);
+    t.is("what moves counts anew", locked(), 8);
+    let _ = unmap(at, 4 * PAGE);
+    t.is("what it leaves behind is not locked", locked(), 8);
+    let _ = unmap(moved, 4 * PAGE);
+    t.is("and counts for ever", locked(), 4);
 }
 
 fn remap(t: &mut Checks) {
