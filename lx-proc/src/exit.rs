@@ -19,7 +19,7 @@ use crate::kernel::Kernel;
 use crate::pid::Tree;
 use crate::robust_list;
 use crate::session::{self, INIT_TGID};
-use crate::signal::{may_signal_child, queue_for_group, send_in_tree};
+use crate::signal::{ToWake, may_signal_child, queue_for_group, send_in_tree};
 use crate::task::Task;
 use crate::terminal;
 use crate::thread_group::{ANY_CHANGE, ThreadGroup};
@@ -154,6 +154,7 @@ fn leave_group(task: &Arc<Task>, status: WaitStatus, cpu: Nanos) {
 
 fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus) {
     let mut released: Vec<Arc<ThreadGroup>> = Vec::new();
+    let mut to_wake = ToWake::default();
     // Whoever has waited for it finds the terminal free.
     if group.is_session_leader() {
         terminal::leader_ended(kernel, group);
@@ -163,14 +164,14 @@ fn end_group(kernel: &Arc<Kernel>, group: &Arc<ThreadGroup>, status: WaitStatus)
     if group.job().report().is_some() {
         group.job().set_report(None);
     }
-    give_children_away(&mut tree, group, &mut released);
-    if let Some(parent) = tree.group(group.parent_tgid())
-        && session::has_stopped(&tree, group.pgid())
-    {
-        signal_if_orphaned(&tree, group, parent, Some(group));
+    give_children_away(&mut tree, group, &mut released, &mut to_wake);
+    if let Some(parent) = tree.group(group.parent_tgid()) {
+        signal_if_orphaned(&tree, group, parent, Some(group), &mut to_wake);
     }
     let to_init = tell_parent(&mut tree, group, &mut released);
     drop(tree);
+    // Not before: whom a death signal stops was not stopped when the groups were looked at.
+    to_wake.wake();
     drop(released);
     group.ended().wake_all(ANY_CHANGE);
     if to_init {
@@ -192,17 +193,19 @@ fn reaper(tree: &Tree, group: &ThreadGroup) -> i32 {
 }
 
 /// Gives the children of an ended group to init or a subreaper.
-fn give_children_away(tree: &mut Tree, group: &ThreadGroup, released: &mut Vec<Arc<ThreadGroup>>) {
+fn give_children_away(
+    tree: &mut Tree,
+    group: &ThreadGroup,
+    released: &mut Vec<Arc<ThreadGroup>>,
+    to_wake: &mut ToWake,
+) {
     let Some(node) = tree.node_mut(group.tgid()) else { return };
     let children = core::mem::take(&mut node.children);
     if children.is_empty() {
         return;
     }
     let reaper = reaper(tree, group);
-    // What death signals stop is not stopped yet when Linux looks, which here takes longer.
-    let stopped: Vec<bool> =
-        children.iter().map(|child| session::has_stopped(tree, child.pgid())).collect();
-    for (child, was_stopped) in children.into_iter().zip(stopped) {
+    for child in children {
         child.set_parent_tgid(reaper);
         if let Some(node) = tree.node_mut(reaper) {
             node.children.push(Arc::clone(&child));
@@ -213,7 +216,7 @@ fn give_children_away(tree: &mut Tree, group: &ThreadGroup, released: &mut Vec<A
             && may_signal_child(group, &child, signal)
         {
             let info = SigInfo::kill(signal, group.tgid(), group.uid());
-            send_in_tree(tree, &child, signal, info);
+            send_in_tree(tree, &child, signal, info, to_wake);
         }
         let is_unwanted = child.is_zombie()
             && match tree.group(reaper) {
@@ -224,33 +227,33 @@ fn give_children_away(tree: &mut Tree, group: &ThreadGroup, released: &mut Vec<A
                 _ => true,
             };
         // One that has ended may have been the last that tied its process group to the parent's.
-        if was_stopped && session::has_stopped(tree, child.pgid()) {
-            signal_if_orphaned(tree, &child, group, None);
-        }
+        signal_if_orphaned(tree, &child, group, None, to_wake);
         if is_unwanted {
             released.extend(tree.release(&child));
         }
     }
 }
 
-/// If the process group of `member`, which has stopped members, is orphaned, now that `parent` or
-/// `leaving` has ended, it gets `SIGHUP` and `SIGCONT`, as nobody will ever continue it.
+/// If the process group of `member` is orphaned, now that `parent` or `leaving` has ended, and has
+/// stopped members, it gets `SIGHUP` and `SIGCONT`, as nobody will ever continue it.
 fn signal_if_orphaned(
     tree: &Tree,
     member: &ThreadGroup,
     parent: &ThreadGroup,
     leaving: Option<&ThreadGroup>,
+    to_wake: &mut ToWake,
 ) {
     let pgid = member.pgid();
     if parent.pgid() == pgid
         || parent.sid() != member.sid()
         || !session::is_orphaned_without(tree, pgid, leaving)
+        || !session::has_stopped(tree, pgid)
     {
         return;
     }
     for signal in [Signal::SIGHUP, Signal::SIGCONT] {
         for member in tree.members(pgid) {
-            send_in_tree(tree, member, signal, SigInfo::kernel(signal));
+            send_in_tree(tree, member, signal, SigInfo::kernel(signal), to_wake);
         }
     }
 }

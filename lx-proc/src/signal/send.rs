@@ -10,7 +10,7 @@ use lx_core::cred::{Capabilities, Credentials};
 use lx_core::error::Result;
 use lx_core::rlimit::Resource;
 
-use super::Queued;
+use super::{Queued, mask};
 use crate::current::CurrentTask;
 use crate::exit;
 use crate::kernel::Kernel;
@@ -76,19 +76,24 @@ pub fn send_to_group_by(
     info: SigInfo,
     sender: Option<&Task>,
 ) -> Result<()> {
-    if control_jobs(group, signal) {
-        exit::report_job_change(kernel, group, WaitStatus::CONTINUED);
-    }
+    stop_or_continue(kernel, group, signal);
     queue_for_group(group, tid, signal, info, sender)
 }
 
-/// Sends a standard signal to a group while the tree of processes is locked.
-pub(crate) fn send_in_tree(tree: &Tree, group: &Arc<ThreadGroup>, signal: Signal, info: SigInfo) {
+/// Sends a standard signal to a group while the tree of processes is locked; `to_wake` tells the
+/// task that takes it when it is not any more.
+pub(crate) fn send_in_tree(
+    tree: &Tree,
+    group: &Arc<ThreadGroup>,
+    signal: Signal,
+    info: SigInfo,
+    to_wake: &mut ToWake,
+) {
     if control_jobs(group, signal) {
         let _ = exit::report_in_tree(tree, group, WaitStatus::CONTINUED);
     }
     // A standard signal always finds room.
-    let _ = queue_for_group(group, group.tgid(), signal, info, None);
+    let _ = queue(group, group.tgid(), signal, info, None, Some(to_wake));
 }
 
 /// The tasks that are to be told of signals that they have been sent: when many processes get one,
@@ -99,10 +104,12 @@ pub struct ToWake {
 }
 
 impl ToWake {
-    /// Tells them.
+    /// Tells those that have not found their signals yet.
     pub fn wake(self) {
         for task in self.tasks {
-            task.waiter().interrupt();
+            if mask::has_deliverable(&task) {
+                task.waiter().interrupt();
+            }
         }
     }
 }
@@ -120,9 +127,7 @@ pub fn send_to_one_of_many(
     sender: Option<&Task>,
     to_wake: &mut ToWake,
 ) -> Result<()> {
-    if control_jobs(group, signal) {
-        exit::report_job_change(kernel, group, WaitStatus::CONTINUED);
-    }
+    stop_or_continue(kernel, group, signal);
     queue(group, group.tgid(), signal, info, sender, Some(to_wake))
 }
 
@@ -138,9 +143,7 @@ pub fn send_to_task(
     sender: Option<&Task>,
 ) -> Result<()> {
     let group = task.group();
-    if control_jobs(group, signal) {
-        exit::report_job_change(kernel, group, WaitStatus::CONTINUED);
-    }
+    stop_or_continue(kernel, group, signal);
     if signal == Signal::SIGKILL {
         kill_group(group);
         return Ok(());
@@ -292,6 +295,13 @@ fn full(info: &SigInfo) -> Result<()> {
 fn kill_group(group: &ThreadGroup) {
     if !group.is_zombie() {
         group.begin_exit(WaitStatus::signaled(Signal::SIGKILL, false), None);
+    }
+}
+
+/// [`control_jobs`], and tells the parent of a group that goes on.
+fn stop_or_continue(kernel: &Kernel, group: &ThreadGroup, signal: Signal) {
+    if control_jobs(group, signal) {
+        exit::report_job_change(kernel, group, WaitStatus::CONTINUED);
     }
 }
 
