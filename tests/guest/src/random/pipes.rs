@@ -117,8 +117,8 @@ pub(super) fn checksum(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0, |sum: u32, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()))
 }
 
-/// Whether a file ends before its position. Linux from 6.15 on makes it longer even by a write that
-/// fails at once, as no Linux before did.
+/// Whether a file ends before its position. Linux 6.18 makes it longer even by a write that fails at
+/// once, which lx does not.
 fn is_behind_end(fd: i32) -> bool {
     let mut bytes = 0;
     is_file(fd) && call!(ioctl(fd, libc::FIONREAD, &mut bytes)).is_ok() && bytes < 0
